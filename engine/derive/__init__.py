@@ -1,0 +1,61 @@
+"""The verbs: what can be asked about a program and its inputs.
+
+`prepare` types the program for the request's inputs, checks what it will cost, and returns a job; `job.run(meter)`
+computes the answer: field names of `api.md`, with NumPy arrays as leaves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.aval import aval_of
+from engine.cost import Limits
+from engine.derive.batch import read_batch
+from engine.derive.request import Request
+from engine.derive.trace import Trace
+from engine.derive.verbs import FirstOrder, ForwardGrad, Jacobian, Job, SecondOrder
+from engine.errors import Unsupported, Where
+from engine.specialize import input_arrays, specialize
+
+VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "trace")
+MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp"})
+"""Verbs that take `in_axes`."""
+
+
+def prepare(verb: str, request: Request, limits: Limits | None = None) -> Job:
+    """Everything about a request that is known before it is computed.
+
+    Raises `EngineError` (or several, as `Mistakes`) for a program, inputs or fields that do not make sense, and
+    `LimitExceeded` before anything large is allocated.
+    """
+    limits = limits or Limits()
+    arrays, integers = input_arrays(request.program, request.inputs, request.dtype, limits.errors)
+    batch = None
+    avals = {name: aval_of(a) for name, a in arrays.items()}
+    if request.in_axes:
+        if verb not in MAPPED:
+            raise Unsupported(f"{verb} does not take in_axes.", where=Where(pointer="/in_axes"))
+        batch = read_batch(request.program, arrays, request.in_axes)
+        avals = dict(batch.cores)
+        integers = {n for n in integers if n not in batch.axes}
+    if request.sparse:
+        raise Unsupported("Sparse answers are not offered yet; ask for dense ones.", where=Where(pointer="/sparse"))
+    statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
+    with np.errstate(all="ignore"):
+        typed = specialize(request.program, avals, dtype=request.dtype, limits=limits, statics=statics)
+        parts = (typed, request, arrays, batch, limits)
+        match verb:
+            case "evaluate" | "jvp" | "vjp":
+                return FirstOrder(verb, *parts)
+            case "grad":
+                return ForwardGrad(*parts) if request.mode == "forward" else FirstOrder("grad", *parts)
+            case "jacobian":
+                return Jacobian(*parts)
+            case "hessian" | "hvp":
+                return SecondOrder(verb, *parts)
+            case "trace":
+                return Trace(*parts)
+    raise Unsupported(f"There is no verb {verb}.")
+
+
+__all__ = ["MAPPED", "VERBS", "Job", "Request", "prepare"]

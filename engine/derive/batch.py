@@ -1,0 +1,110 @@
+"""`in_axes`: maps over axes of inputs, outermost first, and running a graph under them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval, DType, aval_of
+from engine.builder import EagerBuilder
+from engine.cost import Cost, Limits, check, cost_of
+from engine.errors import InvalidField, LimitExceeded, ShapeMismatch, UnknownInput, Where, nearest, quoted
+from engine.execute.meter import Meter
+from engine.graph import Graph
+from engine.program import Program
+from engine.specialize import pointer_part
+from engine.transforms.simplify import simplify
+from engine.transforms.vmap import map_graph
+
+MAX_MAPS = 8
+"""Most maps in one request, each inside the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Maps, outermost first: their sizes, and for each mapped input its axis in each map (in what the maps outside leave)."""
+
+    sizes: tuple[int, ...]
+    axes: Mapping[str, tuple[int | None, ...]]
+    cores: Mapping[str, Aval]
+
+    def of(self, name: str) -> tuple[int | None, ...]:
+        """Axes of an input in each map, None where it is not mapped."""
+        return self.axes.get(name, (None,) * len(self.sizes))
+
+
+def read_batch(program: Program, arrays: Mapping[str, Array], in_axes: Sequence[Mapping[str, int]]) -> Batch:
+    """Check `in_axes` against the inputs.
+
+    Raises `UnknownInput`, `InvalidField` (an axis that is not there, no input mapped), `ShapeMismatch` (sizes differ).
+    """
+    if len(in_axes) > MAX_MAPS:
+        raise LimitExceeded("in_axes", MAX_MAPS, len(in_axes), where=Where(pointer="/in_axes"))
+    cores = {name: aval_of(a) for name, a in arrays.items()}
+    axes: dict[str, list[int | None]] = {name: [] for name in arrays}
+    sizes: list[int] = []
+    for level, mapping in enumerate(in_axes):
+        pointer = f"/in_axes/{level}" if len(in_axes) > 1 else "/in_axes"
+        if not mapping:
+            raise InvalidField("A map needs at least one input and its axis.", where=Where(pointer=pointer))
+        size: int | None = None
+        first = ""
+        for name, axis in mapping.items():
+            at = Where(pointer=f"{pointer}/{pointer_part(name)}")
+            if name not in cores:
+                near = nearest(name, cores)
+                raise UnknownInput(f"in_axes: {quoted(name)} is no input.", node=name, where=at, suggestions=near)
+            aval = cores[name]
+            if not -aval.rank <= axis < aval.rank:
+                raise InvalidField(
+                    f"in_axes: {quoted(name)} has shape {list(aval.shape)}, and so no axis {axis}.", node=name, where=at
+                )
+            k = axis % aval.rank
+            if size is None:
+                size, first = aval.shape[k], name
+            elif aval.shape[k] != size:
+                raise ShapeMismatch(
+                    f"in_axes: axis {axis} of {quoted(name)} has size {aval.shape[k]}, but the mapped axis of "
+                    f"{quoted(first)} has {size}; mapped axes must be of one size.",
+                    node=name,
+                    where=at,
+                )
+            cores[name] = Aval(aval.shape[:k] + aval.shape[k + 1 :], aval.dtype)
+            axes[name].append(k)
+        assert size is not None
+        sizes.append(size)
+        for name, found in axes.items():
+            if len(found) <= level:
+                found.append(None)
+        del name
+    return Batch(tuple(sizes), {n: tuple(a) for n, a in axes.items() if any(x is not None for x in a)}, cores)
+
+
+class Runner:
+    """Maps a graph over the batch, checks its cost, and runs it."""
+
+    def __init__(self, batch: Batch | None, dtype: DType, limits: Limits) -> None:
+        self.batch = batch
+        self.dtype = dtype
+        self.limits = limits
+
+    def prepare(self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str) -> tuple[Graph, Cost]:
+        """The graph mapped and simplified, and its cost. Raises `LimitExceeded`."""
+        if self.batch is not None:
+            for level in range(len(self.batch.sizes) - 1, -1, -1):
+                graph = map_graph(
+                    graph, self.batch.sizes[level], [a[level] for a in axes], self.dtype,
+                    max_elements=self.limits.elements,
+                )
+        graph = simplify(graph, self.dtype)
+        cost = cost_of(graph)
+        check(cost, self.limits, what)
+        return graph, cost
+
+    def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
+        """The graph's results."""
+        with np.errstate(all="ignore"):
+            return EagerBuilder(self.dtype, meter.check).inline(graph, arguments)

@@ -1,0 +1,216 @@
+"""Warnings: where a value, tangent or gradient became non-finite, and where a convention stood in for a derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval
+from engine.graph import CONSTANT, INPUT, ITEM
+from engine.specialize import Typed
+
+
+def _bad(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return any(_bad(v) for v in value)
+    return value.dtype.kind == "f" and not np.isfinite(value).all()
+
+
+def _bad_ones(values: Sequence[Any]) -> list[int]:
+    """Positions of values that are not finite; scalars are looked at all at once."""
+    scalars = [i for i, v in enumerate(values) if isinstance(v, np.floating)]
+    finite = np.isfinite(np.array([values[i] for i in scalars], np.float64)) if scalars else np.ones(0, bool)
+    bad = [scalars[k] for k in np.flatnonzero(~finite)]
+    bad += [
+        i for i, v in enumerate(values) if v is not None and not isinstance(v, np.floating | list) and _bad(v)
+    ]
+    return sorted(bad)
+
+
+def _shown(x: Any) -> str:
+    x = float(x)
+    if x != x:
+        return "NaN"
+    if np.isinf(x):
+        return "Infinity" if x > 0 else "-Infinity"
+    return f"{x:.6g}"
+
+
+class Watch:
+    """Looks over the values of a run and keeps the first `most` warnings.
+
+    A non-finite value is reported where it arose: at the first node, in evaluation order, whose own operands do not
+    explain it (it is NaN and none of them is, or it is infinite and all of them are finite).
+    """
+
+    def __init__(self, typed: Typed, most: int) -> None:
+        self.typed = typed
+        self.most = most
+        self.warnings: list[dict[str, Any]] = []
+        self._refs: Sequence[Any] = ()
+        self._uses: dict[int, list[int]] | None = None
+
+    def _id(self, node: int) -> str:
+        return self.typed.program.steps[self.typed.owner(node)].id
+
+    def _add(self, kind: str, node: str, mask: Array, detail: str, **more: Any) -> None:
+        if len(self.warnings) < self.most:
+            index = [int(k) for k in np.unravel_index(int(np.argmax(mask)), mask.shape)] if mask.ndim else []
+            self.warnings.append(
+                {"kind": kind, "node": node, **more, "index": index, "count": int(mask.sum()), "detail": detail}
+            )
+
+    def reported_values(self, values: Mapping[int, Array]) -> None:
+        """Without the values in between: the first reported node that is not finite."""
+        for i in sorted(values):
+            if _bad(values[i]):
+                mask = ~np.isfinite(np.asarray(values[i]))
+                name = self.typed.program.steps[i].id
+                first = np.asarray(values[i])[mask].ravel()[0]
+                self._add("non-finite-value", name, mask, f"{name} is {_shown(first)}")
+                return
+
+    def values(self, refs: Sequence[Any]) -> None:
+        """Where values became non-finite."""
+        nodes = self.typed.graph.nodes
+        steps = self.typed.program.steps
+        bad = _bad_ones(refs)
+        if not bad:
+            return
+        self._refs = refs
+        seen: set[str] = set()
+        for i in bad:
+            node = nodes[i]
+            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+                continue
+            value = np.asarray(refs[i])
+            name = self._id(i)
+            if name in seen:
+                continue
+            if node.op is INPUT:
+                seen.add(name)
+                mask = ~np.isfinite(value)
+                self._add(
+                    "non-finite-value", name, mask, f"the input {name} holds {_shown(value[mask].ravel()[0])}"
+                )
+                continue
+            operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
+            floats = [o for o in operands if o.dtype.kind == "f"]
+            if any(np.isnan(o).any() for o in floats):
+                continue
+            infinite = any(not np.isfinite(o).all() for o in floats)
+            mask = np.isnan(value) if infinite else ~np.isfinite(value)
+            if not mask.any():
+                continue
+            seen.add(name)
+            step = self.typed.owner(i)
+            operand, detail = self._cause(step, mask, value)
+            more = {} if operand is None else {"operand": operand}
+            self._add("non-finite-value", steps[step].id, mask, detail, **more)
+
+    def _cause(self, step: int, mask: Array, value: Array) -> tuple[str | None, str]:
+        """The operand to blame and what to say."""
+        steps = self.typed.program.steps
+        s = steps[step]
+        shown = _shown(value[mask].ravel()[0])
+        operand = next((a for a in s.operands if isinstance(a, int)), None)
+        if operand is None:
+            return None, f"{s.op.name} gives {shown}"
+        names = [steps[a].id if isinstance(a, int) else "…" for a in s.operands if a is not None]
+        return steps[operand].id, f"{s.op.name}({', '.join(names[:4])}){self._place(step, mask)} is {shown}"
+
+    def _place(self, step: int, mask: Array) -> str:
+        steps = self.typed.program.steps
+        parts = []
+        for a in steps[step].operands:
+            if not isinstance(a, int) or not isinstance(self.typed.nodes[a], int):
+                continue
+            value = np.asarray(self._refs[self.typed.node(a)])
+            if value.ndim == 0:
+                parts.append(f"{steps[a].id} = {_shown(value)}")
+            elif value.shape == mask.shape:
+                parts.append(f"{steps[a].id} = {_shown(value[mask].ravel()[0])}")
+        return f" at {', '.join(parts[:3])}" if parts else ""
+
+    def gradients(self, refs: Sequence[Any], adj: Sequence[Any]) -> None:
+        """Where cotangents became non-finite on the way back, and where conventions were used."""
+        bad = _bad_ones(adj)
+        seen: set[str] = set()
+        for j in reversed(bad):
+            # The consumers of j: is one of them finite in its own cotangent? Then it arose there.
+            name = self._id(j)
+            if name in seen:
+                continue
+            cause = next(
+                (
+                    i
+                    for i in self._consumers(j)
+                    if adj[i] is not None and not isinstance(adj[i], list) and not _bad(adj[i])
+                ),
+                None,
+            )
+            if cause is None or self._id(cause) == name:
+                continue
+            seen.add(name)
+            mask = ~np.isfinite(np.asarray(adj[j]))
+            first = np.asarray(adj[j])[mask].ravel()[0]
+            at = self._id(cause)
+            value = np.asarray(refs[j])
+            where = f" at {name} = {_shown(value[mask].ravel()[0])}" if value.shape == mask.shape else ""
+            op = self.typed.program.steps[self.typed.owner(cause)].op.name
+            self._add(
+                "non-finite-gradient", at, mask, f"the derivative of {op} ({at}) makes the gradient of {name} "
+                f"{_shown(first)}{where}", operand=name,
+            )
+        self._kinks(refs, adj)
+
+    def _consumers(self, j: int) -> list[int]:
+        if self._uses is None:
+            self._uses = {}
+            for i, node in enumerate(self.typed.graph.nodes):
+                for k in node.inputs:
+                    self._uses.setdefault(k, []).append(i)
+        return self._uses.get(j, [])
+
+    def _kinks(self, refs: Sequence[Any], derivatives: Sequence[Any], forward: bool = False) -> None:
+        for i, node in enumerate(self.typed.graph.nodes):
+            if not node.op.convention:
+                continue
+            d = derivatives[i]
+            if d is None or isinstance(d, list) or not isinstance(node.aval, Aval):
+                continue
+            mask = node.op.kink([refs[j] for j in node.inputs], refs[i], **dict(node.params))
+            if mask is None:
+                continue
+            used = np.asarray(mask)
+            if not forward and used.shape == np.shape(d):
+                used = used & (np.asarray(d) != 0)
+            if used.any():
+                step = self.typed.owner(i)
+                name = self.typed.program.steps[step].id
+                convention = node.op.convention
+                self._add(
+                    "non-differentiable", name, used, f"{node.op.name} has no derivative here; {convention}",
+                    convention=convention,
+                )
+
+    def tangents(self, refs: Sequence[Any], dots: Sequence[Any]) -> None:
+        """Where tangents became non-finite on the way forward, and where conventions were used."""
+        nodes = self.typed.graph.nodes
+        seen: set[str] = set()
+        for i in _bad_ones(dots):
+            dot = dots[i]
+            inputs = [dots[j] for j in nodes[i].inputs]
+            if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
+                continue
+            name = self._id(i)
+            if name in seen:
+                continue
+            seen.add(name)
+            mask = ~np.isfinite(np.asarray(dot))
+            first = np.asarray(dot)[mask].ravel()[0]
+            op = self.typed.program.steps[self.typed.owner(i)].op.name
+            self._add("non-finite-tangent", name, mask, f"the tangent of {op} ({name}) is {_shown(first)}")
+        self._kinks(refs, dots, forward=True)

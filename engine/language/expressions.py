@@ -1,0 +1,118 @@
+"""Lists, operators, comparisons and conditional expressions: their walks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.errors import InvalidArray
+from engine.language import fold
+from engine.language.fold import is_literal
+from engine.language.names import BUILTIN_DTYPES, DTYPES
+from engine.language.recorder import UNKNOWN, Ref
+from engine.language.syntax import Binary, Comparison, Display, Name, Ternary, Unary
+from engine.language.walker import STACK, UNARY, WHERE, Static, Walk, Walker, static_number, walks
+
+
+@walks(Static)
+def _static(walker: Walker, request: Static) -> Walk:
+    node = request.node
+    if type(node) is Display:
+        listed: list[Any] = []
+        for item in node.items:
+            listed.append((yield Static(item)))
+        return listed
+    if type(node) is Name and node.name in BUILTIN_DTYPES:
+        if node.name not in walker.scope and node.name not in walker.variables:
+            return DTYPES[node.name]
+    value = yield node
+    if type(value) is Ref and value.static is not UNKNOWN:
+        value = value.static
+    return value.tolist() if isinstance(value, np.ndarray) else value  # type: ignore[no-any-return]  # any value
+
+
+@walks(Display)
+def _display(walker: Walker, node: Display) -> Walk:
+    values: list[Any] = []
+    for item in node.items:
+        values.append((yield item))
+    if all(map(is_literal, values)):
+        array = fold.array_of(values)
+        if array is not None:
+            return array
+        walker.recorder.mistake(
+            InvalidArray("The rows of this list have different shapes, or it is nested more than 32 deep."), node.at
+        )
+        return 0.0
+    operands = [walker.operand(v, item.at) for v, item in zip(values, node.items, strict=True)]
+    return Ref(walker.recorder.emit(STACK, operands, {}, node.at), items=values)
+
+
+@walks(Unary)
+def _unary(walker: Walker, node: Unary) -> Walk:
+    chain = [node]
+    while type(node.operand) is Unary:
+        node = node.operand
+        chain.append(node)
+    value = yield node.operand
+    for node in reversed(chain):
+        if isinstance(value, fold.NUMBERS):
+            try:
+                value = fold.unary(node.sign, value)
+            except fold.NotBoolean:
+                value = walker.not_boolean(node.sign, node.at)
+            continue
+        op = UNARY[node.sign]
+        folded = walker.folder.call(op, (value,), {}) if isinstance(value, np.ndarray) else None
+        if folded is not None:
+            value = folded
+            continue
+        known = static_number(value)
+        value = Ref(walker.recorder.emit(op, (walker.operand(value, node.operand.at),), {}, node.at))
+        if known is not None and node.sign in "+-":
+            value.static = fold.unary(node.sign, known)
+    return value  # type: ignore[no-any-return]  # any value
+
+
+@walks(Binary)
+def _binary(walker: Walker, node: Binary) -> Walk:
+    # A sum of 5,000 terms leans to the left; its spine is walked in a loop.
+    spine = [node]
+    while type(node.left) is Binary:
+        node = node.left
+        spine.append(node)
+    value = yield node.left
+    for node in reversed(spine):
+        right = yield node.right
+        value = walker.operate(node.sign, value, right, node.at, node.left.at, node.right.at)
+    return value  # type: ignore[no-any-return]  # any value
+
+
+@walks(Comparison)
+def _comparison(walker: Walker, node: Comparison) -> Walk:
+    left = yield node.first
+    result: Any = None
+    place = node.first.at
+    for k, (sign, at, operand) in enumerate(node.rest):
+        right = yield operand
+        part = walker.operate(sign, left, right, at, place, operand.at)
+        result = part if k == 0 else walker.operate("and", result, part, at, at, at)
+        left, place = right, operand.at
+    return result  # type: ignore[no-any-return]  # a node or a boolean
+
+
+@walks(Ternary)
+def _ternary(walker: Walker, node: Ternary) -> Walk:
+    """Condition, then both values, in this order: all three are computed."""
+    condition = yield node.condition
+    yes = yield node.yes
+    no = yield node.no
+    if is_literal(condition) and is_literal(yes) and is_literal(no):
+        if isinstance(condition, fold.NUMBERS):
+            return yes if condition else no  # type: ignore[no-any-return]  # a literal
+        folded = walker.folder.call(WHERE, (condition, yes, no), {})
+        if folded is not None:
+            return folded
+    parts = ((condition, node.condition.at), (yes, node.yes.at), (no, node.no.at))
+    return Ref(walker.recorder.emit(WHERE, [walker.operand(v, at) for v, at in parts], {}, node.at))

@@ -1,0 +1,58 @@
+"""`x[…]`: integers, slices, `...`, None, lists, arrays; and one result of an op that has several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.language.arguments import make
+from engine.language.recorder import Ref, Several, Value
+from engine.language.syntax import Display, Expression, Index, Slice
+from engine.language.walker import GETITEM, STACK, Static, Walk, Walker, walks
+
+
+@walks(Index)
+def _index(walker: Walker, node: Index) -> Walk:
+    value = yield node.value
+    items: list[Expression | Slice] = node.items
+    if len(items) == 1:
+        only = items[0]
+        if type(only) is Display and only.is_tuple:
+            items = list(only.items)
+    index: list[Any] = []
+    for item in items:
+        if type(item) is Slice:
+            parts = {}
+            for name, part in (("start", item.start), ("stop", item.stop), ("step", item.step)):
+                parts[name] = None if part is None else (yield Static(part))
+            index.append(parts)
+        else:
+            index.append(_item(walker, (yield Static(item)), item.at))
+    if type(value) is Several:
+        return _result(walker, value, index, node.at)
+    if isinstance(value, str):
+        walker.recorder.wrong(node.at, "A string has no elements here: strings are arguments only.")
+        return walker.placeholder(node.at)
+    return make(walker, GETITEM, [value], {"index": index}, node.at, [node.value.at])
+
+
+def _item(walker: Walker, item: Any, at: int) -> Any:
+    """An item of the index; a list in which nodes stand becomes an array."""
+    if isinstance(item, str):
+        walker.recorder.wrong(at, "A string cannot be an index: arrays are indexed by numbers.")
+        return 0
+    if type(item) is list and any(type(v) is Ref for v in item):
+        operands = [v.index if type(v) is Ref else walker.operand(v, at) for v in item]
+        return Ref(walker.recorder.emit(STACK, operands, {}, at))
+    return item
+
+
+def _result(walker: Walker, source: Several, index: list[Any], at: int) -> Value:
+    """`qr(A)[0]`."""
+    k = index[0] if len(index) == 1 else None
+    if not isinstance(k, int) or isinstance(k, bool):
+        walker.recorder.wrong(at, f"{source.op.name} has several results: take one by a literal index, such as [0].")
+        return walker.placeholder(at)
+    if source.count is not None and not -source.count <= k < source.count:
+        walker.recorder.wrong(at, f"{source.op.name} has {source.count} results here; there is none with the index {k}.")
+        return walker.placeholder(at)
+    return walker.item(source, k % source.count if source.count else k, at)

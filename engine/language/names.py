@@ -1,0 +1,192 @@
+"""What names mean: module prefixes and imports, constants, dtypes, and the names that nothing else may have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from engine.errors import nearest, quoted
+from engine.language.hints import Refused
+from engine.language.syntax import Attribute, Expression, Import, Name
+from engine.op import NAMESPACES
+
+MODULES: dict[str, str] = {
+    "numpy": "numpy",
+    "numpy.linalg": "numpy.linalg",
+    "math": "math",
+    "scipy": "scipy.special",
+    "scipy.special": "scipy.special",
+    "scipy.linalg": "scipy.linalg",
+    "jax": "numpy",
+    "jax.numpy": "numpy",
+    "jax.numpy.linalg": "numpy.linalg",
+    "jax.scipy": "scipy.special",
+    "jax.scipy.special": "scipy.special",
+    "jax.scipy.linalg": "scipy.linalg",
+    "autograd": "numpy",
+    "autograd.numpy": "numpy",
+    "autograd.numpy.linalg": "numpy.linalg",
+    "autograd.scipy": "scipy.special",
+    "autograd.scipy.special": "scipy.special",
+}
+"""Modules that may be imported, and the library under whose names the catalogue is searched for their functions."""
+
+PREFIXES: dict[str, str] = {
+    "np": "numpy",
+    "numpy": "numpy",
+    "jnp": "jax.numpy",
+    "jax": "jax",
+    "math": "math",
+    "linalg": "numpy.linalg",
+    "special": "scipy.special",
+    "scipy": "scipy",
+    "sp": "scipy",
+    "sla": "scipy.linalg",
+}
+"""Module prefixes that need no import line."""
+
+assert {p.split(".")[0] for p in NAMESPACES} <= set(PREFIXES)
+
+CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
+"""Names that are numbers, unless the program or the request gives them another meaning."""
+
+MODULE_CONSTANTS: dict[str, float | None] = {
+    **CONSTANTS,
+    "tau": math.tau,
+    "euler_gamma": 0.5772156649015329,
+    "Inf": math.inf,
+    "infty": math.inf,
+    "NaN": math.nan,
+    "newaxis": None,
+}
+"""Constants behind a module prefix."""
+
+DTYPES: dict[str, str] = {
+    "float64": "float64",
+    "float32": "float32",
+    "float16": "float16",
+    "double": "float64",
+    "single": "float32",
+    "int64": "int64",
+    "int32": "int32",
+    "bool_": "bool",
+    "float": "float64",
+    "int": "int64",
+    "bool": "bool",
+}
+"""Names of dtypes: as arguments all of them behind a prefix, the last three bare."""
+
+BUILTIN_DTYPES = ("float", "int", "bool")
+
+_SAME: dict[str, str] = {"π": "pi", "ℯ": "e", "𝜋": "pi", "𝑒": "e"}
+"""Letters that one takes for a constant."""
+
+_NEEDLESS: dict[str, str] = {
+    "print": "print is not needed: the last statement is the result, and every node's value is reported.",
+    "len": "len is not offered: the size of axis 0 is x.shape[0], the number of elements x.size.",
+    "range": "range is not offered here: an array of consecutive integers is np.arange(n).",
+    "grad": "grad is not offered in program text yet; the derivative is what the request's verb asks for.",
+    "input": "input is not needed: every name that the program does not assign is an input.",
+    "list": "list is not needed: an array is written [a, b], or stack(a, b).",
+    "tuple": "tuple is not needed: an array is written [a, b], or stack(a, b).",
+    "enumerate": "enumerate is not offered: use array operations.",
+    "zip": "zip is not offered: use array operations.",
+    "vectorize": "vectorize is not needed: operations work on whole arrays.",
+    "vmap": "vmap is not offered in program text; map the request over its inputs with in_axes.",
+    "jit": "jit is not needed: programs are compiled anyway.",
+    "factorial": "There is no factorial: n! is gamma(n + 1).",
+    "complex": "Complex numbers are not offered: write real and imaginary part as two expressions.",
+}
+"""Functions that people look for and that are no ops."""
+
+
+class Modules:
+    """The module prefixes of one program: the usual ones, and those of its import lines.
+
+    `functions` holds what `from m import f as g` imports: the name in this program, to the name and its library.
+    """
+
+    def __init__(self) -> None:
+        self.prefixes = dict(PREFIXES)
+        self.functions: dict[str, tuple[str, str]] = {}
+        self.constants: dict[str, str] = {}
+
+    def add(self, line: Import) -> None:
+        """Take note of an import line. Raises `Refused` for a module that is not known."""
+        module, alias = line.module
+        if module not in MODULES:
+            near = nearest(module, MODULES)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise Refused(
+                line.at,
+                f"There is no module {quoted(module)} here.{hint} Import lines are not needed; known are numpy, math, "
+                "scipy.special, scipy.linalg and jax.numpy.",
+                near,
+            )
+        if line.names is None:
+            if alias != module:
+                self.prefixes[alias] = module
+            return
+        for name, here in line.names:
+            if f"{module}.{name}" in MODULES:
+                self.prefixes[here] = f"{module}.{name}"
+            elif name in MODULE_CONSTANTS:
+                self.constants[here] = name
+            else:
+                self.functions[here] = (name, MODULES[module])
+
+    def resolve(self, node: Attribute) -> tuple[str, str] | None:
+        """(module, name) of `np.linalg.norm`; None where the dots read attributes of a value.
+
+        Raises `Refused` for a part of a module that is not known.
+        """
+        parts = [node.name]
+        value: Expression = node.value
+        while type(value) is Attribute and len(parts) < 5:
+            parts.append(value.name)
+            value = value.value
+        if type(value) is not Name or value.name not in self.prefixes:
+            return None
+        module = self.prefixes[value.name]
+        while len(parts) > 1:
+            inner = f"{module}.{parts.pop()}"
+            if inner not in MODULES:
+                raise Refused(value.at, _no_module(inner))
+            module = inner
+        return module, parts[0]
+
+    def is_module(self, module: str, name: str) -> bool:
+        """Whether `module.name` is a module."""
+        return f"{module}.{name}" in MODULES
+
+
+def _no_module(module: str) -> str:
+    if module.endswith(".random"):
+        return (
+            "Random numbers are not offered: a program is a function of its inputs alone. Draw them outside, and give "
+            "them as an input."
+        )
+    return (
+        f"There is no module {quoted(module)} here; known are numpy, numpy.linalg, math, scipy.special, scipy.linalg "
+        "and jax.numpy."
+    )
+
+
+def lookalike(name: str) -> str | None:
+    """What to say about a free name that reads as a constant; None if it does not."""
+    meant = _SAME.get(name)
+    return f"The constant {quoted(name)} is written {meant}; for an input, take another name." if meant else None
+
+
+def needless(name: str) -> str | None:
+    """What to say about a call of a function that is no op but that one looks for; None if there is nothing."""
+    return _NEEDLESS.get(name)
+
+
+def unknown_constant(module: str, name: str, ops: Iterable[str]) -> tuple[str, Sequence[str]]:
+    """What to say about `np.name` without a call."""
+    if name in ops:
+        return f"{module}.{name} is a function: call it, {name}(…).", (name,)
+    near = nearest(name, MODULE_CONSTANTS)
+    hint = f" Did you mean {near[0]}?" if near else " There are pi, e, inf, nan and newaxis."
+    return f"There is no constant {quoted(name)} in {module}.{hint}", near

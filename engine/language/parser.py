@@ -1,0 +1,239 @@
+"""Text to syntax tree: an LALR parser made from `grammar.lark`, whose rules build the tree as they are recognised.
+
+The parser's tables are made once, on first use, and hold no state of a parse: threads share them. The parser itself keeps
+its own stack, so no text, however deep, makes Python recurse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from lark import Lark
+from lark.exceptions import UnexpectedToken
+from lark.lexer import Lexer
+
+from engine.language import hints
+from engine.language.hints import Refused
+from engine.language.lexer import Token, tokenize
+from engine.language.operators import arrange
+from engine.language.syntax import (
+    Assign,
+    Attribute,
+    Binary,
+    Call,
+    Constant,
+    Display,
+    Evaluate,
+    Expression,
+    Import,
+    Index,
+    Keyword,
+    Name,
+    Slice,
+    Statement,
+    Ternary,
+)
+
+EXACT = 2.0**53
+"""Below this a float stands for one integer only."""
+_WORDS = {"True": True, "False": False, "None": None, "...": ...}
+_RADIX = {"x": 16, "o": 8, "b": 2}
+
+
+def parse(text: str, max_depth: int) -> list[Statement]:
+    """The statements of a text, none for a text without any.
+
+    Raises `Refused` for the first thing that is not in the language, `LimitExceeded` for brackets that are too deep.
+    """
+    tokens = tokenize(text, max_depth)
+    if not any(t.type not in ("SEMICOLON", "_NEWLINE") for t in tokens):
+        return []
+    try:
+        return cast("list[Statement]", _parser().parse(cast(Any, tokens)))
+    except UnexpectedToken as wrong:
+        found = next((i for i, t in enumerate(tokens) if t is wrong.token), len(tokens))
+        expected = frozenset(cast("set[str]", wrong.expected))
+    raise hints.unexpected(cast(Any, tokens), found, expected)
+
+
+class _Tokens(Lexer):
+    """Hands lark the tokens that are made already."""
+
+    def __init__(self, conf: Any) -> None:
+        pass
+
+    def lex(self, lexer_state: Any, parser_state: Any = None) -> Iterator[Any]:
+        return iter(lexer_state)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", lexer=_Tokens, start="program", transformer=_Actions(), maybe_placeholders=True)
+
+
+class _Actions:
+    """One function for each rule: from what the rule's parts became to a node."""
+
+    def program(self, parts: list[Any]) -> Any:
+        return [s for part in parts for s in (part if isinstance(part, list) else (part,))]
+
+    def expression(self, parts: list[Any]) -> Any:
+        return Evaluate(parts[0].at, parts[0])
+
+    def assign(self, parts: list[Any]) -> Any:
+        value = parts.pop()
+        return Assign(parts[0].at, parts, value)
+
+    def augment(self, parts: list[Any]) -> Any:
+        target, token, value = parts
+        if type(target) is not Name:
+            raise Refused(target.at, _target_problem(target, token.value))
+        # `x -= a, b` is x - (a, b), as `x -= y` is x - y.
+        return Assign(target.at, [target], Binary(token.at, token.value[:-1], target, value))
+
+    def imports(self, parts: list[Any]) -> Any:
+        return [Import(at, module, None) for at, module in parts]
+
+    def import_all(self, parts: list[Any]) -> Any:
+        (at, name), star = parts
+        if star.value != "*":
+            raise Refused(star.at, f"Names must follow `import`, not '{star.value}'.")
+        return Import(at, (name, name), [])
+
+    def import_names(self, parts: list[Any]) -> Any:
+        (at, name), *names = parts
+        return Import(at, (name, name), names)
+
+    def module(self, parts: list[Any]) -> Any:
+        (at, name), alias = parts
+        return at, (name, alias.value if alias is not None else name)
+
+    def dotted(self, parts: list[Any]) -> Any:
+        return parts[0].at, ".".join(t.value for t in parts)
+
+    def imported(self, parts: list[Any]) -> Any:
+        name, alias = parts
+        return name.value, (alias or name).value
+
+    def bare_tuple(self, parts: list[Any]) -> Any:
+        return Display(parts[0].at, parts, True)
+
+    def tuple_display(self, parts: list[Any]) -> Any:
+        return Display(parts[0].at, parts[1:], True)
+
+    def list_display(self, parts: list[Any]) -> Any:
+        return Display(parts[0].at, parts[1:], False)
+
+    def ternary(self, parts: list[Any]) -> Any:
+        yes, token, condition, no = parts
+        return Ternary(token.at, condition, yes, no)
+
+    def operators(self, parts: list[Any]) -> Any:
+        return arrange(parts)
+
+    def name(self, parts: list[Any]) -> Any:
+        token = parts[0]
+        return Name(token.at, token.value)
+
+    def number(self, parts: list[Any]) -> Any:
+        token = parts[0]
+        return Constant(token.at, number_value(token.value))
+
+    def string(self, parts: list[Any]) -> Any:
+        token = parts[0]
+        return Constant(token.at, _unescaped(token.value[1:-1]))
+
+    def word(self, parts: list[Any]) -> Any:
+        token = parts[0]
+        return Constant(token.at, _WORDS[token.value])
+
+    def call(self, parts: list[Any]) -> Any:
+        function, bracket = parts[0], parts[1]
+        at = function.at if type(function) in (Name, Attribute) else bracket.at
+        positional: list[Expression] = []
+        keywords: list[Keyword] = []
+        for argument in parts[2:]:
+            if type(argument) is Keyword:
+                keywords.append(argument)
+            elif keywords:
+                raise Refused(argument.at, "An argument without a name must not follow one with a name.")
+            else:
+                positional.append(argument)
+        return Call(at, function, positional, keywords)
+
+    def keyword(self, parts: list[Any]) -> Any:
+        token, value = parts
+        return Keyword(token.at, token.value, value)
+
+    def index(self, parts: list[Any]) -> Any:
+        value, bracket, *items = parts
+        return Index(bracket.at, value, items)
+
+    def slicing(self, parts: list[Any]) -> Any:
+        start, colon, stop, step = parts
+        return Slice(colon.at, start, stop, step)
+
+    def attribute(self, parts: list[Any]) -> Any:
+        value, token = parts
+        return Attribute(token.at, value, token.value)
+
+
+def number_value(written: str) -> float | int:
+    """The value of a number as written: a double; as int where it was written without point or exponent and is exact.
+
+    No arithmetic on integers of a client's choice happens here: a literal of a million digits costs as much as reading it.
+    """
+    digits = written.replace("_", "")
+    radix = _RADIX.get(digits[1:2].lower()) if digits[0] == "0" else None
+    if radix is None:
+        value = float(digits)
+        whole = digits.isdigit()
+    else:
+        whole = True
+        significant = digits[2:].lstrip("0") or "0"
+        value = float(int(significant, radix)) if len(significant) <= 200 else float("inf")
+    return int(value) if whole and value < EXACT else value
+
+
+def _unescaped(inner: str) -> str:
+    """A string's contents: a backslash keeps its meaning only before a quote and another backslash."""
+    if "\\" not in inner:
+        return inner
+    pieces = inner.split("\\\\")
+    return "\\".join(p.replace("\\'", "'").replace('\\"', '"') for p in pieces)
+
+
+def _target_problem(target: Expression, sign: str) -> str:
+    """Why a statement cannot assign to `target`."""
+    if type(target) is Index:
+        return (
+            f"Single elements cannot be assigned to (`x[…] {sign} …`): arrays never change. Make a new one, with "
+            "where(mask, value, x), scatter_set or scatter_add."
+        )
+    if type(target) is Attribute:
+        return "Attributes cannot be assigned to: give the result a new name."
+    if type(target) is Call:
+        return "A call cannot be assigned to. (Function definitions are not offered in program text yet.)"
+    if type(target) is Display:
+        return f"`{sign}` needs one name on its left."
+    if type(target) is Constant:
+        return "A constant cannot be assigned to; a name must stand on the left."
+    return f"Only a name can stand on the left of `{sign}`; equality is ==."
+
+
+def check_target(target: Expression) -> list[Name]:
+    """The names that a target of an assignment binds. Raises `Refused` for anything else."""
+    if type(target) is Name:
+        return [target]
+    if type(target) is Display and target.items:
+        for item in target.items:
+            if type(item) is Display:
+                raise Refused(item.at, "Unpacking can only go one level deep: unpack the inner part on a line of its own.")
+            if type(item) is not Name:
+                raise Refused(item.at, _target_problem(item, "="))
+        return cast("list[Name]", target.items)
+    raise Refused(target.at, _target_problem(target, "="))

@@ -1,0 +1,146 @@
+"""What the elementwise ops have in common. The ops themselves are rows in `arithmetic`, `elementary`, `logic`, `activation`.
+
+A row holds a NumPy function, one formula for each operand's partial derivative, LaTeX, the interval in which it is
+smooth, and what is answered where it is not. Core operands all have the result's shape, or are scalars (literals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.aval import FLOAT64, Array, Aval, Avals, DType
+from engine.builder import Builder, EagerBuilder, Var
+from engine.errors import DtypeMismatch, ShapeMismatch
+from engine.formula import Formula
+from engine.op import Example, Op, Operand, Partial, Rule, Spelling, Zero, registry
+
+ZERO = Zero()
+
+
+class Elementwise(Op):
+    """An op whose result entry i depends on operand entries i alone.
+
+    `partials` are formulas in the operands a, b, c and the result y ("0" where the op is locally constant); `kink` is a
+    formula that is true where `convention` replaces a derivative; `domain` gives for each operand an interval inside
+    which the op is smooth; `boolean` says that the result is a mask; `weight` is its cost in additions.
+    """
+
+    elementwise = True
+
+    def __init__(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        partials: tuple[str, ...],
+        *,
+        doc: str,
+        latex: str,
+        names: tuple[str, ...] = ("x", "y", "z"),
+        aliases: tuple[str, ...] = (),
+        family: str = "elementwise",
+        domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),),
+        derivative: Mapping[str, str] | None = None,
+        convention: str = "",
+        kink: str = "",
+        boolean: bool = False,
+        floating: bool = False,
+        bools: bool = True,
+        passes_integers: bool = False,
+        masks: tuple[int, ...] = (),
+        weight: float = 1.0,
+        examples: tuple[Example, ...] = (),
+        spellings: Mapping[str, Spelling] | None = None,
+    ) -> None:
+        self.name = name
+        self.fn = fn
+        self.__doc__ = doc
+        self.latex = latex
+        self.family = family
+        self.aliases = aliases
+        self.parameters = tuple(Operand(n, boolean=k in masks) for k, n in enumerate(names[: len(partials)]))
+        self.rules: tuple[Rule, ...] = tuple(ZERO if p == "0" else Partial(Formula(p)) for p in partials)
+        self.domain = domain
+        self.derivative = derivative or {}
+        self.convention = convention
+        self.kink_formula = Formula(kink) if kink else None
+        self.boolean = boolean
+        self.floating = floating
+        self.bools = bools
+        self.passes_integers = passes_integers
+        self.masks = masks
+        self.weight = weight
+        self.examples = examples
+        self.spellings = spellings or {}
+        self.plain = type(self).lower is Elementwise.lower and not masks
+        """Whether operands of one floating shape make just one node."""
+
+    def lower(self, b: Builder, *operands: Var, **attrs: Any) -> Var:
+        """One node over operands stretched to their common shape."""
+        result: Var = b.write(self, *b.broadcast(operands))
+        return result
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The common shape; the common dtype, or bool."""
+        first = avals[-1]
+        if len(avals) == 1 or all(a == first for a in avals):
+            if first == FLOAT64 and not self.boolean:
+                return first
+            shape, dtype = first
+        else:
+            shape = max((a.shape for a in avals), key=len)
+            for a in avals:
+                if a.shape not in ((), shape):
+                    raise ShapeMismatch(f"{self.name}: shapes {[list(v.shape) for v in avals]} are not equal.")
+            dtypes = {a.dtype for k, a in enumerate(avals) if k not in self.masks}
+            if len(dtypes) > 1:
+                raise DtypeMismatch(f"{self.name}: dtypes {[v.dtype for v in avals]} are not equal.")
+            dtype = next(iter(dtypes))
+        if dtype == "bool" and not self.bools:
+            raise DtypeMismatch(
+                f"{self.name} is not defined for booleans. Use logical_not, logical_xor, or where(mask, 1, 0)."
+            )
+        return Aval(shape, "bool" if self.boolean else dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """The NumPy function."""
+        return self.fn(*arrays)
+
+    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
+        """Mask from the `kink` formula."""
+        if self.kink_formula is None:
+            return None
+        names: dict[str, Any] = dict(zip(("a", "b", "c"), arrays, strict=False))
+        names["y"] = y
+        mask: Array = np.asarray(self.kink_formula.write(EagerBuilder(str(np.asarray(y).dtype)), names))  # type: ignore[arg-type]  # a floating dtype: only such nodes have kinks
+        return mask
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """`weight` for each element."""
+        assert isinstance(result, Aval)
+        return self.weight * result.size
+
+
+class Cast(Op):
+    """Conversion to another dtype; linear between floating dtypes, without derivative to and from integers."""
+
+    name = "cast"
+    family = "core"
+    internal = True
+    elementwise = True
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The operand's shape, the new dtype."""
+        return Aval(avals[0].shape, params["dtype"])
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """The converted array. A float that no integer stands for becomes the smallest one, silently."""
+        dtype: DType = params["dtype"]
+        return np.asarray(arrays[0]).astype(dtype)[()]
+
+    rules = (Partial(Formula("1")),)
+
+
+registry.add(Cast())

@@ -1,0 +1,343 @@
+"""Rearranging elements, the core of it: reshape, permute, slice, concatenate. All are linear.
+
+There are six (`broadcast_to`, `reshape`, `permute_dims`, `slice` and its transpose `embed`, `concat`); the others, in
+`arrange`, `joining`, `padding` and `diagonal`, are written with those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from engine.attrs import INTS, OPTIONAL_AXIS, SHAPE, optional
+from engine.aval import Aval, Avals, broadcast_shapes, normalize_axis
+from engine.builder import Builder, Var, broadcast_to
+from engine.errors import DtypeMismatch, ShapeMismatch
+from engine.op import Attr, Example, Linear, Op, Operand, registry
+
+
+def _unbroadcast(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
+    """Sum over what was stretched."""
+    shape = operands[0].shape
+    added = ct.rank - len(shape)
+    axes = [i - ct.rank for i in range(added)]
+    axes += [i - len(shape) for i, n in enumerate(shape) if n == 1 and ct.shape[added + i] != 1]
+    summed: Var = ct.b.write("sum", ct, axes=tuple(sorted(axes))) if axes else ct
+    return summed if summed.shape == shape else ct.b.write("reshape", summed, shape=shape)
+
+
+class BroadcastTo(Op):
+    """The array stretched to a shape: axes of size 1 are repeated, new axes are put in front."""
+
+    name = "broadcast_to"
+    aliases = ("Expand", "expand")
+    family = "shape"
+    parameters = (Operand("x"), Attr("shape", SHAPE))
+    passes_integers = True
+    latex = "{x}"
+    rules = (Linear(_unbroadcast),)
+    examples = (Example(([[1.0], [2.0]],), {"shape": (2, 3)}), Example((1.0,), {"shape": (0, 2)}, note="empty"))
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node; a size of −1 keeps the operand's."""
+        (x,), shape = operands, tuple(attrs["shape"])
+        lead = len(shape) - x.rank
+        filled = tuple(x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(shape))
+        if -1 in filled:
+            raise ShapeMismatch(f"broadcast_to: a new axis needs a size, not -1, in {list(shape)}.")
+        return broadcast_to(x, filled)
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The operand's dtype in the new shape."""
+        shape = params["shape"]
+        if broadcast_shapes([avals[0].shape, shape]) != shape:
+            raise ShapeMismatch(f"An array of shape {list(avals[0].shape)} cannot be broadcast to {list(shape)}.")
+        return Aval(shape, avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A view."""
+        return np.broadcast_to(arrays[0], params["shape"])
+
+    def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
+        """The batch axis in front, new axes behind it."""
+        (x,), shape = operands, params["shape"]
+        core = (1,) * (len(shape) - x.rank + 1) + x.shape[1:]
+        aligned = x if len(core) == x.rank - 1 else b.write("reshape", x, shape=(size, *core))
+        return b.emit(self, [aligned.ref], (("shape", (size, *shape)),))
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """None: it is a view."""
+        return 0.0
+
+
+registry.add(BroadcastTo())
+
+
+def _reshape_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
+    return ct.reshape(operands[0].shape)
+
+
+class Reshape(Op):
+    """The same elements, in C order, in another shape; one size may be −1: whatever is left."""
+
+    name = "reshape"
+    aliases = ("view", "Reshape")
+    family = "shape"
+    parameters = (Operand("x", ("a",)), Attr("shape", SHAPE, aliases=("newshape",)))
+    passes_integers = True
+    latex = "{x}"
+    rules = (Linear(_reshape_back),)
+    examples = (Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {"shape": (3, -1)}), Example(([],), {"shape": (0, 3)}))
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node, with the −1 worked out."""
+        result: Var = b.write(self, operands[0], shape=filled_shape(attrs["shape"], operands[0].size))
+        return result
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The new shape, of as many elements."""
+        shape = params["shape"]
+        if prod(shape) != avals[0].size:
+            raise ShapeMismatch(
+                f"An array of shape {list(avals[0].shape)} ({avals[0].size} elements) cannot be reshaped to "
+                f"{list(shape)} ({prod(shape)} elements)."
+            )
+        return Aval(tuple(shape), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A view where NumPy can."""
+        return np.reshape(arrays[0], params["shape"])[()]
+
+    def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The batch axis stays in front."""
+        return {"shape": (size, *params["shape"])}
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """None."""
+        return 0.0
+
+
+registry.add(Reshape())
+
+
+def filled_shape(shape: Sequence[int], size: int) -> tuple[int, ...]:
+    """The shape with a −1 replaced by what is left of `size` elements. Raises `ShapeMismatch`."""
+    if list(shape).count(-1) > 1:
+        raise ShapeMismatch(f"Only one size in {list(shape)} can be -1.")
+    if -1 not in shape:
+        return tuple(shape)
+    rest = prod(n for n in shape if n != -1)
+    if rest == 0 or size % rest:
+        raise ShapeMismatch(f"{size} elements cannot be arranged as {list(shape)}.")
+    return tuple(size // rest if n == -1 else n for n in shape)
+
+
+def _permute_back(ct: Var, k: int, operands: Sequence[Var], *, axes: tuple[int, ...]) -> Var:
+    n = len(axes)
+    inverse = [0] * n
+    for i, a in enumerate(axes):
+        inverse[a + n] = i - n
+    result: Var = ct.b.write("permute_dims", ct, axes=tuple(inverse))
+    return result
+
+
+class PermuteDims(Op):
+    """Axes in another order; without `axes` in reverse, which transposes a matrix."""
+
+    name = "permute_dims"
+    aliases = ("transpose", "permute", "Transpose")
+    family = "shape"
+    parameters = (Operand("x", ("a",)), Attr("axes", optional(INTS), None, ("perm", "dims")))
+    passes_integers = True
+    latex = "{x}^\\top"
+    rules = (Linear(_permute_back),)
+    examples = (Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)), Example(([[[1.0], [2.0]]],), {"axes": (2, 0, 1)}))
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node with axes counted from the end."""
+        x, axes = operands[0], attrs["axes"]
+        order = tuple(range(x.rank))[::-1] if axes is None else axes
+        normal = tuple(normalize_axis(a, x.rank) for a in order)
+        if len(set(normal)) != len(normal) or len(normal) != x.rank:
+            raise ShapeMismatch(f"axes {list(order)} must name each of the {x.rank} axes once.")
+        result: Var = b.write(self, x, axes=normal)
+        return result
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The trailing axes in the new order."""
+        shape, axes = avals[0].shape, params["axes"]
+        lead = len(shape) - len(axes)
+        return Aval(shape[:lead] + tuple(shape[a] for a in axes), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A view."""
+        x, axes = np.asarray(arrays[0]), params["axes"]
+        return np.transpose(x, (*range(x.ndim - len(axes)), *(a + x.ndim for a in axes)))[()]
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """None: it is a view."""
+        return 0.0
+
+
+registry.add(PermuteDims())
+
+
+def _embed_slice(ct: Var, k: int, operands: Sequence[Var], *, index: tuple[tuple[int, int, int], ...]) -> Var:
+    shape = operands[0].shape[operands[0].rank - len(index) :]
+    result: Var = ct.b.write("embed", ct, index=index, shape=shape)
+    return result
+
+
+class SliceOp(Op):
+    """Trailing axes cut by (start, stop, step), all within bounds; step may be negative (then stop may be −1)."""
+
+    name = "slice"
+    family = "core"
+    internal = True
+    rules = (Linear(_embed_slice),)
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The sizes that are left."""
+        shape, index = avals[0].shape, params["index"]
+        lead = len(shape) - len(index)
+        return Aval(shape[:lead] + tuple(len(range(*s)) for s in index), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A view."""
+        return arrays[0][(..., *python_slices(params["index"]))][()]
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """None: it is a view."""
+        return 0.0
+
+
+class Embed(Op):
+    """Zeros of a trailing `shape` with the operand laid into the places that `slice` with the same index reads."""
+
+    name = "embed"
+    family = "core"
+    internal = True
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """Leading axes of the operand, then `shape`."""
+        own = avals[0].shape
+        return Aval(own[: len(own) - len(params["shape"])] + tuple(params["shape"]), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A new array."""
+        x = np.asarray(arrays[0])
+        shape = params["shape"]
+        result: Any = np.zeros(x.shape[: x.ndim - len(shape)] + tuple(shape), x.dtype)
+        result[(..., *python_slices(params["index"]))] = x
+        return result
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """One for each element written."""
+        assert isinstance(result, Aval)
+        return float(result.size)
+
+
+def _slice_embedded(ct: Var, k: int, operands: Sequence[Var], *, index: Any, shape: Any) -> Var:
+    result: Var = ct.b.write("slice", ct, index=index)
+    return result
+
+
+Embed.rules = (Linear(_slice_embedded),)
+registry.add(SliceOp())
+registry.add(Embed())
+
+
+def _concat_part(ct: Var, k: int, operands: Sequence[Var], *, axis: int) -> Var:
+    start = sum(v.shape[axis] for v in operands[:k])
+    return slice_axis(ct, axis, start, start + operands[k].shape[axis])
+
+
+class Concat(Op):
+    """Arrays joined along an existing axis (0 by default); without axis (null), flattened and joined."""
+
+    name = "concat"
+    aliases = ("concatenate", "cat", "Concat")
+    family = "shape"
+    parameters = (Operand("arrays", ("tensors",), variadic=True), Attr("axis", OPTIONAL_AXIS, 0, ("dim",)))
+    passes_integers = True
+    latex = "\\operatorname{{concat}}({arrays})"
+    derivative = {"arrays": "1"}
+    rules = (Linear(_concat_part, joint=True),)
+    examples = (
+        Example(([1.0, 2.0], [3.0], [4.0, 5.0])),
+        Example(([[1.0], [2.0]], [[3.0, 4.0], [5.0, 6.0]]), {"axis": 1}),
+        Example(([[1.0, 2.0]], 3.0), {"axis": None}, note="flattened"),
+        Example(([], [1.0]), note="an empty part"),
+    )
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node; a tree of them for very many parts."""
+        axis = attrs["axis"]
+        if axis is None:
+            return joined([v if v.rank == 1 else v.reshape((v.size,)) for v in operands], -1)
+        first = operands[0]
+        for v in operands:
+            if v.rank == 0:
+                raise ShapeMismatch("concat: a scalar has no axis along which it could be joined; stack makes a new one.")
+            if v.rank != first.rank:
+                raise ShapeMismatch(
+                    f"concat: all parts must have as many axes; shapes {list(first.shape)} and {list(v.shape)} do not."
+                )
+        return joined(operands, normalize_axis(axis, first.rank))
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The sum of the sizes along the axis; the others must be equal."""
+        axis, first = params["axis"], avals[0]
+        at = len(first.shape) + axis
+        for aval in avals:
+            if aval.shape[:at] != first.shape[:at] or aval.shape[at + 1 :] != first.shape[at + 1 :]:
+                raise ShapeMismatch(
+                    f"concat along axis {at}: shapes {list(first.shape)} and {list(aval.shape)} differ in another axis."
+                )
+            if aval.dtype != first.dtype:
+                raise DtypeMismatch(f"concat: dtypes {first.dtype} and {aval.dtype} are not equal.")
+        total = sum(a.shape[at] for a in avals)
+        return Aval((*first.shape[:at], total, *first.shape[at + 1 :]), first.dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A new array."""
+        return np.concatenate(arrays, axis=params["axis"])
+
+
+registry.add(Concat())
+
+MOST_PARTS = 64
+"""Most operands of one `concat` node: the walks look at all of them for each."""
+
+
+def joined(parts: Sequence[Var], axis: int) -> Var:
+    """Parts of equal rank joined along an axis counted from the end."""
+    parts = list(parts)
+    while True:
+        groups = [parts[i : i + MOST_PARTS] for i in range(0, len(parts), MOST_PARTS)]
+        parts = [g[0] if len(g) == 1 < len(groups) else g[0].b.write("concat", *g, axis=axis) for g in groups]
+        if len(parts) == 1:
+            return parts[0]
+
+
+def python_slices(index: Sequence[tuple[int, int, int]]) -> tuple[slice, ...]:
+    """(start, stop, step) as Python slices; a stop of −1 with a negative step means "to the beginning"."""
+    return tuple(slice(a, None if s < 0 and e < 0 else e, s) for a, e, s in index)
+
+
+def take_slice(x: Var, index: Sequence[tuple[int, int, int]]) -> Var:
+    """`slice` on the trailing axes, unless it takes everything."""
+    tail = x.shape[x.rank - len(index) :]
+    if all(s == (0, n, 1) for s, n in zip(index, tail, strict=True)):
+        return x
+    result: Var = x.b.write("slice", x, index=tuple(index))
+    return result
+
+
+def slice_axis(x: Var, axis: int, start: int, stop: int, step: int = 1) -> Var:
+    """One axis (counted from the end) cut, the others whole."""
+    tail = x.shape[x.rank + axis :]
+    return take_slice(x, [(start, stop, step), *[(0, n, 1) for n in tail[1:]]])

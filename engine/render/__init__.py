@@ -1,0 +1,1 @@
+"""Programs as people read them: a drawing for Graphviz (`dot`), a formula in LaTeX and MathML (`latex`)."""

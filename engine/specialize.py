@@ -1,0 +1,464 @@
+"""Programs to typed graphs: what `specialize` does once the shapes and dtypes of the inputs are known.
+
+Every step of the program becomes at least one node of its own, so that steps which compute the same thing, or nothing
+new (`y = x`), keep their own values and gradients. All type errors show here, with the step's id and place, before
+anything is computed or allocated.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from engine.attrs import IndexArray, Slice
+from engine.aval import Array, Aval, Avals, DType
+from engine.builder import GraphBuilder, Var, Weak, call
+from engine.cost import Limits
+from engine.errors import (
+    Arity,
+    DtypeMismatch,
+    EngineError,
+    InvalidAttribute,
+    MissingInput,
+    MistakeCollector,
+    ShapeMismatch,
+    UnknownInput,
+    Where,
+    nearest,
+    quoted,
+)
+from engine.graph import CONSTANT as GRAPH_CONSTANT
+from engine.graph import Graph, Node, single
+from engine.ops.elementwise import Elementwise
+from engine.op import InputRef, Op, Operand
+from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
+from engine.values import Given
+
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A program with types.
+
+    `graph` has the program's outputs as outputs and its inputs, in order, as inputs. `nodes[i]` is the node of step i
+    (a tuple for a step of several results); the nodes of step i are those from `starts[i]` up to `starts[i + 1]`.
+    """
+
+    program: Program
+    graph: Graph
+    nodes: tuple[int | tuple[int, ...], ...]
+    starts: tuple[int, ...]
+    dtype: DType
+
+    def node(self, i: int) -> int:
+        """The node of step `i`, which has one result."""
+        n = self.nodes[i]
+        assert isinstance(n, int)
+        return n
+
+    def aval(self, i: int) -> Aval:
+        """Shape and dtype of step `i`."""
+        return single(self.avals[i])
+
+    @cached_property
+    def avals(self) -> list[Avals]:
+        """Avals of all steps."""
+        nodes = self.graph.nodes
+        return [nodes[n].aval if type(n) is int else tuple(single(nodes[k].aval) for k in n) for n in self.nodes]  # type: ignore[union-attr]
+
+    @cached_property
+    def reported(self) -> list[int]:
+        """Steps that have a value of their own: all but those of several results."""
+        return [i for i, n in enumerate(self.nodes) if isinstance(n, int)]
+
+    def owner(self, node: int) -> int:
+        """The step that a node belongs to."""
+        return bisect_right(self.starts, node) - 1
+
+
+def input_arrays(
+    program: Program, inputs: Mapping[str, Given], dtype: DType, most: int = 20
+) -> tuple[dict[str, Array], set[str]]:
+    """Arrays for all inputs of the program, by id, in the dtype each has in it; and which of them are static integers.
+
+    Raises `UnknownInput`, `MissingInput`, `InvalidArray` (all of them together).
+    """
+    known = [program.steps[i].id for i in program.inputs]
+    mistakes = MistakeCollector(most)
+    names = set(known)
+    for name in inputs:
+        if name not in names:
+            near = nearest(name, known) if len(mistakes.errors) < most else ()
+            hint = f" Did you mean {near[0]}?" if near else f" Its inputs are {_listed(known)}."
+            mistakes.add(
+                UnknownInput(
+                    f"The program has no input {quoted(name)}.{hint}",
+                    node=name,
+                    where=Where(pointer=f"/inputs/{pointer_part(name)}"),
+                    suggestions=near,
+                )
+            )
+    integer = integer_inputs(program)
+    arrays: dict[str, Array] = {}
+    for i in program.inputs:
+        step = program.steps[i]
+        given = inputs.get(step.id)
+        if given is None:
+            default = step.attrs.get("value")
+            if default is None:
+                mistakes.add(
+                    MissingInput(
+                        f"The input {quoted(step.id)} has no value.",
+                        node=step.id,
+                        where=Where(pointer=f"/inputs/{pointer_part(step.id)}"),
+                    )
+                )
+                continue
+            given = Given(default.value, default.weak, default.weak and default.integral)
+        arrays[step.id] = typed_array(given, dtype, integer=i in integer)
+    mistakes.raise_if_any()
+    static = {program.steps[i].id for i in program.inputs if arrays[program.steps[i].id].dtype == np.int64}
+    return arrays, static
+
+
+def typed_array(given: Given, dtype: DType, *, integer: bool = False) -> Array:
+    """A given value in one of the engine's dtypes: floats in the program's own."""
+    value = given.value
+    if value.dtype.kind == "b":
+        return value
+    if value.dtype.kind in "iu" and not given.weak:
+        return value.astype(np.int64)
+    if integer and given.integers:
+        return value.astype(np.int64)
+    return value.astype(dtype)
+
+
+def pointer_part(name: str) -> str:
+    """One part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(quoted(n) for n in names[:most])
+    return (shown + (f" and {len(names) - most} more" if len(names) > most else "")) or "none"
+
+
+def integer_inputs(program: Program) -> set[int]:
+    """Inputs that reach an integer position through indexing, shape ops or + − * // % (`api.md`, section 1)."""
+    ops = {s.op for s in program.steps}
+    if not any(p.integer for op in ops for p in op.operands) and not any(s.attrs for s in program.steps if s.op is not INPUT):
+        return set()
+    wanted: set[int] = set()
+    for i in range(len(program.steps) - 1, -1, -1):
+        step = program.steps[i]
+        for k, a in enumerate(step.operands):
+            if not isinstance(a, int) or a in wanted:
+                continue
+            role = role_of(step.op, k)
+            reference = role is None or role.integer
+            through = i in wanted and (step.op.passes_integers or step.op is ITEM)
+            if reference or (through and not (role is not None and role.boolean)):
+                wanted.add(a)
+    return {i for i in wanted if program.steps[i].op is INPUT}
+
+
+def role_of(op: Op, k: int) -> Operand | None:
+    """The operand parameter that position `k` of a step belongs to; None behind them (values that attributes refer to)."""
+    declared = op.operands
+    if k < len(declared):
+        return declared[k]
+    return declared[-1] if declared and declared[-1].variadic else None
+
+
+class _Body:
+    """A subgraph of a step, to be typed when the op knows its inputs' avals."""
+
+    def __init__(self, program: Program, owner: Specializer) -> None:
+        self.program = program
+        self._owner = owner
+
+    def graph(self, avals: Sequence[Aval]) -> Graph:
+        """The body's typed graph. Raises errors that name nodes inside the body."""
+        ids = [self.program.steps[i].id for i in self.program.inputs]
+        if len(ids) != len(avals):
+            raise Arity(f"The body takes {len(ids)} inputs ({_listed(ids)}); it is called with {len(avals)}.")
+        inner = Specializer(self.program, self._owner.dtype, self._owner.limits, depth=self._owner.depth + 1)
+        return inner.run(dict(zip(ids, avals, strict=True)), {}).graph
+
+
+MAX_NESTING = 32
+"""Deepest nesting of subgraphs: they are typed one inside the other."""
+
+
+class Specializer:
+    """One pass over a program's steps. `statics` holds the values of integer inputs that may decide shapes."""
+
+    def __init__(self, program: Program, dtype: DType, limits: Limits, depth: int = 0) -> None:
+        self.program = program
+        self.dtype = dtype
+        self.limits = limits
+        self.depth = depth
+        # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
+        self.b = GraphBuilder(
+            dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000
+        )
+        self.results: list[Any] = []
+        self.static: dict[int, Array] = {}
+
+    def run(self, avals: Mapping[str, Aval], statics: Mapping[str, Array]) -> Typed:
+        """Type the whole program for inputs of these avals. Raises the first `EngineError`, with its node and place."""
+        b = self.b
+        program = self.program
+        starts: list[int] = []
+        for i, step in enumerate(program.steps):
+            starts.append(len(b.nodes))
+            plain = self._plain(step)
+            if plain is not None:
+                self.results.append(plain)
+                continue
+            try:
+                result = self._step(i, step, avals, statics)
+            except EngineError as error:
+                raise error.at(step.id, program.where(i)) from None
+            except RecursionError:  # a subgraph inside a subgraph inside …
+                raise Arity("Subgraphs are nested too deeply.").at(step.id, program.where(i)) from None
+            self.results.append(result)
+        nodes = tuple(
+            tuple(v.ref for v in r) if isinstance(r, tuple) else r.ref for r in self.results
+        )
+        outputs = []
+        for i in program.outputs:
+            n = nodes[i]
+            if not isinstance(n, int):
+                raise DtypeMismatch(
+                    f"{quoted(program.steps[i].id)} has several results; read the one that is wanted by its index."
+                ).at(program.steps[i].id, program.where(i))
+            outputs.append(n)
+        return Typed(program, b.build(outputs), nodes, tuple(starts), self.dtype)
+
+    def _plain(self, step: Step) -> Var | None:
+        """The common case, fast: an elementwise op on floats of one shape, and scalar literals. Else None."""
+        op = step.op
+        if not isinstance(op, Elementwise) or not op.plain or step.attrs:
+            return None
+        nodes = self.b.nodes
+        results = self.results
+        common: Aval | None = None
+        refs = []
+        for a in step.operands:
+            if type(a) is int:
+                v = results[a]
+                if type(v) is tuple:
+                    return None
+                ref = v.ref
+                found = nodes[ref].aval
+                if common is None:
+                    common = found
+                elif found != common:
+                    return None
+                refs.append(ref)
+            elif type(a) is Literal and a.weak and a.value.ndim == 0:
+                refs.append(self.b.literal(float(a.value)))
+            else:
+                return None
+        if common is None or len(refs) != len(op.parameters) or not common.floating or len(nodes) >= self.b.max_nodes:
+            return None
+        nodes.append(Node(op, tuple(refs), (), Aval(common.shape, "bool") if op.boolean else common))
+        return Var(self.b, len(nodes) - 1)
+
+    def _step(self, i: int, step: Step, avals: Mapping[str, Aval], statics: Mapping[str, Array]) -> Any:
+        b = self.b
+        op = step.op
+        if op is INPUT:
+            v = Var(b, b.input(avals[step.id]))
+            if step.id in statics:
+                self.static[i] = statics[step.id]
+            return v
+        if op is CONSTANT:
+            return self._own(self._constant(step.attrs["value"]), len(b.nodes))
+        if op is ITEM:
+            return self._item(step)
+        if step.attrs:
+            operands, attrs = self._resolved(step)
+        else:
+            operands, attrs = [self._operand(step, k, a) for k, a in enumerate(step.operands)], {}
+        start = len(b.nodes)
+        if op.composite and self.depth > MAX_NESTING:
+            raise Arity(f"Subgraphs are nested more than {MAX_NESTING} deep.")
+        result: Any = call(b, op, *operands, **attrs)
+        if isinstance(result, tuple) and len(result) > 1:
+            return tuple(self._own(v, start) for v in result)
+        if isinstance(result, tuple):  # a loop of one carry: its id means that result
+            (result,) = result
+        own = self._own(result, start)
+        self._know(i, step, own)
+        return own
+
+    def _own(self, v: Var, start: int) -> Var:
+        """The value as a node of this step: one that existed before, or a shared constant, gets an identity."""
+        if v.ref >= start and self.b.nodes[v.ref].op is not GRAPH_CONSTANT:
+            return v if not v.literal else Var(self.b, v.ref)
+        result: Var = self.b.write(IDENTITY, v)
+        return result
+
+    def _constant(self, literal: Literal) -> Var:
+        dtype: DType = "bool" if literal.value.dtype.kind == "b" else "int64" if literal.value.dtype.kind in "iu" else self.dtype
+        return self.b.var(literal.value.astype(dtype), dtype)
+
+    def _item(self, step: Step) -> Var:
+        source = step.operands[0]
+        k = step.attrs.get("index", 0)
+        results = self.results[source] if isinstance(source, int) else None
+        if isinstance(results, Var) and k == 0 and isinstance(source, int) and self.program.steps[source].op.multiple:
+            results = (results,)
+        if not isinstance(results, tuple):
+            raise InvalidAttribute("item reads a result of an op that has several, such as split; its operand has one.")
+        if not -len(results) <= k < len(results):
+            raise InvalidAttribute(f"item: index {k} is out of range; there are {len(results)} results (0 to {len(results) - 1}).")
+        result: Var = self.b.write(IDENTITY, results[k])
+        return result
+
+    def _operand(self, step: Step, k: int, argument: Any) -> Any:
+        if argument is None:
+            return None
+        if isinstance(argument, Literal):
+            if argument.weak:
+                return Weak(argument.value, argument.integral)
+            return self._constant(argument)
+        value = self.results[argument]
+        if isinstance(value, tuple):
+            source = self.program.steps[argument].id
+            raise DtypeMismatch(
+                f"{quoted(source)} has {len(value)} results and cannot be an operand itself; read one of them "
+                f'(in text by unpacking or an index, in a graph with {{"op": "item", "inputs": ["{source}"]}}).'
+            )
+        return value
+
+    # -- attributes that refer to further operands
+
+    def _resolved(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
+        """Operands and attributes with references replaced by the values that are known before anything runs."""
+        refs: set[int] = set()
+        dynamic = step.op.name == "getitem"
+        attrs = {}
+        for name, value in step.attrs.items():
+            attrs[name] = self._attr(step, name, value, refs, dynamic)
+        operands: list[Any] = []
+        for k, a in enumerate(step.operands):
+            if k in refs:
+                operands.append(None)
+            else:
+                operands.append(self._operand(step, k, a))
+        declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
+        while len(operands) > declared and operands and operands[-1] is None:
+            operands.pop()
+        return operands, attrs
+
+    def _attr(self, step: Step, name: str, value: Any, refs: set[int], dynamic: bool) -> Any:
+        if isinstance(value, Program):
+            return _Body(value, self)
+        if isinstance(value, InputRef):
+            known = self._static_operand(step, value)
+            if known is None:
+                if dynamic:
+                    return value
+                raise InvalidAttribute(
+                    f"{step.op.name}: {name} must be known before anything is computed: a number, or integers made from "
+                    "numbers, shapes and integer inputs."
+                )
+            refs.add(value.index)
+            return self._checked(step, name, known)
+        if isinstance(value, Slice):
+            parts = [self._attr(step, name, p, refs, False) if isinstance(p, InputRef) else p for p in value]
+            return Slice(*parts)
+        if isinstance(value, tuple):
+            return tuple(
+                self._attr(step, name, v, refs, dynamic) if isinstance(v, InputRef | Slice | tuple) else v for v in value
+            )
+        return value
+
+    def _static_operand(self, step: Step, ref: InputRef) -> Array | None:
+        if not 0 <= ref.index < len(step.operands):
+            raise InvalidAttribute(f"There is no operand {ref.index} to refer to.")
+        argument = step.operands[ref.index]
+        if isinstance(argument, Literal):
+            return argument.value.astype(np.int64) if argument.integral else None
+        return self.static.get(argument) if isinstance(argument, int) else None
+
+    def _checked(self, step: Step, name: str, known: Array) -> Any:
+        if known.ndim == 0:
+            return int(known)
+        if step.op.name == "getitem":
+            return IndexArray(known)
+        if known.ndim > 1 or known.size > 64:
+            raise ShapeMismatch(f"{step.op.name}: {name} must be an integer or a vector of integers.")
+        return tuple(int(v) for v in known)
+
+    def _know(self, i: int, step: Step, v: Var) -> None:
+        """Remember integer values that follow from constants, shapes and integer inputs alone, if they are small."""
+        aval = v.aval
+        if aval.dtype != "int64" or aval.size > 64:
+            return
+        known: list[Array] = []
+        for a in step.operands:
+            if isinstance(a, int):
+                value = self.static.get(a)
+                if value is None and step.op.name not in ("shape", "ndim", "size"):
+                    return
+                known.append(value if value is not None else np.zeros(0))
+            elif isinstance(a, Literal):
+                known.append(a.value)
+        self._evaluate_static(i, v)
+
+    def _evaluate_static(self, i: int, v: Var) -> None:
+        """The value of node `v`, whose operands are all known: computed over its few nodes."""
+        from engine.builder import EagerBuilder
+
+        eager = EagerBuilder(self.dtype)
+        values: dict[int, Any] = {}
+        known = {r.ref: self.static[j] for j, r in enumerate(self.results) if j in self.static and isinstance(r, Var)}
+        order: list[int] = []
+        stack = [v.ref]
+        seen: set[int] = set()
+        while stack:
+            n = stack.pop()
+            if n in seen:
+                continue
+            seen.add(n)
+            order.append(n)
+            if n not in known:
+                stack.extend(self.b.nodes[n].inputs)
+        for n in sorted(order):
+            if n in known:
+                values[n] = known[n]
+                continue
+            node = self.b.nodes[n]
+            if node.op.name == "core.input":
+                return
+            with np.errstate(all="ignore"):
+                values[n] = eager.emit(node.op, [values[j] for j in node.inputs], node.params)
+        self.static[i] = np.asarray(values[v.ref])
+
+
+def specialize(
+    program: Program,
+    avals: Mapping[str, Aval],
+    *,
+    dtype: DType = "float64",
+    limits: Limits | None = None,
+    statics: Mapping[str, Array] | None = None,
+) -> Typed:
+    """The program's typed graph for inputs of these avals (all of them).
+
+    `statics` are the values of integer inputs, which may decide shapes and loop counts. Raises `EngineError` with the
+    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit.
+    """
+    return Specializer(program, dtype, limits or Limits()).run(avals, statics or {})
+
+

@@ -1,0 +1,95 @@
+"""Exact simplification: nothing here changes a value, not even its NaN or the sign of a zero.
+
+Removal of dead nodes, sharing of equal nodes, folding of constants that stay small, identities that hold for every
+double (x·1, −(−x), a reshape to the same shape, a reshape of a reshape, …). It runs after differentiation and never
+before, so that two equal nodes a user wrote have had their own gradients by then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Aval, DType
+from engine.builder import GraphBuilder
+from engine.graph import CONSTANT, INPUT, Graph, Node
+from engine.op import Params
+
+FOLD_ELEMENTS = 64
+"""Largest constant that folding may make."""
+
+
+def needed(graph: Graph) -> list[bool]:
+    """For each node whether an output depends on it (inputs always)."""
+    live = [node.op is INPUT for node in graph.nodes]
+    for o in graph.outputs:
+        live[o] = True
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        if live[i]:
+            for j in graph.nodes[i].inputs:
+                live[j] = True
+    return live
+
+
+def simplify(graph: Graph, dtype: DType) -> Graph:
+    """An equal graph without dead, repeated and trivial nodes. Inputs are kept, used or not."""
+    live = needed(graph)
+    b = GraphBuilder(dtype)
+    place = {i: b.input(aval) for i, aval in zip(graph.inputs, graph.in_avals, strict=True)}
+    seen: dict[tuple[Any, tuple[int, ...], Params], int] = {}
+    for i, node in enumerate(graph.nodes):
+        if not live[i] or node.op is INPUT:
+            continue
+        if node.op is CONSTANT:
+            place[i] = b.constant(node.params[0][1].value)
+            continue
+        inputs = tuple(place[j] for j in node.inputs)
+        same = _trivial(b, node, inputs)
+        if same is None:
+            same = _folded(b, node, inputs)
+        if same is not None:
+            place[i] = same
+            continue
+        key = (node.op, inputs, node.params)
+        found = seen.get(key)
+        if found is None:
+            b.nodes.append(Node(node.op, inputs, node.params, node.aval))
+            found = seen[key] = len(b.nodes) - 1
+        place[i] = found
+    return b.build([place[o] for o in graph.outputs])
+
+
+def _scalar(b: GraphBuilder, ref: int) -> float | None:
+    node = b.nodes[ref]
+    if node.op is CONSTANT and node.aval == Aval((), b.dtype):
+        return float(node.params[0][1].value)
+    return None
+
+
+def _trivial(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None:
+    """An existing node that is equal to `node` for all values, or None."""
+    name = node.op.name
+    if name in ("identity", "cast", "reshape", "broadcast_to") and b.nodes[inputs[0]].aval == node.aval:
+        return inputs[0]
+    if name == "multiply":
+        for k in (0, 1):
+            if _scalar(b, inputs[k]) == 1.0 and b.nodes[inputs[1 - k]].aval == node.aval:
+                return inputs[1 - k]
+    if name == "negative" and b.nodes[inputs[0]].op is node.op:
+        return b.nodes[inputs[0]].inputs[0]
+    if name == "reshape" and b.nodes[inputs[0]].op is node.op:
+        return b.emit(node.op, b.nodes[inputs[0]].inputs, node.params)
+    return None
+
+
+def _folded(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None:
+    """The node as a constant, if its operands are constants and it is small."""
+    if not isinstance(node.aval, Aval) or node.aval.size > FOLD_ELEMENTS or not inputs:
+        return None
+    operands = [b.nodes[j] for j in inputs]
+    if any(o.op is not CONSTANT for o in operands):
+        return None
+    with np.errstate(all="ignore"):
+        value = node.op.evaluate(*[o.params[0][1].value[()] for o in operands], **dict(node.params))
+    return b.constant(np.ascontiguousarray(value) if node.aval.shape else np.asarray(value))

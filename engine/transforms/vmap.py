@@ -1,0 +1,107 @@
+"""vmap: a graph over one more leading axis.
+
+An op means its trailing dimensions, with axes counted from the end, so mapping it is inferring it again with operands
+that have one more leading axis; only shape-like params change (`Op.batched`). Nodes that depend on no mapped input stay
+as they are, and are computed once for the whole batch. An op whose operands cannot simply gain an axis (scan, gather)
+writes its own `vmap`; one with several results may return a tuple of references there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from engine.aval import Aval, DType, broadcast_shapes
+from engine.builder import GraphBuilder, Var
+from engine.graph import CONSTANT, INPUT, ITEM, Graph
+from engine.op import Op
+
+
+def vmap(
+    graph: Graph, size: int, mapped: Sequence[bool], dtype: DType, **limits: float
+) -> tuple[Graph, tuple[bool, ...]]:
+    """The graph with inputs marked in `mapped` (and what depends on them) leading with an axis of `size`.
+
+    Returns the graph and, for each output, whether it leads with that axis.
+    """
+    b = GraphBuilder(dtype, **limits)
+    place: list[Any] = []
+    leads: list[bool] = []
+    marks = dict(zip(graph.inputs, mapped, strict=True))
+    arguments = {}
+    for i, aval in zip(graph.inputs, graph.in_avals, strict=True):
+        arguments[i] = b.input(Aval((size, *aval.shape), aval.dtype) if marks[i] else aval)
+    for i, node in enumerate(graph.nodes):
+        op = node.op
+        if op is INPUT:
+            place.append(arguments[i])
+            leads.append(marks[i])
+        elif op is CONSTANT:
+            place.append(b.constant(node.params[0][1].value))
+            leads.append(False)
+        elif not any(leads[j] for j in node.inputs):
+            place.append(b.emit(op, [place[j] for j in node.inputs], node.params))
+            leads.append(False)
+        elif op is ITEM:
+            results = place[node.inputs[0]]
+            k = node.params[0][1]
+            place.append(results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params))
+            leads.append(True)
+        else:
+            operands = [Var(b, place[j]) for j in node.inputs]
+            place.append(op.vmap(b, size, operands, [leads[j] for j in node.inputs], **dict(node.params)))
+            leads.append(True)
+    return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
+
+
+def lead(b: GraphBuilder, v: Var, size: int, mapped: bool) -> Var:
+    """The value with the batch axis in front, stretched if it was not mapped."""
+    if mapped:
+        return v
+    result: Var = b.write("broadcast_to", v, shape=(size, *v.shape))
+    return result
+
+
+def default_vmap(op: Op, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
+    """Re-inference: all operands lead with the batch axis (scalar operands of elementwise ops excepted)."""
+    if op.elementwise:
+        # An unmapped scalar may stay one: elementwise ops take scalars beside arrays. A mapped scalar is a vector now,
+        # so it must be given the rank of the others.
+        rank = max(v.rank - m for v, m in zip(operands, mapped, strict=True))
+        led = [
+            v if not m and v.rank == 0 else _aligned(b, v, size, m, rank) for v, m in zip(operands, mapped, strict=True)
+        ]
+        shape = broadcast_shapes([v.shape for v in led])
+        led = [v if v.shape in (shape, ()) else b.write("broadcast_to", v, shape=shape) for v in led]
+    else:
+        led = [lead(b, v, size, m) for v, m in zip(operands, mapped, strict=True)]
+    return b.emit(op, [v.ref for v in led], tuple(sorted(op.batched(size, params).items())))
+
+
+def _aligned(b: GraphBuilder, v: Var, size: int, mapped: bool, rank: int) -> Var:
+    led = lead(b, v, size, mapped)
+    if led.rank - 1 < rank:
+        led = b.write("reshape", led, shape=(size, *[1] * (rank - led.rank + 1), *led.shape[1:]))
+    return led
+
+
+def map_graph(
+    graph: Graph, size: int, axes: Sequence[int | None], dtype: DType, **limits: float
+) -> Graph:
+    """`vmap` with any axis of each input mapped (None: not mapped), and the batch axis leading in every output."""
+    mapped, leads = vmap(graph, size, [a is not None for a in axes], dtype, **limits)
+    b = GraphBuilder(dtype, **limits)
+    refs = []
+    for axis, aval in zip(axes, mapped.in_avals, strict=True):
+        if axis is None:
+            refs.append(b.input(aval))
+            continue
+        at = axis % len(aval.shape)
+        outer = list(aval.shape[1:])
+        outer.insert(at, size)
+        v = Var(b, b.input(Aval(tuple(outer), aval.dtype)))
+        order = [at, *[k for k in range(len(outer)) if k != at]]
+        moved = v if at == 0 else b.write("permute_dims", v, axes=tuple(k - len(outer) for k in order))
+        refs.append(moved.ref)
+    outs = b.inline(mapped, refs)
+    return b.build([lead(b, Var(b, o), size, led).ref for o, led in zip(outs, leads, strict=True)])

@@ -1,0 +1,410 @@
+"""The body of a request, read: fields, program and values, with all their mistakes found together.
+
+A mistake in one field does not hide those in others: what can still be read is read, and only then is everything that
+is wrong reported at once. (What needs a whole program and whole inputs, shapes above all, is found after that, by
+`engine.derive.prepare`.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from pydantic import ValidationError
+
+from engine.aval import MAX_RANK, Aval, DType
+from engine.derive import Request
+from engine.errors import EngineError, nearest, quoted
+from engine.language import parse_text
+from engine.program import NON_FINITE, Program
+from engine.spec import GraphLimits, read_graph
+from engine.specialize import input_arrays
+from engine.values import Given, read_value
+from service.arrays import Form
+from service.problems import Collector, Mistake, pointer_to, problem
+from service.schemas import (
+    EvaluateRequest,
+    GradRequest,
+    HessianRequest,
+    HvpRequest,
+    JacobianRequest,
+    JvpRequest,
+    ParseRequest,
+    ProgramRequest,
+    RenderRequest,
+    TraceRequest,
+    VjpRequest,
+)
+from service.settings import Settings
+
+REQUESTS: dict[str, type[ProgramRequest]] = {
+    "evaluate": EvaluateRequest,
+    "grad": GradRequest,
+    "jvp": JvpRequest,
+    "vjp": VjpRequest,
+    "jacobian": JacobianRequest,
+    "hessian": HessianRequest,
+    "hvp": HvpRequest,
+    "trace": TraceRequest,
+    "parse": ParseRequest,
+    "render": RenderRequest,
+}
+"""The request model of each verb."""
+
+_PROGRAMS = ("expression", "graph", "graph_id")
+
+_MUST_BE = {
+    "expression": "a string of program text",
+    "graph": "an object with the list `nodes`",
+    "graph_id": "a string",
+    "inputs": "an object of values by input id",
+    "of": "a node id, or a list of them",
+    "wrt": "a list of node ids",
+    "mode": "'auto', 'reverse' or 'forward'",
+    "nodes": "'all', 'named' or 'none'",
+    "in_axes": "an object {input: axis}, or a list of such objects",
+    "dtype": "'float64' or 'float32'",
+    "arrays": "'list' or 'base64'",
+    "include": "a list of 'dot', 'svg', 'timing' and 'derivative_graph'",
+    "tangents": "an object of values by node id",
+    "cotangents": "an object of values by output id",
+    "vector": "an object of values by node id",
+    "sparse": "true or false",
+    "lagrangian": "true or false",
+    "summarize_over": "a non-negative integer",
+    "signature": "an object {input: {shape, dtype}}",
+    "format": "'dot', 'svg' or 'png'",
+    "direction": "'LR' or 'TB'",
+    "show": "a list of 'values', 'gradients' and 'shapes'",
+}
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What was asked: the engine's part, and what the service itself looks after."""
+
+    verb: str
+    request: Request
+    fields: Any
+    """The request's model; one that fits the verb."""
+    form: Form = "list"
+    signature: Mapping[str, Aval] = field(default_factory=dict)
+
+    @property
+    def include(self) -> frozenset[str]:
+        """Parts that the answer should have besides."""
+        return self.request.include
+
+
+def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelope:
+    """Everything in the body of a request for `verb`. Raises `Problem` with all that is wrong."""
+    mistakes = Collector()
+    model = REQUESTS[verb]
+    fields = _fields(verb, model, body, mistakes)
+    inputs, unread = _values(fields.inputs, "inputs", "input", settings, mistakes)
+    program = _program(fields, body, settings, mistakes)
+    in_axes = _in_axes(fields.in_axes, mistakes)
+    signature = _signature(getattr(fields, "signature", None), program, mistakes)
+    maps: dict[str, dict[str, Given]] = {}
+    for name, what in (("tangents", "tangent of"), ("cotangents", "cotangent of"), ("vector", "vector entry for")):
+        if name in model.model_fields:
+            maps[name], _ = _values(getattr(fields, name), name, what, settings, mistakes)
+    seed = getattr(fields, "seed", None)
+    if seed is not None:
+        seed = _value(seed, "the seed", "/seed", settings, mistakes)
+    if mistakes.mistakes and program is not None:
+        _add_input_mistakes(program, {**inputs, **unread}, verb, mistakes)
+    mistakes.raise_if_any()
+    assert program is not None
+    request = Request(
+        program=program,
+        inputs=inputs,
+        of=tuple(fields.of) if isinstance(fields.of, list) else fields.of,
+        wrt=None if fields.wrt is None else tuple(fields.wrt),
+        mode=fields.mode,
+        nodes=fields.nodes,
+        in_axes=in_axes,
+        dtype=fields.dtype,
+        seed=seed,
+        sparse=getattr(fields, "sparse", False),
+        lagrangian=getattr(fields, "lagrangian", False),
+        summarize_over=getattr(fields, "summarize_over", None),
+        include=frozenset(fields.include),
+        **maps,
+    )
+    return Envelope(verb, request, fields, fields.arrays, signature)
+
+
+# ----------------------------------------------------------------------------------------------------------- fields
+
+
+def _fields(verb: str, model: type[ProgramRequest], body: dict[str, Any], mistakes: Collector) -> Any:
+    """The fields, checked; those that are wrong are noted and have their defaults."""
+    known = model.model_fields
+    given = {k: v for k, v in body.items() if k in known}
+    if len(given) < len(body):
+        for name in body:
+            if name not in known:
+                mistakes.add_if_wanted(lambda name=name: _unknown_field(verb, name, known))
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        for name, mistake in _invalid_fields(error, given).items():
+            mistakes.add(mistake)
+            del given[name]
+        return model.model_validate(given)
+
+
+def _unknown_field(verb: str, name: str, known: Iterable[str]) -> Mistake:
+    others = sorted(v for v, m in REQUESTS.items() if name in m.model_fields)
+    near = () if others else nearest(name, known)
+    if others:
+        hint = f" It is a field of {', '.join(others)}."
+    elif near:
+        hint = f" Did you mean {' or '.join(near)}?"
+    else:
+        hint = ""
+    return Mistake(
+        "unknown-field",
+        f"{verb} has no field {quoted(name)}.{hint}",
+        pointer=pointer_to([name]) if len(name) <= 256 else "",
+        suggestions=near,
+    )
+
+
+def _invalid_fields(error: ValidationError, given: dict[str, Any]) -> dict[str, Mistake]:
+    """One mistake for each field that is wrong. (A union has several errors; the deepest place is what is meant.)"""
+    found: dict[str, Mistake] = {}
+    places: dict[str, tuple[str | int, ...]] = {}
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(one["loc"][0])
+        inside = tuple(part for part in one["loc"][1:] if isinstance(part, int))
+        if len(inside) >= len(places.get(name, ())):
+            places[name] = inside
+    for name, inside in places.items():
+        value = given[name]
+        for index in inside:
+            value = value[index]
+        must = _MUST_BE[name]
+        choices = _choices(name) if isinstance(value, str) else ()
+        found[name] = Mistake(
+            "invalid-field",
+            f"`{name}` must be {must}; {f'entry {list(inside)}' if inside else 'it'} is {_shown(value)}.",
+            pointer=pointer_to([name, *inside]),
+            suggestions=nearest(value, choices) if choices else (),
+        )
+    return found
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    """The strings that a field can be (or its entries)."""
+    found: list[str] = []
+    todo: list[Any] = [m.model_fields[name].annotation for m in REQUESTS.values() if name in m.model_fields][:1]
+    while todo:
+        part = todo.pop()
+        if getattr(part, "__origin__", None) is Literal:
+            found += get_args(part)
+        else:
+            todo += [a for a in get_args(part) if not isinstance(a, str)]
+    return tuple(found)
+
+
+def _shown(value: object) -> str:
+    """What a value is, not what it holds, except for a short quote."""
+    if isinstance(value, str):
+        return f"the string {quoted(value)}"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, float) and not np.isfinite(value):
+        return "a number beyond double range"
+    shown = repr(value) if isinstance(value, float) or abs(value) < 10**20 else "a number"  # type: ignore[operator]
+    return f"the number {shown}" if shown != "a number" else shown
+
+
+# ---------------------------------------------------------------------------------------------------------- program
+
+
+def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Collector) -> Program | None:
+    """The program; None where it is missing or wrong, which is noted."""
+    named = [name for name in _PROGRAMS if body.get(name) is not None]
+    if not named:
+        mistakes.add(
+            Mistake(
+                "program-required",
+                "There is no program: give one of `expression`, `graph` and `graph_id`.",
+                pointer="/expression",
+            )
+        )
+        return None
+    if len(named) > 1:
+        mistakes.add(
+            Mistake(
+                "program-required",
+                f"There are {len(named)} programs, {' and '.join(f'`{n}`' for n in named)}; give one of them.",
+                pointer=f"/{named[-1]}",
+            )
+        )
+    try:
+        if fields.expression is not None:
+            return _text_program(fields.expression, fields.inputs, settings)
+        if fields.graph is not None:
+            limits = GraphLimits(nodes=settings.nodes, elements=settings.elements)
+            return read_graph(fields.graph, pointer="/graph", limits=limits)
+    except EngineError as error:
+        mistakes.add_engine(error)
+        return None
+    if fields.graph_id is not None:
+        mistakes.add(
+            Mistake(
+                "unknown-program",
+                f"No program is registered under {quoted(fields.graph_id)}.",
+                pointer="/graph_id",
+            )
+        )
+    return None
+
+
+def _text_program(text: str, inputs: Mapping[str, Any], settings: Settings) -> Program:
+    if len(text) > settings.expression_chars:
+        raise problem(
+            "limit-exceeded",
+            f"The program text has {len(text):,} characters; the limit is {settings.expression_chars:,}. Larger programs can be "
+            "sent as a `graph`.",
+            pointer="/expression",
+            limit=("expression_chars", settings.expression_chars, len(text)),
+        )
+    return parse_text(text, inputs=inputs.keys())
+
+
+# ----------------------------------------------------------------------------------------------------------- values
+
+
+def _value(value: Any, what: str, pointer: str, settings: Settings, mistakes: Collector) -> Given | None:
+    try:
+        return read_value(value, most_elements=settings.elements, what=what, pointer=pointer)
+    except EngineError as error:
+        mistakes.add_engine(error)
+        return None
+
+
+def _values(
+    values: Mapping[str, Any], name: str, what: str, settings: Settings, mistakes: Collector
+) -> tuple[dict[str, Given], dict[str, Given]]:
+    """The values of a map, and stand-ins for those that are wrong."""
+    found: dict[str, Given] = {}
+    unread: dict[str, Given] = {}
+    for key, value in values.items():
+        if type(value) is float and value - value == 0.0:  # most inputs are plain numbers
+            found[key] = Given(np.array(value), True, False)
+            continue
+        given = _value(value, f"{what} {quoted(key)}", f"/{name}{pointer_to([key])}", settings, mistakes)
+        if given is not None:
+            found[key] = given
+        else:
+            unread[key] = Given(np.array(0.0), True, False)
+    return found, unread
+
+
+def _add_input_mistakes(program: Program, inputs: Mapping[str, Given], verb: str, mistakes: Collector) -> None:
+    """Note inputs that are unknown or missing, where other mistakes keep `prepare` from being asked."""
+    try:
+        input_arrays(program, inputs, "float64")
+    except EngineError as error:
+        found = Collector()
+        found.add_engine(error)
+        for mistake in found.mistakes:
+            if verb not in ("parse", "render") or mistake.kind == "unknown-input":
+                mistakes.add(mistake)
+        mistakes.omitted += found.omitted
+
+
+# --------------------------------------------------------------------------------------------------- axes, signature
+
+
+def _in_axes(given: Any, mistakes: Collector) -> tuple[Mapping[str, int], ...]:
+    """`in_axes` as a tuple of maps, outermost first."""
+    if given is None:
+        return ()
+    single = isinstance(given, dict)
+    result = []
+    for level, mapping in enumerate([given] if single else given):
+        checked = {}
+        for name, axis in mapping.items():
+            if isinstance(axis, float) and axis.is_integer():
+                axis = int(axis)
+            if isinstance(axis, int) and not isinstance(axis, bool) and abs(axis) <= MAX_RANK:
+                checked[name] = axis
+            else:
+                place = ["in_axes", name] if single else ["in_axes", level, name]
+                mistakes.add(
+                    Mistake(
+                        "invalid-field",
+                        f"in_axes: the axis of {quoted(name)} must be an integer from {-MAX_RANK} to {MAX_RANK}; it is "
+                        f"{_shown(axis)}.",
+                        pointer=pointer_to(place),
+                    )
+                )
+        result.append(checked)
+    return tuple(result)
+
+
+def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict[str, Aval]:
+    """`signature` as avals. An input that the program does not have is a mistake."""
+    result: dict[str, Aval] = {}
+    inputs = None if program is None else {program.steps[i].id for i in program.inputs}
+    for name, entry in (given or {}).items():
+        if inputs is not None and name not in inputs:
+            mistakes.add_if_wanted(
+                lambda name=name: Mistake(
+                    "unknown-input",
+                    f"The program has no input {quoted(name)}.",
+                    node=name,
+                    pointer=pointer_to(["signature", name]),
+                    suggestions=nearest(name, inputs),
+                )
+            )
+            continue
+        aval = _type(name, entry, mistakes)
+        if aval is not None:
+            result[name] = aval
+    return result
+
+
+def _type(name: str, entry: Any, mistakes: Collector) -> Aval | None:
+    """Shape and dtype of one input; None where they are wrong, which is noted."""
+
+    def wrong(kind: str, detail: str, *place: str | int) -> None:
+        mistakes.add(Mistake(kind, f"signature of {quoted(name)}: {detail}", pointer=pointer_to(["signature", name, *place])))
+
+    if not isinstance(entry, dict):
+        wrong("invalid-field", f"must be an object with `shape` and `dtype`; it is {_shown(entry)}.")
+        return None
+    for key in entry:
+        if key not in ("shape", "dtype"):
+            wrong("unknown-field", f"there is no field {quoted(key)}; there are shape and dtype.", key)
+            return None
+    shape = entry.get("shape")
+    dtype = entry.get("dtype", "float64")
+    if not isinstance(shape, list) or len(shape) > MAX_RANK:
+        wrong("invalid-field", f"the shape must be a list of at most {MAX_RANK} sizes; it is {_shown(shape)}.", "shape")
+        return None
+    sizes = [int(n) if isinstance(n, float) and n.is_integer() else n for n in shape]
+    for k, n in enumerate(sizes):
+        if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 2**48:
+            wrong("invalid-field", f"a size must be a non-negative integer; entry {k} is {_shown(n)}.", "shape", k)
+            return None
+    if dtype not in get_args(DType) or not isinstance(dtype, str):
+        wrong("invalid-field", f"the dtype must be one of {', '.join(get_args(DType))}; it is {_shown(dtype)}.", "dtype")
+        return None
+    return Aval(tuple(sizes), dtype)  # type: ignore[arg-type]  # checked just above
+
+
+__all__ = ["NON_FINITE", "REQUESTS", "Envelope", "read_envelope"]
