@@ -336,10 +336,11 @@ class EagerBuilder(Builder):
         """The product as an array, by the compiled formula."""
         if self._step is not None:
             self._step()
-        a = operands[0]
-        b = operands[1] if len(operands) > 1 else None
-        c = operands[2] if len(operands) > 2 else None
-        return formula.product(_function, strong_partial)(ct, a, b, c, y)
+        compiled = formula.product(_function, strong_partial)
+        n = len(operands)
+        if n == 1:
+            return compiled(ct, operands[0], None, None, y)
+        return compiled(ct, operands[0], operands[1], operands[2] if n > 2 else None, y)
 
     def literal(self, value: float) -> Any:
         """A NumPy scalar of the floating dtype."""

@@ -99,17 +99,14 @@ def _read(tree: ast.expr) -> Expression:
 class Formula:
     """A formula, read from its text."""
 
-    __slots__ = ("_compiled", "root", "text")
+    __slots__ = ("_compiled", "root", "text", "zero")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.root = _read(ast.parse(text, mode="eval").body)
-        self._compiled: dict[bool, Product] = {}
-
-    @property
-    def zero(self) -> bool:
+        self.zero = self.root == Number(0.0)
         """Whether it is identically zero."""
-        return self.root == Number(0.0)
+        self._compiled: dict[bool, Product] = {}
 
     def write(self, b: Algebra, names: Mapping[str, Any]) -> Any:
         """The value of the formula."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -299,14 +300,24 @@ def result_count(op: Op, attrs: Mapping[str, Any]) -> int | None:
     return next((len(b.outputs) for b in bodies if isinstance(b, Program)), None)
 
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_id(name: str) -> bool:
+    """Whether `name` may be a node's id."""
+    known = name.isprintable() or not _CONTROL.search(name)
+    return 0 < len(name) <= MAX_ID and known and name not in NON_FINITE
+
+
 def check_id(name: str) -> None:
     """Raise `InvalidId` unless `name` may be a node's id."""
+    if is_id(name):
+        return
     if not 1 <= len(name) <= MAX_ID:
         raise InvalidId(f"A node's id must have 1 to {MAX_ID} characters; this one has {len(name)}.")
     if name in NON_FINITE:
         raise InvalidId(f"'{name}' cannot be an id: where a node may stand it means the number.", node=name)
-    if not name.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 or 0xD800 <= ord(c) < 0xE000 for c in name):
-        raise InvalidId("A node's id must not contain control characters or lone surrogates.")
+    raise InvalidId("A node's id must not contain control characters or lone surrogates.")
 
 
 # ------------------------------------------------------------------------------------------------- canonical JSON

@@ -210,6 +210,7 @@ class Specializer:
         )
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
+        self.literals: dict[float, int] = {}
 
     def run(self, avals: Mapping[str, Aval], statics: Mapping[str, Array]) -> Typed:
         """Type the whole program for inputs of these avals. Raises the first `EngineError`, with its node and place."""
@@ -264,10 +265,14 @@ class Specializer:
                     return None
                 refs.append(ref)
             elif type(a) is Literal and a.weak and a.value.ndim == 0:
-                refs.append(self.b.literal(float(a.value)))
+                number = float(a.value)
+                ref = self.literals.get(number)
+                if ref is None or number == 0:  # 0.0 and -0.0 are equal keys, but not equal constants
+                    ref = self.literals[number] = self.b.literal(number)
+                refs.append(ref)
             else:
                 return None
-        if common is None or len(refs) != len(op.parameters) or not common.floating or len(nodes) >= self.b.max_nodes:
+        if common is None or len(refs) != len(op.rules) or not common.floating or len(nodes) >= self.b.max_nodes:
             return None
         nodes.append(Node(op, tuple(refs), (), Aval(common.shape, "bool") if op.boolean else common))
         return Var(self.b, len(nodes) - 1)

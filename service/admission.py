@@ -85,7 +85,7 @@ class Admission:
         future = self._pool.submit(context.run, self._run, job, ticket)
         # A job that outlives its request still holds its place: it still holds its thread.
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release) if not loop.is_closed() else None)
+        future.add_done_callback(lambda _: self._release_from(loop))
         wrapped = asyncio.wrap_future(future)
         watcher = asyncio.create_task(_gone(receive))
         try:
@@ -101,6 +101,8 @@ class Admission:
             raise out_of_time(ticket)
         except Cancelled:
             raise ClientDisconnect from None
+        except DeadlineExceeded:
+            raise out_of_time(ticket) from None
         finally:
             ticket.cancel()
             watcher.cancel()
@@ -118,6 +120,12 @@ class Admission:
             taken = time.monotonic() - start
             with self._lock:
                 self.typical += 0.1 * (taken - self.typical)
+
+    def _release_from(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.call_soon_threadsafe(self._release)
+        except RuntimeError:
+            pass  # the server has stopped while the thread was still at it
 
     def _release(self) -> None:
         self.admitted -= 1

@@ -17,13 +17,13 @@ from pydantic import ValidationError
 from engine.aval import MAX_RANK, Aval, DType
 from engine.derive import Request
 from engine.errors import EngineError, nearest, quoted
-from engine.language import parse_text
+from engine.language import TextLimits, parse_text
 from engine.program import NON_FINITE, Program
 from engine.spec import GraphLimits, read_graph
 from engine.specialize import input_arrays
 from engine.values import Given, read_value
 from service.arrays import Form
-from service.problems import Collector, Mistake, pointer_to, problem
+from service.problems import Collector, Mistake, pointer_to
 from service.schemas import (
     EvaluateRequest,
     GradRequest,
@@ -254,10 +254,10 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
         )
     try:
         if fields.expression is not None:
-            return _text_program(fields.expression, fields.inputs, settings)
+            limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
+            return parse_text(fields.expression, inputs=fields.inputs.keys(), limits=limits)
         if fields.graph is not None:
-            limits = GraphLimits(nodes=settings.nodes, elements=settings.elements)
-            return read_graph(fields.graph, pointer="/graph", limits=limits)
+            return read_graph(fields.graph, limits=GraphLimits(nodes=settings.nodes, elements=settings.elements))
     except EngineError as error:
         mistakes.add_engine(error)
         return None
@@ -270,18 +270,6 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
             )
         )
     return None
-
-
-def _text_program(text: str, inputs: Mapping[str, Any], settings: Settings) -> Program:
-    if len(text) > settings.expression_chars:
-        raise problem(
-            "limit-exceeded",
-            f"The program text has {len(text):,} characters; the limit is {settings.expression_chars:,}. Larger programs can be "
-            "sent as a `graph`.",
-            pointer="/expression",
-            limit=("expression_chars", settings.expression_chars, len(text)),
-        )
-    return parse_text(text, inputs=inputs.keys())
 
 
 # ----------------------------------------------------------------------------------------------------------- values

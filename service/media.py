@@ -9,6 +9,9 @@ from starlette.datastructures import Headers
 from service.problems import problem
 
 JSON = "application/json"
+MARKDOWN = "text/markdown"
+DRAWINGS = {"dot": "text/vnd.graphviz", "svg": "image/svg+xml", "png": "image/png"}
+"""Media types of drawings by `format`."""
 
 
 def choose(headers: Headers, offered: Sequence[str]) -> str:

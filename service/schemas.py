@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import FailFast as _FailFast
 
 from service.components import published, published_map, ref
 
@@ -21,6 +22,12 @@ from service.components import published, published_map, ref
 def _integral(value: Any) -> Any:
     """In JSON, 2 and 2.0 are the same number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class FailFast(_FailFast):
+    """Stops at the first wrong entry of a list: a million errors would be described otherwise. Hashable, for unions."""
+
+    __hash__ = object.__hash__
 
 
 Integer: TypeAlias = Annotated[int, BeforeValidator(_integral)]

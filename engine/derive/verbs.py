@@ -25,6 +25,7 @@ from engine.derive.request import (
     selected,
 )
 from engine.derive.warn import Watch
+from engine.derive.written import graph_json
 from engine.errors import EngineError, NotDifferentiable, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
@@ -32,6 +33,7 @@ from engine.graph import Graph, Node, single
 from engine.specialize import Typed
 from engine.transforms.pull import depends_on, pull, vjp_graph
 from engine.transforms.push import jvp_graph, push
+from engine.transforms.simplify import simplify
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
@@ -143,7 +145,8 @@ class FirstOrder(Job):
         given = request.wrt is not None
         self.reported = selected(typed, request, always if (given or request.nodes == "none") else [])
         if verb in ("grad", "vjp"):
-            self.wrt = always if given else [i for i in self.reported if typed.aval(i).floating]
+            avals = typed.avals
+            self.wrt = always if given else [i for i in self.reported if single(avals[i]).floating]
         graph = typed.graph
         factor = 1 if verb == "evaluate" else 3
         base = cost_of(graph, keep=True)
@@ -175,6 +178,8 @@ class FirstOrder(Job):
         answer["values"] = self.values(values, self.reported)
         if self.verb in ("grad", "vjp"):
             answer["gradients"] = self.values(backs, self.wrt)
+            if "derivative_graph" in self.request.include:
+                answer["derivative_graph"] = self._derivative_graph()
         if self.verb == "jvp":
             floats = [i for i in self.reported if self.typed.aval(i).floating]
             answer["output_tangents"] = {
@@ -217,6 +222,23 @@ class FirstOrder(Job):
                         dots[i] = _or_zeros(tangents[typed.node(i)], typed.aval(i))
                 watch.tangents(refs, tangents)
         return values, backs, dots, watch
+
+    def _derivative_graph(self) -> dict[str, Any]:
+        """Values and gradients of one member as one graph; the seeds are inputs too."""
+        typed = self.typed
+        of = list(self.seeds)
+        base = typed.graph.with_outputs([typed.node(i) for i in self.reported])
+        derived = vjp_graph(base, [typed.node(i) for i in of], [typed.node(i) for i in self.wrt], self.dtype)
+        graph = simplify(derived, self.dtype)
+        names: dict[int, str] = {}
+        target = ", ".join(self.id(i) for i in of)
+        for k, i in enumerate(self.wrt):
+            names.setdefault(graph.outputs[len(self.reported) + k], f"d({target})/d({self.id(i)})")
+        for k, i in enumerate(self.reported):
+            names[graph.outputs[k]] = self.id(i)
+        known = [*(self.id(i) for i in self.program.inputs), *(f"seed({self.id(i)})" for i in of)]
+        names |= dict(zip(graph.inputs, known, strict=True))
+        return graph_json(graph, names, [names[o] for o in graph.outputs[len(self.reported) :]])
 
     # -- mapped
 

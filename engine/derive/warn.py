@@ -38,6 +38,11 @@ def _shown(x: Any) -> str:
     return f"{x:.6g}"
 
 
+def _short(argument: Any) -> str:
+    value = argument.value
+    return _shown(value) if value.ndim == 0 else "[…]"
+
+
 class Watch:
     """Looks over the values of a run and keeps the first `most` warnings.
 
@@ -74,12 +79,12 @@ class Watch:
 
     def values(self, refs: Sequence[Any]) -> None:
         """Where values became non-finite."""
+        self._refs = refs
         nodes = self.typed.graph.nodes
         steps = self.typed.program.steps
         bad = _bad_ones(refs)
         if not bad:
             return
-        self._refs = refs
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
@@ -118,13 +123,13 @@ class Watch:
         operand = next((a for a in s.operands if isinstance(a, int)), None)
         if operand is None:
             return None, f"{s.op.name} gives {shown}"
-        names = [steps[a].id if isinstance(a, int) else "…" for a in s.operands if a is not None]
+        names = [steps[a].id if isinstance(a, int) else _short(a) for a in s.operands if a is not None]
         return steps[operand].id, f"{s.op.name}({', '.join(names[:4])}){self._place(step, mask)} is {shown}"
 
     def _place(self, step: int, mask: Array) -> str:
         steps = self.typed.program.steps
         parts = []
-        for a in steps[step].operands:
+        for a in dict.fromkeys(steps[step].operands):
             if not isinstance(a, int) or not isinstance(self.typed.nodes[a], int):
                 continue
             value = np.asarray(self._refs[self.typed.node(a)])
@@ -185,14 +190,22 @@ class Watch:
             if mask is None:
                 continue
             used = np.asarray(mask)
-            if not forward and used.shape == np.shape(d):
+            if forward:
+                moving = (derivatives[j] for j in node.inputs if derivatives[j] is not None)
+                if not any(np.any(np.asarray(t) != 0) for t in moving):
+                    continue
+            elif used.shape == np.shape(d):
                 used = used & (np.asarray(d) != 0)
             if used.any():
                 step = self.typed.owner(i)
-                name = self.typed.program.steps[step].id
-                convention = node.op.convention
+                s = self.typed.program.steps[step]
+                convention = s.op.convention or node.op.convention
+                at = self._place(step, used) if used.shape == np.shape(refs[i]) else ""
                 self._add(
-                    "non-differentiable", name, used, f"{node.op.name} has no derivative here; {convention}",
+                    "non-differentiable",
+                    s.id,
+                    used,
+                    f"{s.op.name} has no derivative{at or ' here'}. {convention}",
                     convention=convention,
                 )
 

@@ -19,13 +19,12 @@ from engine.language.walker import STACK, UNARY, WHERE, Static, Walk, Walker, st
 def _static(walker: Walker, request: Static) -> Walk:
     node = request.node
     if type(node) is Display:
-        listed: list[Any] = []
-        for item in node.items:
-            listed.append((yield Static(item)))
+        listed: list[Any] = [None] * len(node.items)
+        for k, item in enumerate(node.items):
+            listed[k] = yield Static(item)
         return listed
-    if type(node) is Name and node.name in BUILTIN_DTYPES:
-        if node.name not in walker.scope and node.name not in walker.variables:
-            return DTYPES[node.name]
+    if type(node) is Name and node.name in BUILTIN_DTYPES and not walker.knows(node.name):
+        return DTYPES[node.name]
     value = yield node
     if type(value) is Ref and value.static is not UNKNOWN:
         value = value.static
@@ -34,15 +33,16 @@ def _static(walker: Walker, request: Static) -> Walk:
 
 @walks(Display)
 def _display(walker: Walker, node: Display) -> Walk:
-    values: list[Any] = []
-    for item in node.items:
-        values.append((yield item))
+    values: list[Any] = [None] * len(node.items)
+    for k, item in enumerate(node.items):
+        values[k] = yield item
     if all(map(is_literal, values)):
         array = fold.array_of(values)
         if array is not None:
             return array
         walker.recorder.mistake(
-            InvalidArray("The rows of this list have different shapes, or it is nested more than 32 deep."), node.at
+            InvalidArray("The rows of this list have different shapes, or it is nested more than 32 deep."),
+            node.at,
         )
         return 0.0
     operands = [walker.operand(v, item.at) for v, item in zip(values, node.items, strict=True)]

@@ -6,6 +6,7 @@ integer is remembered (as Python's int, always below 2⁵³) through `+ - * // %
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -97,8 +98,8 @@ def unary(sign: str, a: Number) -> Number:
 class Folder:
     """Calls of ops on literals, evaluated while a program is read.
 
-    Only what is small and cheap is folded: an array of a million zeros stays a call of `zeros`, and after `BUDGET` units of
-    work in one program all calls stay calls.
+    Only what is small and cheap is folded: an array of a million zeros stays a call of `zeros`, and after `BUDGET`
+    units of work in one program all calls stay calls.
     """
 
     BUDGET = 1e7
@@ -117,7 +118,8 @@ class Folder:
         """
         if self.left <= 0 or op.multiple or any(isinstance(v, Program) for v in attrs.values()):
             return None
-        if _plain(op) and len(operands) == len(op.parameters) and all(type(v) in (float, int) for v in operands):
+        scalars = all(type(v) in (float, int) for v in operands)
+        if scalars and _plain(op) and len(operands) == len(op.parameters):
             self.left -= 50
             with np.errstate(all="ignore"):
                 return _folded(op.evaluate(*[np.float64(v) for v in operands]))
@@ -127,10 +129,10 @@ class Folder:
             return None
         with np.errstate(all="ignore"):
             try:
-                result = _write(EagerBuilder(), op, operands, attrs)
+                result = _write(EagerBuilder(), op, operands, attrs).ref
             except (EngineError, np.linalg.LinAlgError):
                 return None
-        return _folded(result.ref)
+        return _folded(result)
 
     def _cost(self, op: Op, operands: Sequence[Any], attrs: Mapping[str, Any]) -> float | None:
         """What the call costs, judged by shapes alone; None if it is not to be made."""
@@ -140,7 +142,7 @@ class Folder:
             largest = max(single(n.aval).size for n in trial.nodes)
         except (EngineError, AssertionError):
             return None
-        return 5_000.0 + len(trial.nodes) * float(largest) ** 1.5
+        return 5_000.0 + len(trial.nodes) * math.pow(largest, 1.5)
 
 
 @cache

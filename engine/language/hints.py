@@ -37,14 +37,27 @@ KEYWORDS: dict[str, str] = {
     "elif": f"An `elif` statement {_BLOCK}`a if condition else b`, or where(condition, a, b).",
     "def": f"A function definition {_BLOCK}the formula itself, with names for its parts.",
     "return": "`return` is not needed: the last statement is the result.",
-    "lambda": "Anonymous functions (`lambda`) are not part of the language. If lambda is the name of an input, try lam.",
+    "lambda": "Anonymous functions (lambda) are not part of the language. If lambda is the name of an input, try lam.",
     "in": "`in` is not part of the language. Compare with ==, or write any(x == y).",
     "is": "`is` is not part of the language: compare numbers with ==.",
     "del": "`del` is not needed: a name that is no longer used costs nothing.",
     "pass": "`pass` is not needed: leave the line out.",
     "assert": "`assert` is not part of the language: make the comparison an output.",
     **dict.fromkeys(
-        ("class", "with", "try", "except", "finally", "raise", "global", "nonlocal", "break", "continue", "yield"), ""
+        (
+            "class",
+            "with",
+            "try",
+            "except",
+            "finally",
+            "raise",
+            "global",
+            "nonlocal",
+            "break",
+            "continue",
+            "yield",
+        ),
+        "",
     ),
     **dict.fromkeys(("async", "await"), ""),
 }
@@ -53,7 +66,7 @@ KEYWORDS: dict[str, str] = {
 ALL_KEYWORDS = frozenset(keyword.kwlist)
 
 _COMPREHENSION = (
-    "Comprehensions are not part of the language. Use array operations (sum(x**2)), or write the elements out in a list."
+    "Comprehensions are not part of the language. Use array operations (sum(x**2)), or write it out."
 )
 _SHIFT = "Shifts are not part of the language: multiply by a power of 2, or use floor_divide(x, 2**n)."
 _XOR = "`^` is not a power here: write ** for powers (x**2), or logical_xor(a, b) for booleans."
@@ -72,7 +85,7 @@ OPERATORS: dict[str, str] = {
     "}": _DICT,
     "&&": f"`&&` is not an operator here. {_AND}",
     "||": f"`||` is not an operator here. {_OR}",
-    "!": "`!` is not an operator here: write `not` (or ~ for boolean arrays), != for unequal, gamma(n + 1) for a factorial.",
+    "!": "`!` is not an operator here: write `not` (~ for boolean arrays), != for unequal, gamma(n + 1) for n!.",
     "?": "`?` is not an operator here: c ? a : b is written `a if c else b`, or where(c, a, b).",
     "??": "`??` is not an operator here: write where(condition, a, b).",
     "===": "Equality is written ==.",
@@ -158,19 +171,23 @@ def check_number(text: str, value: str, end: int, at: int) -> None:
     if following and (following.isalnum() or following == "_" or following > "\x7f"):
         after = text[end + 1 : end + 2]
         if following in "jJ" and not (after.isalnum() or after == "_"):
-            raise Refused(at, "Complex numbers are not offered: write real and imaginary part as two expressions.")
+            raise Refused(
+                at, "Complex numbers are not offered: write real and imaginary part as two expressions."
+            )
         if following == "_":
             raise Refused(end, "An underscore in a number must stand between two digits.")
         if following.isidentifier():
             short = value if len(value) <= 20 else "2"
-            raise Refused(end, f"A product needs its sign: write {short}*{following}…, not {short}{following}….")
+            raise Refused(
+                end, f"A product needs its sign: write {short}*{following}…, not {short}{following}…."
+            )
         if not following.isspace():
             raise Refused(end, character(text, end))
     if value[0] == "0" and value.isdigit() and value.strip("0"):
         raise Refused(at, "A number must not begin with 0; an octal one begins with 0o.")
 
 
-# ------------------------------------------------------------------------------------------- tokens where none may stand
+# ------------------------------------------------------------------------------------------ tokens where none may stand
 
 _ENDS = ("_NEWLINE", "SEMICOLON", "DEDENT", "$END")
 _CLOSERS = ("RPAR", "RSQB")
@@ -194,7 +211,12 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
         )
     if kind == "KEYWORD":
         return _keyword(tokens, i, starts)
-    if before is not None and operand_missing and _adjacent(tokens, i - 2, "++", "--") and kind in (*_ENDS, *_CLOSERS):
+    if (
+        before is not None
+        and operand_missing
+        and _adjacent(tokens, i - 2, "++", "--")
+        and kind in (*_ENDS, *_CLOSERS)
+    ):
         name = f"{before.value}{before.value}"
         return Refused(before.at - 1, f"There is no operator {name}: write x {before.value}= 1.")
     if kind == "IF" and starts:
@@ -206,7 +228,7 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
     if "ELSE" in expected and "IF" not in expected and not operand_missing and kind != "EQUAL":
         return Refused(token.at, "A conditional expression needs its `else`: write `a if condition else b`.")
     if kind in ("IMPORT", "FROM", "AS"):
-        return Refused(token.at, f"`{value}` can only stand in an import line of its own, such as `import numpy as np`.")
+        return Refused(token.at, f"`{value}` can only stand in an import line, such as `import numpy as np`.")
     if kind == "EQUAL":
         return _equal(before, operand_missing)
     if kind == "COLON":
@@ -244,7 +266,9 @@ def _equal(before: AnyToken | None, operand_missing: bool) -> Refused:
     at = before.at if before is not None else 0
     if operand_missing:
         return Refused(at, "A name must stand before `=`.")
-    return Refused(at, "`=` assigns, and can only stand in a statement `name = …` or an argument f(name=…). Equality is ==.")
+    return Refused(
+        at, "`=` assigns: it stands in a statement name = … or an argument f(name=…). Equality is ==."
+    )
 
 
 def _colon(tokens: list[AnyToken], i: int) -> Refused:
@@ -261,16 +285,21 @@ def _operand(token: AnyToken, before: AnyToken | None, kind: str, value: str) ->
     after = f" after {quoted(before.value)}" if before is not None and before.value else ""
     if kind in _ENDS:
         return Refused(token.at, f"The expression ends too early: something must follow{after}.")
-    if kind == "INFIX" and value in ("*", "**") and (before is None or before.type in (*_OPENERS, "COMMA", "EQUAL", *_ENDS)):
-        return Refused(token.at, f"Unpacking with {value} is not part of the language: write the arguments or names out.")
+    begins = before is None or before.type in (*_OPENERS, "COMMA", "EQUAL", *_ENDS)
+    if kind == "INFIX" and value in ("*", "**") and begins:
+        return Refused(
+            token.at, f"Unpacking with {value} is not part of the language: write what it stands for."
+        )
     if kind in ("INFIX", "AUGMENTED"):
         return Refused(token.at, f"Before {quoted(value)} an operand is missing.")
     return Refused(token.at, f"A name, a number or a bracket must follow{after}, not {quoted(value)}.")
 
 
 def _no_operator(token: AnyToken, before: AnyToken | None) -> Refused:
-    if token.type == "NAME" and before is not None and before.type == "NAME" and before.value in ("print", "return"):
-        return Refused(before.at, "`print` is not needed: the last statement is the result, and every node is reported.")
+    if before is not None and before.type == "NAME" and before.value == "print":
+        return Refused(
+            before.at, "print is not needed: the last statement is the result, and every node is reported."
+        )
     if token.type == "STRING":
         return Refused(token.at, "An operator or a comma is missing before this string.")
     return Refused(

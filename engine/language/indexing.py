@@ -20,7 +20,7 @@ def _index(walker: Walker, node: Index) -> Walk:
             items = list(only.items)
     index: list[Any] = []
     for item in items:
-        if type(item) is Slice:
+        if isinstance(item, Slice):
             parts = {}
             for name, part in (("start", item.start), ("stop", item.stop), ("step", item.step)):
                 parts[name] = None if part is None else (yield Static(part))
@@ -50,9 +50,11 @@ def _result(walker: Walker, source: Several, index: list[Any], at: int) -> Value
     """`qr(A)[0]`."""
     k = index[0] if len(index) == 1 else None
     if not isinstance(k, int) or isinstance(k, bool):
-        walker.recorder.wrong(at, f"{source.op.name} has several results: take one by a literal index, such as [0].")
+        walker.recorder.wrong(at, f"{source.op.name} has several results: take one by a number, such as [0].")
         return walker.placeholder(at)
     if source.count is not None and not -source.count <= k < source.count:
-        walker.recorder.wrong(at, f"{source.op.name} has {source.count} results here; there is none with the index {k}.")
+        walker.recorder.wrong(
+            at, f"{source.op.name} has {source.count} results; there is none with the index {k}."
+        )
         return walker.placeholder(at)
     return walker.item(source, k % source.count if source.count else k, at)

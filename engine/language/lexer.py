@@ -39,8 +39,8 @@ _SCANNER = re.compile(
   | (?P<name>   [A-Za-z_\x80-\U0010ffff][A-Za-z_0-9\x80-\U0010ffff]*+ )
   | (?P<number> 0[xX](?:_?[0-9a-fA-F])++ | 0[bB](?:_?[01])++ | 0[oO](?:_?[0-7])++
               | (?:{_DIGITS}(?:\.(?!\.\.)(?:{_DIGITS})?)?+ | \.{_DIGITS})(?:[eE][+-]?{_DIGITS})?+ )
-  | (?P<operator> \.\.\. | \*\*= | //= | <<= | >>= | === | !== | \*\* | // | << | >> | <= | >= | == | != | <> | => | -> | :=
-              | && | \|\| | \?\? | [-+*/%@&|^]= | [-+*/%@<>=&|~^.,:;()\[\]{{}}!?$`] )
+  | (?P<operator> \.\.\. | \*\*= | //= | <<= | >>= | === | !== | \*\* | // | << | >> | <= | >= | == | != | <> | => | ->
+              | := | && | \|\| | \?\? | [-+*/%@&|^]= | [-+*/%@<>=&|~^.,:;()\[\]{{}}!?$`] )
   | (?P<string> "[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+" | '[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+' )
   | (?P<other>  . )
     """,
@@ -52,7 +52,9 @@ _OPERATORS: dict[str, str] = {
     "-": "SIGN",
     "~": "PREFIX",
     "not": "PREFIX",
-    **dict.fromkeys(("*", "/", "//", "%", "@", "**", "<", "<=", ">", ">=", "==", "!=", "&", "|", "and", "or"), "INFIX"),
+    **dict.fromkeys(
+        ("*", "/", "//", "%", "@", "**", "<", "<=", ">", ">=", "==", "!=", "&", "|", "and", "or"), "INFIX"
+    ),
     **dict.fromkeys(("+=", "-=", "*=", "/=", "//=", "%=", "**=", "@=", "&=", "|="), "AUGMENTED"),
     **dict.fromkeys(("True", "False", "None", "..."), "WORD"),
     "if": "IF",
@@ -111,7 +113,9 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
                 hints.check_name(value, at)
             following = text[m.end() : m.end() + 1]
             if following == '"' or following == "'":
-                raise Refused(at, f"Strings have no prefix here: leave out the {quoted(value)} before the quote.")
+                raise Refused(
+                    at, f"Strings have no prefix here: leave out the {quoted(value)} before the quote."
+                )
             add(Token(terminal(value, "NAME"), value, at))
         elif kind == "operator":
             type = terminal(value)
@@ -123,7 +127,9 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
                 brackets.append(at)
                 if len(brackets) > max_depth:
                     where = TextSource(text).where(at)
-                    detail = f"Brackets are nested more than {max_depth:,} deep here; the limit is {max_depth:,}."
+                    detail = (
+                        f"Brackets are nested more than {max_depth:,} deep here; the limit is {max_depth:,}."
+                    )
                     raise LimitExceeded("depth", max_depth, len(brackets), detail, where=where)
             elif type == "RPAR" or type == "RSQB":
                 _close(text, value, at, brackets)
@@ -133,7 +139,9 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
             add(Token("NUMBER", value, at))
         elif kind == "string":
             if m.end() - at == 2 and text[m.end() : m.end() + 1] == value[0]:
-                raise Refused(at, "Triple-quoted strings are not part of the language; a comment begins with #.")
+                raise Refused(
+                    at, "Triple-quoted strings are not part of the language; a comment begins with #."
+                )
             add(Token("STRING", value, at))
         else:
             raise Refused(at, hints.character(text, at))
@@ -155,7 +163,7 @@ def _close(text: str, value: str, at: int, brackets: list[int]) -> None:
         assert place is not None
         raise Refused(
             opened,
-            f"'{text[opened]}' is closed by '{value}' at line {place.line}, column {place.column}; brackets must match.",
+            f"'{text[opened]}' does not match the '{value}' at line {place.line}, column {place.column}.",
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from engine.language import calls, expressions, indexing  # noqa: F401  # each registers its walks
 from engine.language.fold import as_literal, is_literal
 from engine.language.hints import Refused
-from engine.language.names import Modules
+from engine.language.names import Modules, module_name
 from engine.language.parser import check_target
 from engine.language.recorder import Recorder, Ref, Several, Value
 from engine.language.syntax import Assign, Display, Evaluate, Expression, Import, Name, Statement
@@ -71,7 +71,8 @@ class Lowering(Walker):
             if first:
                 # `a = b = x + y`: one node is a, and b is its identity.
                 alone = type(target) is Name
-                values = first if alone == (type(targets[0][0]) is Name) else self._unpacked(first[0], names, target.at)
+                same = alone == (type(targets[0][0]) is Name)
+                values = first if same else self._unpacked(first[0], names, target.at)
                 fresh = [False] * len(names)
                 if len(values) != len(names):
                     self._miscounted(target.at, len(names), len(values))
@@ -86,7 +87,7 @@ class Lowering(Walker):
     def bind(self, name: Name, value: Value, fresh: bool) -> Value:
         """Bind a name; `fresh` says that the value is a node made for it, and not another name's."""
         if name.name in self.modules.prefixes:
-            self.recorder.wrong(name.at, f"{name.name} is the name of a module here; take another name, such as {name.name}_.")
+            self.recorder.wrong(name.at, module_name(name.name))
         recorder = self.recorder
         if type(value) is Ref:
             if not fresh:
@@ -132,10 +133,11 @@ class Lowering(Walker):
             return []
         if value.items is not None and len(value.items) != len(names):
             self._miscounted(at, len(names), len(value.items))
-        emit = self.recorder.emit
-        return [
-            Ref(emit(GETITEM, (value.index,), {"index": (k,)}, name.at), bad=value.bad) for k, name in enumerate(names)
-        ]
+        rows: list[Value] = []
+        for k, name in enumerate(names):
+            index = self.recorder.emit(GETITEM, (value.index,), {"index": (k,)}, name.at)
+            rows.append(Ref(index, bad=value.bad))
+        return rows
 
     def outputs(self, values: Sequence[Value], at: int) -> list[int]:
         """The nodes of the last statement's values."""
@@ -145,7 +147,7 @@ class Lowering(Walker):
             parts: Sequence[Value] = [value]
             if type(value) is Several:
                 if value.count is None:
-                    self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them for an output.")
+                    self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
                     continue
                 parts = [self.item(value, k, at) for k in range(value.count)]
             for part in parts:

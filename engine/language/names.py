@@ -172,10 +172,19 @@ def _no_module(module: str) -> str:
     )
 
 
+def module_name(name: str) -> str:
+    """What to say about a module's name in the place of a variable."""
+    return f"{name} is the name of a module here; an input or a result needs another name, such as {name}_."
+
+
 def lookalike(name: str) -> str | None:
     """What to say about a free name that reads as a constant; None if it does not."""
     meant = _SAME.get(name)
-    return f"The constant {quoted(name)} is written {meant}; for an input, take another name." if meant else None
+    return (
+        f"The constant is written {meant}, not {quoted(name)}; an input needs another name."
+        if meant
+        else None
+    )
 
 
 def needless(name: str) -> str | None:

@@ -1,9 +1,9 @@
-"""Which operator binds tighter: a flat row of operands and operators to a tree, with two stacks (E. W. Dijkstra, 1961)."""
+"""Which operator binds tighter: from a row of operands and operators to a tree, with two stacks (Dijkstra, 1961)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from engine.language.hints import Refused
 from engine.language.lexer import Token
@@ -45,7 +45,8 @@ def arrange(row: Sequence[Any]) -> Expression:
         if wanted:
             level = NOT if value == "not" else UNARY
             if level == NOT and waiting and waiting[-1][0] > NOT:
-                raise Refused(entry.at, f"`not` binds loosely: put `not …` in brackets after '{waiting[-1][1].value}'.")
+                before = waiting[-1][1].value
+                raise Refused(entry.at, f"`not` binds loosely: put `not …` in brackets after '{before}'.")
             waiting.append((level, entry, True))
             continue
         level = PRECEDENCE.get(value, 0)
@@ -74,7 +75,7 @@ def _apply(
         operands.append(Binary(token.at, token.value, left, right))
         return chain
     if left is chain:
-        cast(Comparison, left).rest.append((token.value, token.at, right))
+        left.rest.append((token.value, token.at, right))
         operands.append(left)
         return chain
     made = Comparison(token.at, left, [(token.value, token.at, right)])

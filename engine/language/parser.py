@@ -1,7 +1,7 @@
 """Text to syntax tree: an LALR parser made from `grammar.lark`, whose rules build the tree as they are recognised.
 
-The parser's tables are made once, on first use, and hold no state of a parse: threads share them. The parser itself keeps
-its own stack, so no text, however deep, makes Python recurse.
+The parser's tables are made once, on first use, and hold no state of a parse: threads share them. The parser keeps a
+stack of its own, so no text, however deep, makes Python recurse.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lark.lexer import Lexer
 
 from engine.language import hints
 from engine.language.hints import Refused
-from engine.language.lexer import Token, tokenize
+from engine.language.lexer import tokenize
 from engine.language.operators import arrange
 from engine.language.syntax import (
     Assign,
@@ -55,7 +55,7 @@ def parse(text: str, max_depth: int) -> list[Statement]:
         return cast("list[Statement]", _parser().parse(cast(Any, tokens)))
     except UnexpectedToken as wrong:
         found = next((i for i, t in enumerate(tokens) if t is wrong.token), len(tokens))
-        expected = frozenset(cast("set[str]", wrong.expected))
+        expected = frozenset(wrong.expected)
     raise hints.unexpected(cast(Any, tokens), found, expected)
 
 
@@ -72,7 +72,14 @@ class _Tokens(Lexer):
 @cache
 def _parser() -> Lark:
     grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer=_Tokens, start="program", transformer=_Actions(), maybe_placeholders=True)
+    return Lark(
+        grammar,
+        parser="lalr",
+        lexer=_Tokens,
+        start="program",
+        transformer=_Actions(),
+        maybe_placeholders=True,
+    )
 
 
 class _Actions:
@@ -185,7 +192,8 @@ class _Actions:
 def number_value(written: str) -> float | int:
     """The value of a number as written: a double; as int where it was written without point or exponent and is exact.
 
-    No arithmetic on integers of a client's choice happens here: a literal of a million digits costs as much as reading it.
+    No arithmetic on integers of a client's choice happens here: a literal of a million digits costs no more than
+    reading it.
     """
     digits = written.replace("_", "")
     radix = _RADIX.get(digits[1:2].lower()) if digits[0] == "0" else None
@@ -232,7 +240,9 @@ def check_target(target: Expression) -> list[Name]:
     if type(target) is Display and target.items:
         for item in target.items:
             if type(item) is Display:
-                raise Refused(item.at, "Unpacking can only go one level deep: unpack the inner part on a line of its own.")
+                raise Refused(
+                    item.at, "Unpacking goes one level deep only: unpack the inner part on a line of its own."
+                )
             if type(item) is not Name:
                 raise Refused(item.at, _target_problem(item, "="))
         return cast("list[Name]", target.items)

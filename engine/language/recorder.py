@@ -1,7 +1,8 @@
 """The Wengert list while it is being written: nodes without names yet, and at the end their ids.
 
-Ids can only be given when the whole text has been read, since `t1` is skipped if any statement uses that name, and a name
-that is bound again belongs to its last binding. Mistakes are collected on the way, and get their node's id at the end too.
+Ids can only be given when the whole text has been read, since `t1` is skipped if any statement uses that name, and a
+name that is bound again belongs to its last binding. Mistakes are collected on the way, and get their node's id at the
+end too.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ UNKNOWN = Unknown()
 class Ref:
     """A node, as a value of the program.
 
-    `index` is its position among the nodes, or for an input −1 − its position among the inputs. `static` is its value where
-    it follows from literals alone; `items` are the elements of a list literal. `bad` marks what stands in the place of a
-    mistake.
+    `index` is its position among the nodes, or for an input −1 − its position among the inputs. `static` is its value
+    where it follows from literals alone; `items` are the elements of a list literal. `bad` marks what stands in the
+    place of a mistake.
     """
 
     __slots__ = ("bad", "index", "items", "static")

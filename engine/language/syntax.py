@@ -1,8 +1,8 @@
 """The syntax tree: what the text says, before any name or number means anything.
 
 Nodes carry the offset `at` of the token that best denotes them: the operator's sign, the function's name, the opening
-bracket of an index. Trees can be as deep as a text is long (10,000 minus signs), so nothing here or elsewhere walks them
-by recursion, and they compare and print by identity.
+bracket of an index. Trees can be as deep as a text is long (10,000 minus signs), so nothing here or elsewhere walks
+them by recursion, and they compare and print by identity.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import TypeAlias
 
-Scalar: TypeAlias = float | int | bool | str | None | EllipsisType
+Scalar: TypeAlias = float | int | bool | str | EllipsisType | None
 
 
 class Syntax:

@@ -1,24 +1,23 @@
 """Evaluating expressions: the walk over the tree, and what can be done with the values on the way.
 
-The tree is walked with a stack of generators: each kind of node has a generator that yields the parts it wants evaluated
-and is sent their values (`WALKS`). So the code reads like a recursive walk, and no text makes Python recurse.
+The tree is walked with a stack of generators: each kind of node has a generator that yields the parts it wants
+evaluated and is sent their values (`WALKS`). So the code reads like a recursive walk, and no text makes Python recurse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
-import numpy as np
-
-import engine.ops
+import engine.ops  # noqa: F401  # fills the registry
 from engine.language import fold
 from engine.language.fold import Folder, Number, as_literal, is_literal
-from engine.language.names import CONSTANTS, MODULE_CONSTANTS, Modules, lookalike
+from engine.language.names import CONSTANTS, MODULE_CONSTANTS, Modules, lookalike, module_name
 from engine.language.recorder import UNKNOWN, Recorder, Ref, Several, Value
 from engine.language.syntax import Constant, Expression, Name
 from engine.op import Op, registry
-from engine.program import ITEM, Argument, Literal
+from engine.program import ITEM, Literal
 
 Walk: TypeAlias = Generator[Any, Any, Value]
 """Yields syntax nodes (or `Static` requests), is sent their values, returns its own."""
@@ -38,7 +37,6 @@ def walks(node: type) -> Callable[[_W], _W]:
     return register
 
 
-assert engine.ops
 IDENTITY = registry.core("identity")
 BINARY: dict[str, Op] = {
     sign: registry.core(name)
@@ -136,13 +134,15 @@ class Walker:
             if told:
                 self.recorder.wrong(node.at, told)
         if name in self.modules.prefixes:
-            self.recorder.wrong(
-                node.at, f"{name} is the name of a module here; an input or a result needs another name, such as {name}_."
-            )
+            self.recorder.wrong(node.at, module_name(name))
         ref = self.scope[name] = Ref(self.recorder.input(name, node.at))
         return ref
 
-    def operand(self, value: Value, at: int) -> Argument:
+    def knows(self, name: str) -> bool:
+        """Whether a name is a variable here."""
+        return name in self.scope or name in self.variables
+
+    def operand(self, value: Value, at: int) -> int | Literal:
         """A value as an operand of a node; mistakes are noted, and 0 takes their place."""
         if type(value) is Ref:
             return value.index
@@ -150,7 +150,9 @@ class Walker:
             return as_literal(value)  # type: ignore[arg-type]  # is_literal has told
         if type(value) is Several:
             shown = ", ".join(value.op.results)
-            detail = f"{value.op.name} has several results ({shown}): unpack them (a, b = …), or take one by its index ([0])."
+            detail = (
+                f"{value.op.name} has several results ({shown}): unpack them (a, b = …), or index them ([0])."
+            )
         elif isinstance(value, str):
             detail = "A string stands here where an array belongs; strings are arguments only, as in norm(x, 'fro')."
         else:
@@ -169,7 +171,9 @@ class Walker:
 
     def not_boolean(self, sign: str, at: int) -> Value:
         """Note that an operator of logic stands beside a number."""
-        self.recorder.wrong(at, f"`{sign}` joins booleans: comparisons, True and False. A number here is no condition.")
+        self.recorder.wrong(
+            at, f"`{sign}` is for booleans: comparisons, True and False. A number is no condition."
+        )
         return False
 
     def operate(self, sign: str, a: Value, b: Value, at: int, left: int, right: int) -> Value:
@@ -191,10 +195,8 @@ class Walker:
         made = Ref(self.recorder.emit(op, (x, y), {}, at))
         p, q = static_number(a), static_number(b)
         if p is not None and q is not None:
-            try:
+            with suppress(fold.NotBoolean):
                 made.static = fold.binary(sign, p, q)
-            except fold.NotBoolean:
-                pass
         return made
 
 

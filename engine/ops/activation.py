@@ -1,7 +1,7 @@
 """Activations of neural networks, entry by entry: sigmoid, relu and their kin. Names and defaults are PyTorch's.
 
 Each is right in its tails: no intermediate overflows, limits at ±infinity are taken, and so it is with the derivatives.
-An activation with a parameter (a slope, a sharpness) is a composite, as its derivative follows from others.
+Those with a kink of their own are core ops, which can say when it was met; the other ones with parameters are composites.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 import scipy.special
 
 from engine.attrs import NUMBER, one_of
-from engine.aval import Array
+from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute
-from engine.op import Attr, Example, Op, Operand, Spelling, registry
+from engine.op import Attr, Example, General, Op, Operand, Rule, Spelling, registry
 from engine.ops.elementwise import Elementwise
+from engine.transforms.strong import times
 
 INF = float("inf")
 
@@ -106,11 +107,11 @@ softsign = _row(
 )
 
 
-# --------------------------------------------------------------------------------------------------------- composites
+# ---------------------------------------------------------------------------------------------------- with parameters
 
 
 class Activation(Op):
-    """What the composites of one operand have in common; `domain` is as in `Elementwise`."""
+    """What the classes of activations have in common; `domain` is as in `Elementwise`."""
 
     family = "nn"
     parameters = (Operand("x", ("input",)),)
@@ -130,10 +131,12 @@ class LeakyRelu(Activation):
     name = "leaky_relu"
     aliases = ("LeakyRelu", "leakyrelu")
     parameters = (Operand("x", ("input",)), _attr("negative_slope", 0.01, "alpha"))
+    composite = False
     latex = "\\operatorname{{leaky\\_relu}}({x})"
     derivative = {"x": "[x > 0] + s\\,[x \\le 0]"}
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivative is the negative slope."
+    rules: ClassVar[tuple[Rule, ...]] = (General(),)
     examples = (
         Example(([1.5, -2.0],)),
         Example(([1.5, -2.0],), {"negative_slope": 0.3}),
@@ -141,23 +144,28 @@ class LeakyRelu(Activation):
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """A choice between x and s·x."""
-        (x,) = operands
-        result: Var = call(b, "where", x > 0.0, x, x * attrs["negative_slope"])
+        """One node."""
+        result: Var = b.write(self, operands[0], slope=attrs["negative_slope"])
         return result
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The operand's aval."""
+        return avals[0]
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A choice between x and s·x."""
+        (x,) = arrays
+        return np.where(x > 0, x, x * x.dtype.type(params["slope"]))[()]
+
+    def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
+        """The same choice between ẋ and s·ẋ."""
+        (x,), (dx,) = xs, dxs
+        assert dx is not None
+        return call(x.b, "where", x > 0.0, dx, times(dx, params["slope"]))
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Where x is 0, unless the slopes are equal."""
-        return None if params.get("negative_slope", 0.01) == 1.0 else np.asarray(arrays[0] == 0)
-
-
-def _exponential_unit(x: Var, alpha: float) -> Var:
-    """x where positive, else α(eˣ − 1). The exponential sees no positive x, so it cannot overflow."""
-    b = x.b
-    positive = x > 0.0
-    negative = call(b, "where", positive, 0.0, x)
-    result: Var = call(b, "where", positive, x, call(b, "expm1", negative) * alpha)
-    return result
+        return None if params["slope"] == 1.0 else np.asarray(arrays[0] == 0)
 
 
 class Elu(Activation):
@@ -169,23 +177,48 @@ class Elu(Activation):
     name = "elu"
     aliases = ("Elu",)
     parameters = (Operand("x", ("input",)), _attr("alpha", 1.0))
+    composite = False
     latex = "\\operatorname{{elu}}({x})"
     derivative = {"x": "[x > 0] + \\alpha e^x\\,[x \\le 0]"}
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivatives are those from the left: α, and α again."
+    rules: ClassVar[tuple[Rule, ...]] = (General(),)
     examples = (
-        Example(([1.5, -2.0, 1000.0, -1000.0],)),
+        Example(([1.5, -2.0, 1000.0, -40.0],)),
         Example(([1.5, -2.0],), {"alpha": 0.5}),
         Example(([0.0, INF, -INF],), {"alpha": 0.5}, smooth=False, note="at the kink, and the limits"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """By expm1."""
-        return _exponential_unit(operands[0], attrs["alpha"])
+        """One node."""
+        result: Var = b.write(self, operands[0], alpha=attrs["alpha"])
+        return result
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The operand's aval."""
+        return avals[0]
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """By expm1, which sees no positive x, so it cannot overflow."""
+        (x,) = arrays
+        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * x.dtype.type(params["alpha"]))[()]
+
+    def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
+        """ẋ or α·eˣ·ẋ."""
+        (x,), (dx,) = xs, dxs
+        assert dx is not None
+        b = x.b
+        positive = x > 0.0
+        slope = call(b, "exp", call(b, "where", positive, 0.0, x)) * params["alpha"]
+        return call(b, "where", positive, dx, times(dx, slope))
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Where x is 0, unless the slopes are equal."""
-        return None if params.get("alpha", 1.0) == 1.0 else np.asarray(arrays[0] == 0)
+        return None if params["alpha"] == 1.0 else np.asarray(arrays[0] == 0)
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """An exponential for each element."""
+        return 12.0 * operands[0].size
 
 
 class Selu(Activation):
@@ -200,25 +233,23 @@ class Selu(Activation):
     derivative = {"x": "\\lambda [x > 0] + \\lambda \\alpha e^x\\,[x \\le 0]"}
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivative is that from the left, λα."
-    examples = (Example(([1.5, -2.0, 1000.0, -1000.0],)), Example(([0.0],), smooth=False))
+    examples = (Example(([1.5, -2.0, 1000.0, -40.0],)), Example(([0.0],), smooth=False))
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By elu."""
-        return _exponential_unit(operands[0], 1.6732632423543772848170429916717) * 1.0507009873554804934193349852946
-
-    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where x is 0."""
-        return np.asarray(arrays[0] == 0)
+        unit: Var = call(b, "elu", operands[0], alpha=1.6732632423543772)
+        return unit * 1.0507009873554805
 
 
 def _gated(x: Var, low: float, high: float, gate: Any) -> Var:
     """x·gate(x) for a gate that is exactly 0 below `low` and exactly 1 above `high`, infinities included.
 
-    The product is formed of x held between the two, since −∞·0 is NaN; above `high` it is x itself.
+    The product, and with it its derivative, sees only x between the two, since −∞·0 is NaN.
     """
     b = x.b
-    held = call(b, "clip", x, low, high)
-    result: Var = call(b, "where", x > high, x, held * gate(held))
+    above = x >= high
+    inside = call(b, "where", call(b, "logical_or", above, x <= low), low, x)
+    result: Var = call(b, "where", above, x, inside * gate(inside))
     return result
 
 
@@ -344,10 +375,6 @@ class Relu6(Activation):
         result: Var = call(b, "clip", operands[0], 0.0, 6.0)
         return result
 
-    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where x is 0 or 6."""
-        return np.asarray((arrays[0] == 0) | (arrays[0] == 6))
-
 
 class HardSigmoid(Activation):
     """Piecewise linear sigmoid: (x + 3)/6 held between 0 and 1."""
@@ -363,10 +390,6 @@ class HardSigmoid(Activation):
         """By clip, as PyTorch: relu6(x + 3) / 6."""
         result: Var = call(b, "clip", operands[0] + 3.0, 0.0, 6.0) / 6.0
         return result
-
-    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where |x| is 3."""
-        return np.asarray(np.abs(arrays[0]) == 3)
 
 
 for _op in (

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.aval import Avals, Aval
+from engine.attrs import INTS
+from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
-from engine.errors import DtypeMismatch
+from engine.errors import DtypeMismatch, InvalidAttribute
 from engine.formula import strong_product
-from engine.op import Example, General, Op, Operand, registry
+from engine.op import Attr, Example, General, Op, Operand, registry
 from engine.ops.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -39,6 +40,19 @@ class Multiply(Elementwise):
     the other is infinite or NaN. Both walks write their products of a tangent or cotangent with a partial so. The class
     is closed under differentiation: in the derivative of a strong product the other factor keeps its strength.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parameters = (*self.parameters, Attr("strong", INTS, ()))
+        self.plain = True
+
+    def lower(self, b: Builder, *operands: Var, **attrs: Any) -> Var:
+        """One node; `strong` names factors (0, 1) that are strong zeros."""
+        strong = tuple(sorted(set(attrs["strong"])))
+        if not set(strong) <= {0, 1}:
+            raise InvalidAttribute(f"multiply: strong names factors, 0 or 1; {list(strong)} goes beyond them.")
+        result: Var = b.write(self, *b.broadcast(operands), **({"strong": strong} if strong else {}))
+        return result
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """As every elementwise op; `strong` changes values only."""

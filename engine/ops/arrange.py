@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from engine.attrs import AXES, AXIS, INT, INTS, OPTIONAL_AXIS, integer, integers
 from engine.aval import Aval, normalize_axes, normalize_axis
@@ -13,7 +13,9 @@ from engine.op import Attr, Example, Kind, Op, Operand, Parameter, registry
 from engine.ops.shape import joined, slice_axis, take_slice
 
 MATRIX = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
-INT_OR_INTS = Kind("an integer or a list of integers", lambda v: integers(v) if isinstance(v, list | tuple) else integer(v))
+INT_OR_INTS = Kind(
+    "an integer or a list of integers", lambda v: integers(v) if isinstance(v, list | tuple) else integer(v)
+)
 
 
 class Arrangement(Op):
@@ -22,7 +24,7 @@ class Arrangement(Op):
     family = "shape"
     composite = True
     passes_integers = True
-    parameters: ClassVar[tuple[Parameter, ...]] = (Operand("x", ("a", "input", "m")),)
+    parameters: tuple[Parameter, ...] = (Operand("x", ("a", "input", "m")),)
 
 
 def permuted(x: Var, order: Sequence[int]) -> Var:
@@ -54,7 +56,11 @@ class ExpandDims(Arrangement):
     aliases = ("unsqueeze", "Unsqueeze")
     parameters = (*Arrangement.parameters, Attr("axis", AXES, aliases=("axes", "dim")))
     latex = "{x}"
-    examples = (Example(([1.0, 2.0],), {"axis": 0}), Example((MATRIX,), {"axis": (0, -1)}), Example((3.0,), {"axis": 0}))
+    examples = (
+        Example(([1.0, 2.0],), {"axis": 0}),
+        Example((MATRIX,), {"axis": (0, -1)}),
+        Example((3.0,), {"axis": 0}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A reshape."""
@@ -76,7 +82,8 @@ class Squeeze(Arrangement):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A reshape."""
-        (x,), axis = operands, attrs["axis"]
+        x: Var = operands[0]
+        axis = attrs["axis"]
         if axis is None:
             return x.reshape([n for n in x.shape if n != 1])
         axes = normalize_axes(axis, x.rank)
@@ -128,7 +135,7 @@ class Ravel(Arrangement):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A reshape."""
-        (x,) = operands
+        x: Var = operands[0]
         return x.reshape((x.size,))
 
 
@@ -166,7 +173,11 @@ class SwapAxes(Arrangement):
 
     name = "swapaxes"
     aliases = ("swapdims",)
-    parameters = (*Arrangement.parameters, Attr("axis1", AXIS, aliases=("dim0",)), Attr("axis2", AXIS, aliases=("dim1",)))
+    parameters = (
+        *Arrangement.parameters,
+        Attr("axis1", AXIS, aliases=("dim0",)),
+        Attr("axis2", AXIS, aliases=("dim1",)),
+    )
     latex = "{x}"
     examples = (Example(([MATRIX],), {"axis1": 0, "axis2": -1}),)
 
@@ -238,7 +249,9 @@ class FlipLeftRight(Arrangement):
 
 def flipped(x: Var, axes: Sequence[int]) -> Var:
     """Reversed along axes counted from the end."""
-    return take_slice(x, [(n - 1, -1, -1) if a - x.rank in axes else (0, n, 1) for a, n in enumerate(x.shape)])
+    return take_slice(
+        x, [(n - 1, -1, -1) if a - x.rank in axes else (0, n, 1) for a, n in enumerate(x.shape)]
+    )
 
 
 class Rot90(Arrangement):
@@ -247,7 +260,12 @@ class Rot90(Arrangement):
     name = "rot90"
     parameters = (*Arrangement.parameters, Attr("k", INT, 1), Attr("axes", INTS, (0, 1), ("dims",)))
     latex = "\\operatorname{{rot90}} {x}"
-    examples = (Example((MATRIX,)), Example((MATRIX,), {"k": 2}), Example((MATRIX,), {"k": -1}), Example((MATRIX,), {"k": 4}))
+    examples = (
+        Example((MATRIX,)),
+        Example((MATRIX,), {"k": 2}),
+        Example((MATRIX,), {"k": -1}),
+        Example((MATRIX,), {"k": 4}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Flips and a transposition."""
@@ -345,7 +363,11 @@ class Repeat(Arrangement):
 
     name = "repeat"
     aliases = ("repeat_interleave",)
-    parameters = (*Arrangement.parameters, Attr("repeats", INT_OR_INTS), Attr("axis", OPTIONAL_AXIS, None, ("dim",)))
+    parameters = (
+        *Arrangement.parameters,
+        Attr("repeats", INT_OR_INTS),
+        Attr("axis", OPTIONAL_AXIS, None, ("dim",)),
+    )
     latex = "\\operatorname{{repeat}} {x}"
     examples = (
         Example(([1.0, 2.0],), {"repeats": 2}),
@@ -359,14 +381,15 @@ class Repeat(Arrangement):
         if axis is None:
             x, axis = x.reshape((x.size,)), -1
         axis = normalize_axis(axis, x.rank)
-        n = x.shape[axis]
         counts = (attrs["repeats"],) if isinstance(attrs["repeats"], int) else attrs["repeats"]
         if any(c < 0 for c in counts):
             raise InvalidAttribute("repeat: repeats must not be negative.")
         if len(counts) == 1:
             return _repeated(x, axis, counts[0])
         if len(counts) != x.shape[axis]:
-            raise ShapeMismatch(f"repeat: there are {len(counts)} counts for an axis of size {x.shape[axis]}.")
+            raise ShapeMismatch(
+                f"repeat: there are {len(counts)} counts for an axis of size {x.shape[axis]}."
+            )
         shape = list(x.shape)
         shape[axis] = sum(counts)
         check_size(b, shape, x)

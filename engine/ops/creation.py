@@ -1,20 +1,18 @@
 """Arrays from nothing: zeros, ones, full, eye, arange, linspace. Their sizes are static.
 
-None holds an array while a program is being read: they are written with `iota` and with numbers stretched to a shape, so
-that a size over the limit is refused before anything is allocated. Arrays are of the program's floating dtype, except
-that `arange` of integers is an array of integers.
+None holds an array while a program is being read: they are written with `iota` and with numbers stretched to a shape,
+so that a size over the limit is refused before anything is allocated. Arrays are of the program's floating dtype,
+except that `arange` of integers is an array of integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil, isfinite
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import Any
 
 from engine.attrs import BOOL, INT, SHAPE, SIZE, number, optional
-from engine.aval import Aval, Avals, Shape, broadcast_shapes
+from engine.aval import Aval, Shape, broadcast_shapes
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call, cast
 from engine.errors import Arity, InvalidAttribute, LimitExceeded
 from engine.op import Attr, Example, InputRef, Kind, Op, Operand, Parameter, Spelling, registry
@@ -40,7 +38,7 @@ class Creation(Op):
 
     family = "creation"
     composite = True
-    parameters: ClassVar[tuple[Parameter, ...]] = (Attr("shape", SHAPE, aliases=("size",)),)
+    parameters: tuple[Parameter, ...] = (Attr("shape", SHAPE, aliases=("size",)),)
 
 
 def shape_of(name: str, given: Any) -> Shape:
@@ -65,7 +63,11 @@ class Filled(Creation):
         self.value = value
         self.__doc__ = doc
         self.latex = f"\\mathbf{{{{{value:.0f}}}}}"
-        self.examples = (Example((), {"shape": (2, 3)}), Example((), {"shape": ()}), Example((), {"shape": (0, 2)}))
+        self.examples = (
+            Example((), {"shape": (2, 3)}),
+            Example((), {"shape": ()}),
+            Example((), {"shape": (0, 2)}),
+        )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A number, stretched."""
@@ -99,7 +101,11 @@ class Full(Creation):
     parameters = (*Creation.parameters, Operand("fill_value"))
     latex = "{fill_value}\\,\\mathbf{{1}}"
     derivative = {"fill_value": "1"}
-    examples = (Example((2.5,), {"shape": (2, 3)}), Example(([1.0, 2.0],), {"shape": (3, 2)}), Example((2.5,), {"shape": ()}))
+    examples = (
+        Example((2.5,), {"shape": (2, 3)}),
+        Example(([1.0, 2.0],), {"shape": (3, 2)}),
+        Example((2.5,), {"shape": ()}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """The value, stretched."""
@@ -151,32 +157,20 @@ class Eye(Creation):
 # ----------------------------------------------------------------------------------------------------- equal distances
 
 
-class Iota(Op):
-    """0, 1, …, n − 1 as integers."""
-
-    name = "iota"
-    family = "core"
-    internal = True
-
-    def infer(self, *avals: Aval, **params: Any) -> Avals:
-        """A vector of n integers."""
-        return Aval((params["n"],), "int64")
-
-    def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """arange(n)."""
-        return np.arange(params["n"], dtype=np.int64)
-
-
 class Arange(Creation):
     """Numbers from `start` (0 unless given) up to but not including `stop`, in steps; one argument is the stop.
 
-    If all that is given are integers, so are the results, as an index wants them; beside floating-point numbers they are
-    promoted (3 and 3.0 are the same number, in what is given too). As NumPy's, entry i is start + i·δ with
-    δ = (start + step) − start, and there are ⌈(stop − start) / step⌉ of them: linspace is for fractions.
+    If all that is given are integers (3 and 3.0 are the same number), so are the results, as an index wants them;
+    beside floating-point numbers they are promoted. As NumPy's, entry i is start + i·δ with δ = (start + step) − start,
+    and there are ⌈(stop − start) / step⌉ of them: linspace is for fractions.
     """
 
     name = "arange"
-    parameters = (Attr("start", optional(NUMBER), None), Attr("stop", optional(NUMBER), None, ("limit",)), Attr("step", NUMBER, 1.0))
+    parameters = (
+        Attr("start", optional(NUMBER), None),
+        Attr("stop", optional(NUMBER), None, ("limit",)),
+        Attr("step", NUMBER, 1.0),
+    )
     latex = "\\operatorname{{arange}}"
     examples = (
         Example((), {"start": 5}),
@@ -198,8 +192,8 @@ class Arange(Creation):
         if step == 0:
             raise InvalidAttribute("arange: the step must not be 0.")
         length = (stop - start) / step
-        if not isfinite(length):
-            raise LimitExceeded("elements", int(getattr(b, "max_elements", EXACT)), EXACT)
+        if length > EXACT:
+            raise LimitExceeded("elements", int(EXACT), int(min(length, 1e30)))
         n = max(0, ceil(length))
         numbers: Var = b.write("iota", n=n)
         integral = all(v.is_integer() and abs(v) <= EXACT for v in (start, stop, step))
@@ -239,12 +233,13 @@ class Linspace(Creation):
             raise InvalidAttribute(f"linspace: num {n} must not be negative.")
         shape = broadcast_shapes([start.shape, stop.shape])
         count = n - 1 if attrs["endpoint"] else n
-        i = b.write("iota", n=n).reshape((n, *[1] * len(shape)))
-        steps = cast(b, i, b.dtype)
         if count <= 0:
-            return broadcast_to(start + 0.0 * steps, (n, *shape)) if n else stretched(b.var(0.0), (0, *shape))
-        line: Var = start + steps * ((stop - start) / float(count))
-        return call(b, "where", call(b, "equal", i, count), stop, line) if attrs["endpoint"] else line
+            return stretched(start, (n, *shape))
+        i: Var = b.write("iota", n=n).reshape((n, *[1] * len(shape)))
+        line: Var = start + cast(b, i, b.dtype) * ((stop - start) / float(count))
+        if attrs["endpoint"]:
+            line = call(b, "where", i.equals(count), stop, line)
+        return line
 
 
 def _add(ops: Sequence[Op]) -> None:
@@ -261,7 +256,6 @@ _add(
         FilledLike("ones_like", 1.0, "An array of ones with the shape and dtype of another."),
         FullLike(),
         Eye(),
-        Iota(),
         Arange(),
         Linspace(),
     ]

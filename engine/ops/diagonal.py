@@ -128,8 +128,12 @@ class Triangle(Arrangement):
 registry.add(Diagonal())
 registry.add(Diag())
 registry.add(
-    Triangle("tril", True, "The lower triangle of matrices: entries above diagonal k (column − row > k) are 0.")
+    Triangle(
+        "tril", True, "The lower triangle of matrices: entries above diagonal k (column − row > k) are 0."
+    )
 )
 registry.add(
-    Triangle("triu", False, "The upper triangle of matrices: entries below diagonal k (column − row < k) are 0.")
+    Triangle(
+        "triu", False, "The upper triangle of matrices: entries below diagonal k (column − row < k) are 0."
+    )
 )

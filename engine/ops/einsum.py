@@ -48,8 +48,16 @@ class Einsum(Op):
         Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [1.0, -1.0, 0.5]), {"subscripts": "ij,j->i"}),
         Example(([[1.0, 2.0], [4.0, 5.0]],), {"subscripts": "ii"}, note="a trace"),
         Example(([[1.0, 2.0], [4.0, 5.0]],), {"subscripts": "ii->i"}, note="a diagonal"),
-        Example(([[1.0, 2.0], [4.0, 5.0]], [3.0, -1.0], [0.5, 2.0]), {"subscripts": "ij, i, j"}, note="three operands"),
-        Example(([[[1.0, 2.0]], [[4.0, 5.0]]], [[3.0, -1.0]]), {"subscripts": "...i,...i->..."}, note="broadcasting"),
+        Example(
+            ([[1.0, 2.0], [4.0, 5.0]], [3.0, -1.0], [0.5, 2.0]),
+            {"subscripts": "ij, i, j"},
+            note="three operands",
+        ),
+        Example(
+            ([[[1.0, 2.0]], [[4.0, 5.0]]], [[3.0, -1.0]]),
+            {"subscripts": "...i,...i->..."},
+            note="broadcasting",
+        ),
         Example(([], []), {"subscripts": "i,i->"}, note="of nothing: 0"),
     )
 
@@ -114,11 +122,15 @@ def _read(subscripts: str, operands: Sequence[Var]) -> tuple[list[list[Label]], 
     out: list[Label] = [*before, *(ellipsis if has_dots else []), *after]
     for letter in before + after:
         if letter not in used:
-            raise InvalidAttribute(f"einsum: the output of {shown} has {quoted(letter)}, which no operand has.")
+            raise InvalidAttribute(
+                f"einsum: the output of {shown} has {quoted(letter)}, which no operand has."
+            )
         if (before + after).count(letter) > 1:
             raise InvalidAttribute(f"einsum: the output of {shown} has {quoted(letter)} twice.")
     if dots and not has_dots:
-        raise InvalidAttribute(f"einsum: an operand of {shown} has axes under '...', so the output must have '...' too.")
+        raise InvalidAttribute(
+            f"einsum: an operand of {shown} has axes under '...', so the output must have '...' too."
+        )
     return terms, out
 
 
@@ -186,7 +198,9 @@ def _summed(v: Var, term: list[Label], elsewhere: set[Label]) -> Factor:
 # -------------------------------------------------------------------------------------------------------------- order
 
 
-def _left(xs: Sequence[Label], ys: Sequence[Label], others: Sequence[Sequence[Label]], out: Sequence[Label]) -> list[Label]:
+def _left(
+    xs: Sequence[Label], ys: Sequence[Label], others: Sequence[Sequence[Label]], out: Sequence[Label]
+) -> list[Label]:
     """Labels of a pair that are still needed: batch, then those of x, then those of y."""
     needed = {*out, *(n for term in others for n in term)}
     both = [n for n in xs if n in ys and n in needed]

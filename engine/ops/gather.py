@@ -212,7 +212,9 @@ class CoreScatterAdd(Op):
             or updates != (x.shape[:at] + indices.shape[batch:] + x.shape[at + 1 :], x.dtype)
             or indices.dtype != "int64"
         ):
-            raise ShapeMismatch(f"core_scatter_add: {updates} cannot be added to {x} at {indices} ({batch} axes shared).")
+            raise ShapeMismatch(
+                f"core_scatter_add: {updates} cannot be added to {x} at {indices} ({batch} axes shared)."
+            )
         return x
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:

@@ -90,8 +90,15 @@ class GetItem(Op):
             {"index": (IndexArray([0, 1, 1]), IndexArray([2, 0, 0]))},
             note="an entry twice",
         ),
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {"index": (IndexArray([[True, False, True], [False, True, False]]),)}),
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [2, -3]), {"index": (Slice(), InputRef(1))}, note="a computed index"),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],),
+            {"index": (IndexArray([[True, False, True], [False, True, False]]),)},
+        ),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [2, -3]),
+            {"index": (Slice(), InputRef(1))},
+            note="a computed index",
+        ),
         Example(([1.0, 2.0],), {"index": (Slice(2, None),)}, note="empty"),
     )
 
@@ -99,7 +106,9 @@ class GetItem(Op):
         """Slices first, then at most one gather, then the axes put in their places."""
         x: Var = operands[0]
         index = attrs["index"]
-        items = _resolve(index if isinstance(index, tuple) and not isinstance(index, Slice) else (index,), operands)
+        items = _resolve(
+            index if isinstance(index, tuple) and not isinstance(index, Slice) else (index,), operands
+        )
         cuts = [(0, n, 1) for n in x.shape]
         for item in items:
             if isinstance(item, _Cut):
@@ -162,7 +171,9 @@ def _gathered(y: Var, arrays: Sequence[_Array], places: Sequence[int]) -> tuple[
         block = broadcast_shapes([tuple(item.places.shape) for item in arrays])
     except ShapeMismatch:
         shapes = " and ".join(str(list(item.places.shape)) for item in arrays)
-        raise ShapeMismatch(f"getitem: index arrays of shapes {shapes} cannot be broadcast together.") from None
+        raise ShapeMismatch(
+            f"getitem: index arrays of shapes {shapes} cannot be broadcast together."
+        ) from None
     at = places[0]
     if list(places) != list(range(at, at + len(places))):
         y, at = permuted(y, [*places, *[k for k in range(y.rank) if k not in places]]), 0
@@ -173,7 +184,9 @@ def _gathered(y: Var, arrays: Sequence[_Array], places: Sequence[int]) -> tuple[
 
 
 def _combined(b: Builder, arrays: Sequence[_Array], strides: Sequence[int], block: Shape) -> Var:
-    constants = [(item.places, s) for item, s in zip(arrays, strides, strict=True) if not isinstance(item.places, Var)]
+    constants = [
+        (item.places, s) for item, s in zip(arrays, strides, strict=True) if not isinstance(item.places, Var)
+    ]
     # Index arrays of shapes [n, 1] and [1, n] are small where their sum is not: a large sum is left to nodes, whose
     # size the builder bounds before it exists.
     if len(constants) == len(arrays) and prod(block) <= MAX_LISTED:
@@ -259,7 +272,9 @@ def _part(part: Any, operands: Sequence[Any]) -> Any:
         if array.dtype.kind == "b" and array.ndim:
             return array
         if array.dtype.kind not in "iu":
-            raise InvalidAttribute(f"getitem: an index array must hold integers or booleans, not {array.dtype}.")
+            raise InvalidAttribute(
+                f"getitem: an index array must hold integers or booleans, not {array.dtype}."
+            )
         return array.astype(np.int64) if array.ndim else int(array)
     if part is None or part is Ellipsis:
         return part

@@ -22,7 +22,9 @@ def _moved(indices: Var, n: int, mode: str, *, by: str, axis: int) -> Var:
     if mode == "raise":
         return checked(indices, n, by=by, axis=axis)
     if n == 0 and indices.size:
-        raise InvalidAttribute(f"{by}: axis {axis} has size 0: there is nothing to take, in mode '{mode}' neither.")
+        raise InvalidAttribute(
+            f"{by}: axis {axis} has size 0: there is nothing to take, in mode '{mode}' neither."
+        )
     constant = known(indices)
     if constant is not None:
         inside = np.mod(constant, max(n, 1)) if mode == "wrap" else np.clip(constant, 0, max(n - 1, 0))
@@ -57,7 +59,11 @@ class Take(Op):
     derivative = {"a": "\\dot{a}_{\\text{indices}}"}
     examples = (
         Example(([4.0, 3.0, 5.0, 7.0, 6.0, 8.0], [0, 1, 4])),
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[2, 0], [-1, 2]]), {"axis": 1}, note="an entry taken three times"),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[2, 0], [-1, 2]]),
+            {"axis": 1},
+            note="an entry taken three times",
+        ),
         Example(([1.0, 2.0, 3.0], [-4, 7]), {"mode": "wrap"}),
         Example(([1.0, 2.0, 3.0], []), note="nothing taken"),
     )
@@ -126,9 +132,13 @@ class TakeAlongAxis(Op):
     derivative = {"arr": "\\dot{arr}_{\\text{indices}}"}
     examples = (
         Example(([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [[0, 2, 1], [1, 2, 0]]), {"axis": 1}),
-        Example(([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [[0, 1, 1], [1, 1, 1]]), {"axis": 0}, note="repeated"),
+        Example(
+            ([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [[0, 1, 1], [1, 1, 1]]), {"axis": 0}, note="repeated"
+        ),
         Example(([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [[-1], [0]]), {"axis": 1}),
-        Example(([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [5, 0]), {"axis": None}, note="of the flattened array"),
+        Example(
+            ([[10.0, 30.0, 20.0], [60.0, 40.0, 50.0]], [5, 0]), {"axis": None}, note="of the flattened array"
+        ),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -188,7 +198,9 @@ class ScatterAdd(Op):
     derivative = {"x": "1", "updates": "e_{\\text{indices}}"}
     examples = (
         Example(([1.0, 2.0, 3.0], [0, 2, 0], [10.0, 20.0, 30.0]), note="an index twice"),
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [-1, 1], [[10.0], [20.0]]), {"axis": 1}, note="broadcasting"),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [-1, 1], [[10.0], [20.0]]), {"axis": 1}, note="broadcasting"
+        ),
         Example(([1.0, 2.0], [], [])),
     )
 

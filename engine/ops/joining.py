@@ -10,7 +10,7 @@ import numpy as np
 from engine.attrs import AXIS, MAX_LISTED, integer, integers, one_of
 from engine.aval import broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to
-from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Kind, Op, Operand, registry
 from engine.ops.arrange import MATRIX, Arrangement, at_least, expanded
 from engine.ops.shape import joined, slice_axis
@@ -46,7 +46,11 @@ class ArrayOf(Arrangement):
     parameters = (Operand("elements", ("object",), variadic=True, least=0),)
     latex = "\\left[ {elements} \\right]"
     derivative = {"elements": "1"}
-    examples = (Example((1.0, 2.0, 3.0)), Example(([1.0, 2.0], [3.0, 4.0])), Example((), note="the empty vector"))
+    examples = (
+        Example((1.0, 2.0, 3.0)),
+        Example(([1.0, 2.0], [3.0, 4.0])),
+        Example((), note="the empty vector"),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A stack along axis 0."""
@@ -71,7 +75,12 @@ class _Stacked(Arrangement):
     parameters = (ARRAYS,)
 
     def __init__(
-        self, name: str, prepare: Callable[[Var], Var], doc: str, axis: Callable[[Var], int], aliases: tuple[str, ...] = ()
+        self,
+        name: str,
+        prepare: Callable[[Var], Var],
+        doc: str,
+        axis: Callable[[Var], int],
+        aliases: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.prepare = prepare
@@ -91,7 +100,9 @@ class _Stacked(Arrangement):
         first = parts[0]
         at = self.axis(first)
         for v in parts:
-            same = v.rank == first.rank and all(a == at or v.shape[a] == first.shape[a] for a in range(-v.rank, 0))
+            same = v.rank == first.rank and all(
+                a == at or v.shape[a] == first.shape[a] for a in range(-v.rank, 0)
+            )
             if not same:
                 raise ShapeMismatch(
                     f"{self.name}: shapes {list(first.shape)} and {list(v.shape)} cannot be joined along axis "
@@ -139,7 +150,7 @@ class Split(Arrangement):
     )
     latex = "\\operatorname{{split}} {x}"
     derivative = {"x": "1"}
-    examples = (
+    examples: tuple[Example, ...] = (
         Example(([1.0, 2.0, 3.0, 4.0],), {"indices_or_sections": 2}),
         Example((MATRIX,), {"indices_or_sections": (1, 2), "axis": 1}),
         Example(([1.0, 2.0, 3.0],), {"indices_or_sections": (2, 5)}, note="an empty part"),
@@ -153,7 +164,7 @@ class Split(Arrangement):
         if isinstance(cuts, int):
             if n % cuts and not self.uneven:
                 raise ShapeMismatch(
-                    f"split: an axis of size {n} cannot be cut into {cuts} equal parts; array_split allows unequal ones."
+                    f"split: an axis of size {n} cannot be cut into {cuts} equal parts; array_split takes unequal ones."
                 )
             size, larger = divmod(n, cuts)
             ends = [size * (k + 1) + min(k + 1, larger) for k in range(cuts)]
@@ -168,7 +179,7 @@ class ArraySplit(Split):
 
     name = "array_split"
     uneven = True
-    examples = (
+    examples: tuple[Example, ...] = (
         Example(([1.0, 2.0, 3.0, 4.0, 5.0],), {"indices_or_sections": 3}),
         Example((MATRIX,), {"indices_or_sections": (1,), "axis": 1}),
     )
@@ -189,17 +200,19 @@ class Unstack(Arrangement):
         """Slices, without the axis."""
         (x,) = operands
         axis = normalize_axis(attrs["axis"], x.rank)
+        if x.shape[axis] == 0:
+            raise ShapeMismatch(f"unstack: axis {axis + x.rank} of shape {list(x.shape)} is empty: there are no parts.")
         rest = [m for a, m in enumerate(x.shape) if a - x.rank != axis]
         return tuple(slice_axis(x, axis, k, k + 1).reshape(rest) for k in range(x.shape[axis]))
 
 
-# ------------------------------------------------------------------------------------------------------ stretched together
+# -------------------------------------------------------------------------------------------------- stretched together
 
 
 class MeshGrid(Arrangement):
     """Coordinate arrays of a grid from the coordinates along its axes; one result for each.
 
-    With indexing 'xy' (as NumPy's default) the first coordinate runs along axis 1 and the second along axis 0; with 'ij'
+    With indexing 'xy' (NumPy's default) the first coordinate runs along axis 1 and the second along axis 0; with 'ij',
     coordinate k runs along axis k.
     """
 
@@ -226,8 +239,11 @@ class MeshGrid(Arrangement):
         shape = [1] * count
         for place, v in zip(places, operands, strict=True):
             shape[place] = v.size
-        own = [v.reshape([v.size if a == place else 1 for a in range(count)]) for place, v in zip(places, operands, strict=True)]
-        return tuple(broadcast_to(v, tuple(shape)) for v in own)
+        grids = []
+        for place, v in zip(places, operands, strict=True):
+            own = [v.size if a == place else 1 for a in range(count)]
+            grids.append(broadcast_to(v.reshape(own), tuple(shape)))
+        return tuple(grids)
 
 
 class BroadcastArrays(Arrangement):
@@ -259,7 +275,7 @@ _JOINS: tuple[Op, ...] = (
         lambda x: -x.rank, ("row_stack",),
     ),
     _Stacked(
-        "dstack", _deep, "Arrays joined along a third axis, which vectors and matrices are given.", lambda x: 2 - x.rank,
+        "dstack", _deep, "Arrays joined along a third axis, which vectors and matrices get.", lambda x: 2 - x.rank,
     ),
     _Stacked(
         "column_stack", _as_column, "Vectors as the columns of a matrix; matrices joined side by side.",

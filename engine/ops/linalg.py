@@ -261,7 +261,9 @@ class Vecdot(Op):
 def _last(x: Var, axis: int, name: str, what: str = "axis") -> Var:
     """The array with an axis moved to the end."""
     if not x.rank:
-        raise ShapeMismatch(f"{name} needs vectors, that is arrays of at least one axis; an operand is a scalar.")
+        raise ShapeMismatch(
+            f"{name} needs vectors, that is arrays of at least one axis; an operand is a scalar."
+        )
     at = normalize_axis(axis, x.rank, what=what) + x.rank
     return permuted(x, [*[k for k in range(x.rank) if k != at], at])
 
@@ -327,7 +329,10 @@ class Tensordot(Op):
     derivative = _AB
     examples = (
         Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[1.0, 0.5], [2.0, -1.0], [0.0, 3.0]]), {"axes": 1}),
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[1.0, 0.5], [2.0, -1.0], [0.0, 3.0]]), {"axes": ((0, 1), (1, 0))}),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[1.0, 0.5], [2.0, -1.0], [0.0, 3.0]]),
+            {"axes": ((0, 1), (1, 0))},
+        ),
         Example(([1.0, 2.0], [3.0, 4.0, 5.0]), {"axes": 0}, note="outer product"),
     )
 
@@ -358,10 +363,14 @@ def _pairs(axes: Any, x: Var, y: Var) -> tuple[Sequence[int], Sequence[int]]:
             )
         return range(x.rank - axes, x.rank), range(axes)
     if len(axes) != 2:
-        raise InvalidAttribute("tensordot: axes must be an integer, or two lists: the axes of a and those of b.")
+        raise InvalidAttribute(
+            "tensordot: axes must be an integer, or two lists: the axes of a and those of b."
+        )
     left, right = ((a,) if isinstance(a, int) else a for a in axes)
     if len(left) != len(right):
-        raise InvalidAttribute(f"tensordot: {len(left)} axes of a cannot be summed with {len(right)} axes of b.")
+        raise InvalidAttribute(
+            f"tensordot: {len(left)} axes of a cannot be summed with {len(right)} axes of b."
+        )
     return left, right
 
 
@@ -415,7 +424,9 @@ class Cross(Op):
         Attr("axisc", AXIS, -1),
         Attr("axis", OPTIONAL_AXIS, None, ("dim",)),
     )
-    spellings: Mapping[str, Spelling] = {"numpy.linalg.cross": Spelling({"axis": -1}, (_A, _B, Attr("axis", AXIS, -1)))}
+    spellings: Mapping[str, Spelling] = {
+        "numpy.linalg.cross": Spelling({"axis": -1}, (_A, _B, Attr("axis", AXIS, -1)))
+    }
     composite = True
     latex = "{a} \\times {b}"
     derivative = {"a": "\\dot{a} \\times b", "b": "a \\times \\dot{b}"}
@@ -478,7 +489,9 @@ class Trace(Op):
         """A sum over a diagonal."""
         (a,) = operands
         if a.rank < 2:
-            raise ShapeMismatch(f"trace needs a matrix, an array of at least two axes; the shape is {list(a.shape)}.")
+            raise ShapeMismatch(
+                f"trace needs a matrix, an array of at least two axes; the shape is {list(a.shape)}."
+            )
         i = normalize_axis(attrs["axis1"], a.rank, what="axis1") + a.rank
         j = normalize_axis(attrs["axis2"], a.rank, what="axis2") + a.rank
         if i == j:

@@ -302,15 +302,14 @@ class HuberLoss(Op):
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """A choice between the square and the line; the square sees no residual that it is not chosen for."""
+        """A choice between the square and the line; neither sees a residual that it is not chosen for."""
         (x, target), delta = operands, attrs["delta"]
         if not delta > 0:
             raise InvalidAttribute(f"huber_loss: delta must be positive; it is {delta}.")
         r = x - target
-        size = call(b, "abs", r)
-        near = size <= delta
+        near = call(b, "logical_and", r <= delta, r >= -delta)
         square = call(b, "square", call(b, "where", near, r, 0.0)) * 0.5
-        line = (size - 0.5 * delta) * delta
+        line = (call(b, "abs", call(b, "where", near, delta, r)) - 0.5 * delta) * delta
         return reduced(call(b, "where", near, square, line), attrs["reduction"])
 
 

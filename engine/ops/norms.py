@@ -76,6 +76,9 @@ class SignedPower(Op):
 registry.add(SignedPower())
 
 
+_CONVENTION = "At 0 the subgradient of least norm, 0; an entry of 0 contributes 0; with ord infinity, entries that tie share."
+
+
 class VectorNorm(Op):
     """Length of a vector: (Σ |x|^ord)^(1/ord) over axes, all by default; ord 2 unless given.
 
@@ -92,9 +95,7 @@ class VectorNorm(Op):
     floating = True
     latex = "\\left\\| {x} \\right\\|"
     derivative = {"x": "\\operatorname{sign} x_i \\left(\\frac{|x_i|}{y}\\right)^{p - 1}"}
-    convention = (
-        "At 0 the subgradient of least norm, 0; an entry of 0 contributes 0; with ord infinity, entries that tie share."
-    )
+    convention = _CONVENTION
     rules = (General(),)
     examples = (
         Example(([3.0, -4.0],)),
@@ -137,8 +138,8 @@ class VectorNorm(Op):
         return times(dx, slope).sum(axes)
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where the vector is 0."""
-        return np.asarray(y == 0)
+        """Where the vector is 0 (and there is one)."""
+        return np.asarray(y == 0) if reduced_size(np.shape(arrays[0]), params["axes"]) else None
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Squares, or powers."""
@@ -198,7 +199,7 @@ def matrix_norm(x: Var, row: int, column: int, order: float | str | None) -> Var
         return vector_norm(x, normalize_axes((row, column), x.rank), 2)
     if order in (2, -2, "nuc"):
         raise Unsupported(
-            f"norm: ord {order!r} of a matrix needs its singular values; 'fro', 1, -1, infinity and -infinity are offered."
+            f"norm: ord {order!r} of a matrix needs singular values; 'fro', 1, -1, infinity and -infinity are offered."
         )
     if order not in (1, -1, inf, -inf):
         raise InvalidAttribute(
@@ -256,9 +257,7 @@ class Norm(Op):
     )
     latex = "\\left\\| {x} \\right\\|"
     derivative = {"x": "\\frac{x}{\\left\\| x \\right\\|}"}
-    convention = (
-        "At 0 the subgradient of least norm, 0; an entry of 0 contributes 0; with ord infinity, entries that tie share."
-    )
+    convention = _CONVENTION
     examples = (
         Example(([3.0, -4.0],)),
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), note="Frobenius"),

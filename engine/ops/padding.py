@@ -29,8 +29,8 @@ NUMBERS = Kind("a number, a pair, or a list of pairs", _numbers)
 class Pad(Arrangement):
     """The array with entries added before and behind it along each axis, as `numpy.pad`.
 
-    `pad_width` is a number, a pair (before, behind), or such a pair for each axis. Modes: constant (`constant_values`, 0
-    unless given: a number, pair or pairs too), edge (the outermost entry), reflect (mirrored about it), symmetric
+    `pad_width` is a number, a pair (before, behind), or such a pair for each axis. Modes: constant (`constant_values`,
+    0 unless given: a number, pair or pairs too), edge (the outermost entry), reflect (mirrored about it), symmetric
     (mirrored about the edge), wrap (periodic).
     """
 
@@ -57,7 +57,10 @@ class Pad(Arrangement):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One embedding in zeros, or pieces joined along one axis after the other."""
-        (x,), mode = operands, attrs["mode"]
+        x: Var = operands[0]
+        mode = attrs["mode"]
+        if x.rank == 0:
+            return x
         widths = _pairs(attrs["pad_width"], x.rank, "pad_width")
         if any(w < 0 for pair in widths for w in pair):
             raise InvalidAttribute("pad: pad_width must not be negative; a slice makes an array smaller.")
@@ -70,7 +73,7 @@ class Pad(Arrangement):
             if before or behind:
                 if x.shape[a] == 0:
                     raise ShapeMismatch(
-                        f"pad: axis {a} of an array of shape {list(x.shape)} is empty and can only be padded with constants."
+                        f"pad: axis {a} of an array of shape {list(x.shape)} is empty: only constants can be added."
                     )
                 x = _extended(x, a - x.rank, before, behind, mode)
         return x
@@ -82,7 +85,7 @@ registry.add(Pad())
 def _pairs(value: Any, rank: int, what: str) -> list[tuple[Any, Any]]:
     """(before, behind) for each axis, from the short forms that NumPy allows."""
     try:
-        array = np.array(value, dtype=object)
+        array = np.array(value)  # of unequal pairs: ValueError
         return [(p, q) for p, q in np.broadcast_to(array, (rank, 2)).tolist()]
     except ValueError:
         raise InvalidAttribute(

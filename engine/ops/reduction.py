@@ -1,7 +1,7 @@
-"""Reductions over axes: sum, prod, max, min, any, all, logsumexp, and the running sum.
+"""Reductions over axes: sum, prod, max, min, any, all, and the running sum.
 
 In the core axes are counted from the end and are removed; `keepdims` is a reshape behind it. Means and variances are in
-`statistics`, norms in `norms`.
+`statistics`, norms in `norms`, the logarithm of a sum of exponentials is in `logsumexp`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.attrs import AXES, BOOL, OPTIONAL_AXIS
 from engine.aval import Array, Aval, Avals, kept_axes, normalize_axes, normalize_axis, without_axes
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import EmptyReduction, ShapeMismatch
-from engine.op import Attr, Example, General, Linear, Op, Operand, Spelling, Zero, registry
+from engine.op import Attr, Example, General, Linear, Op, Operand, Zero, registry
 from engine.ops.shape import slice_axis
 from engine.transforms.strong import times
 
@@ -87,8 +87,8 @@ registry.add(Sum())
 class Prod(Op):
     """Product over axes, all by default.
 
-    Written as products of neighbours, then of those, and so on: a tree of multiplications, so that no derivative divides
-    by an entry, and those of every order are right where entries are 0.
+    Written as products of neighbours, then of those, and so on: a tree of multiplications, so that no derivative
+    divides by an entry, and those of every order are right where entries are 0.
     """
 
     name = "prod"
@@ -102,7 +102,11 @@ class Prod(Op):
         Example(([[1.5, -2.0, 0.5], [3.0, 4.0, -1.0]],)),
         Example(([[1.5, -2.0, 0.5], [3.0, 4.0, -1.0]],), {"axis": 1, "keepdims": True}),
         Example(([2.0, 0.0, 3.0, 5.0, -1.0],), note="one zero"),
-        Example(([2.0, 0.0, 3.0, 0.0],), note="two zeros: the gradient is 0, the second derivative is not"),
+        Example(
+            ([[2.0, 0.0, 3.0, 0.0], [1.5, 2.0, -1.0, 0.5]],),
+            {"axis": 1},
+            note="two zeros: the gradient is 0, the second derivative is not",
+        ),
         Example(([],), note="the product of nothing is 1"),
     )
 
@@ -146,9 +150,13 @@ class Extreme(Op):
     family = "reduction"
     parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
     rules = (General(),)
-    convention = "Entries that tie share the derivative equally; where the result is NaN, the entries that are NaN do."
+    convention = (
+        "Entries that tie share the derivative equally; where the result is NaN, the entries that are NaN do."
+    )
 
-    def __init__(self, name: str, fn: Callable[..., Any], word: str, doc: str, aliases: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, fn: Callable[..., Any], word: str, doc: str, aliases: tuple[str, ...]
+    ) -> None:
         self.name = name
         self.fn = fn
         self.word = word
@@ -182,8 +190,8 @@ class Extreme(Op):
             listed = [a + len(shape) for a in axes]
             over = f"axis {listed[0]}" if len(listed) == 1 else f"axes {listed}"
             raise EmptyReduction(
-                f"{self.name} over {over} of an array of shape {list(shape)}: there are no elements, and nothing has no "
-                f"{self.word} element."
+                f"{self.name} over {over} of an array of shape {list(shape)}: there are no elements, so none is the "
+                f"{self.word}."
             )
         return Aval(without_axes(shape, axes), avals[0].dtype)
 
@@ -289,126 +297,6 @@ class CountNonzero(Op):
 registry.add(CountNonzero())
 
 
-# ---------------------------------------------------------------------------------------------------------- logsumexp
-
-
-class Shares(Op):
-    """exp(x) / Σ exp(x) over `axes`: the derivative of logsumexp, and softmax.
-
-    Entries of −∞ have share 0, also where all are −∞; those that are +∞ share equally.
-    """
-
-    name = "exp_shares"
-    family = "core"
-    internal = True
-    rules = (General(),)
-
-    def infer(self, *avals: Aval, **params: Any) -> Avals:
-        """The operand's aval."""
-        return avals[0]
-
-    def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """Without overflow: the largest entry is subtracted first."""
-        x, axes = np.asarray(arrays[0]), params["axes"]
-        top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-        infinite = np.isinf(top)
-        powers = np.exp(x - np.where(infinite, x.dtype.type(0), top))
-        if infinite.any():
-            powers = np.where(infinite, (x == top) & (top > 0), powers).astype(x.dtype)
-        total = np.sum(powers, axis=axes, keepdims=True)
-        return (powers / np.where(total == 0, x.dtype.type(1), total))[()]
-
-    def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
-        """y·(ẋ − Σ y·ẋ)."""
-        (dx,) = dxs
-        assert dx is not None
-        axes = params["axes"]
-        mean = times(dx, y).sum(axes)
-        return times(dx - spread(mean, dx.shape, axes), y)
-
-    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
-        """An exponential for each element."""
-        return 15.0 * operands[0].size
-
-
-class LogSumExp(Op):
-    r"""log Σ exp(x) over axes, all by default, without overflow.
-
-    JVP  ẏ = Σ shares(x)·ẋ  with shares(x) = exp(x) / Σ exp(x). exp(x − y) would be the same without a division, but loses
-    digits where |x| is large. The largest entry is kept out of the sum (log1p), so that a result near 0 is exact.
-    Source: Blanchard, Higham & Higham, "Accurately computing the log-sum-exp and softmax functions", IMA J. Numer. Anal.
-    41(4), 2021, doi:10.1093/imanum/draa038.
-    """
-
-    name = "logsumexp"
-    aliases = ("reduce_logsumexp", "ReduceLogSumExp")
-    family = "reduction"
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
-    spellings = {
-        # SciPy's third positional parameter is another one (weights b).
-        "scipy.special.logsumexp": Spelling(
-            parameters=(
-                Operand("x", ("a",)),
-                Attr("axis", AXES, None),
-                Attr("keepdims", BOOL, False, keyword_only=True),
-            )
-        )
-    }
-    floating = True
-    latex = "\\log \\sum e^{{{x}}}"
-    derivative = {"x": "\\frac{e^{x_i}}{\\sum_j e^{x_j}}"}
-    convention = "Entries of −infinity have derivative 0, also where all are; entries of +infinity share it equally."
-    rules = (General(),)
-    examples = (
-        Example(([[0.3, -1.2, 2.0]],), {"axis": 1}),
-        Example(([1000.0, 0.0, 999.0],), {"axis": 0}, note="no overflow"),
-        Example(([0.0, -50.0],), note="exact near 0"),
-        Example(([0.5, float("-inf"), 1.0],), smooth=False, note="a masked entry"),
-        Example(([float("-inf"), float("-inf")],), smooth=False, note="nothing but masked entries"),
-        Example(([],), note="of nothing: log 0"),
-    )
-
-    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """One node, and a reshape for `keepdims`."""
-        (x,) = operands
-        axes = normalize_axes(attrs["axis"], x.rank)
-        return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
-
-    def infer(self, *avals: Aval, **params: Any) -> Avals:
-        """Without the axes."""
-        return Aval(without_axes(avals[0].shape, params["axes"]), avals[0].dtype)
-
-    def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """max + log(number of maxima + Σ over the others of exp(x − max))."""
-        x, axes = np.asarray(arrays[0]), params["axes"]
-        zero = x.dtype.type(0)
-        top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-        finite = np.isfinite(top)
-        chosen = x == top
-        others = np.where(chosen, zero, np.exp(x - np.where(finite, top, zero)))
-        rest = np.sum(chosen, axis=axes).astype(x.dtype) - 1 + np.sum(others, axis=axes)
-        top, finite = (np.squeeze(v, axis=axes) if axes else v for v in (top, finite))
-        return np.where(finite, top + np.log1p(rest), top)[()]
-
-    def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
-        """Σ shares(x)·ẋ."""
-        (x,), (dx,) = xs, dxs
-        assert dx is not None
-        return times(dx, x.b.write("exp_shares", x, axes=params["axes"])).sum(params["axes"])
-
-    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where the result is infinite."""
-        return np.asarray(np.isinf(y))
-
-    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
-        """An exponential for each element."""
-        return 15.0 * operands[0].size
-
-
-registry.add(Shares())
-registry.add(LogSumExp())
-
-
 # -------------------------------------------------------------------------------------------------------- running sum
 
 
@@ -418,7 +306,7 @@ def _cumsum_back(ct: Var, k: int, operands: Sequence[Var], *, axis: int, reverse
 
 
 class CumSum(Op):
-    """Running sum along an axis: entry i is the sum of the first i + 1 entries. Without axis, of the flattened array."""
+    """Running sum along an axis: entry i is the sum of the first i + 1. Without axis, of the flattened array."""
 
     name = "cumsum"
     aliases = ("cumulative_sum", "CumSum")

@@ -281,7 +281,7 @@ class Concat(Op):
         first = operands[0]
         for v in operands:
             if v.rank == 0:
-                raise ShapeMismatch("concat: a scalar has no axis along which it could be joined; stack makes a new one.")
+                raise ShapeMismatch("concat: a scalar has no axis along which to join it; stack makes a new one.")
             if v.rank != first.rank:
                 raise ShapeMismatch(
                     f"concat: all parts must have as many axes; shapes {list(first.shape)} and {list(v.shape)} do not."

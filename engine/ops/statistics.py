@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, nan, sqrt
 from typing import Any
 
 from engine.attrs import AXES, NUMBER
@@ -68,7 +68,9 @@ class Average(Op):
     derivative = {"x": "\\frac{w_i}{\\sum_j w_j}", "weights": "\\frac{x_i - y}{\\sum_j w_j}"}
     examples = (
         Example(([1.0, 2.0, 4.5], [1.0, 0.5, 3.0])),
-        Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]], [1.0, 0.5, 3.0]), {"axis": 1}, note="weights of an axis"),
+        Example(
+            ([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]], [1.0, 0.5, 3.0]), {"axis": 1}, note="weights of an axis"
+        ),
         Example(([1.0, 2.0, 4.5],)),
     )
 
@@ -92,8 +94,12 @@ def _along(x: Var, weights: Var, axis: Any) -> Var:
     listed = [] if axis is None else [axis] if isinstance(axis, int) else list(axis)
     own = [normalize_axis(a, x.rank) for a in listed]
     if not own or weights.shape != tuple(x.shape[a] for a in own):
-        wanted = f"{list(x.shape)} as x" + (f", or {[x.shape[a] for a in own]} as its axes {listed}" if own else "")
-        raise ShapeMismatch(f"average: the weights have shape {list(weights.shape)}; they must have {wanted}.")
+        wanted = f"{list(x.shape)} as x" + (
+            f", or {[x.shape[a] for a in own]} as its axes {listed}" if own else ""
+        )
+        raise ShapeMismatch(
+            f"average: the weights have shape {list(weights.shape)}; they must have {wanted}."
+        )
     order = tuple(sorted(range(len(own)), key=lambda k: own[k]))
     weights = call(x.b, "permute_dims", weights, axes=order)
     result: Var = call(
@@ -132,7 +138,7 @@ class Variance(Op):
         axes = normalize_axes(attrs["axis"], x.rank)
         centred = x - spread(mean_over(x, axes), x.shape, axes)
         total: Var = call(b, "square", centred).sum(axes)
-        return keep(total / degrees(x, axes, attrs["ddof"]), x, axes, attrs["keepdims"])
+        return keep(shared_by(total, x, axes, degrees(x, axes, attrs["ddof"])), x, axes, attrs["keepdims"])
 
 
 registry.add(Variance())
@@ -141,6 +147,17 @@ registry.add(Variance())
 def degrees(x: Var, axes: Sequence[int], ddof: float) -> float:
     """n − ddof, and not below 0: what a sum of squares is divided by."""
     return max(reduced_size(x.shape, axes) - ddof, 0.0)
+
+
+def shared_by(total: Var, x: Var, axes: Sequence[int], divisor: float) -> Var:
+    """`total`, a sum of squares of x or its root, divided by a `divisor` that may be 0: x / 0 = ∞, 0 / 0 = NaN.
+
+    0 / 0 has derivative NaN. The rule of the quotient would give ∞·0, NaN in reverse but a strong zero in forward mode.
+    """
+    if divisor > 0:
+        return total / divisor
+    result: Var = call(x.b, "where", total > 0.0, inf, x.sum(tuple(axes)) * nan)
+    return result
 
 
 class Std(Op):
@@ -161,7 +178,7 @@ class Std(Op):
     convention = "Of a constant (all entries equal) it is 0, with the subgradient of least norm, 0."
     examples = (
         Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],)),
-        Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],), {"axis": 0, "ddof": 1, "keepdims": True}),
+        Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],), {"axis": 1, "ddof": 1, "keepdims": True}),
         Example(([0.1, 0.1, 0.1],), smooth=False, note="a constant whose mean is rounded"),
         Example(([5.0],), smooth=False),
         Example(([1e200, 2e200, 4e200],), smooth=False, note="no overflow"),
@@ -178,7 +195,7 @@ class Std(Op):
             width: Var = b.write("max", x, axes=axes) - b.write("min", x, axes=axes)
             centred = call(b, "where", spread(width.equals(0.0), x.shape, axes), 0.0, centred)
         length: Var = b.write("vector_norm", centred, axes=axes)
-        return keep(length / sqrt(divisor), x, axes, attrs["keepdims"])
+        return keep(shared_by(length, x, axes, sqrt(divisor)), x, axes, attrs["keepdims"])
 
 
 registry.add(Std())

@@ -24,10 +24,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ident:
-    """A name: one `italic` letter, `upright` letters and digits, or any `text` whatever."""
+    """A name: one `italic` letter, `upright` or `bold` letters and digits, or any `text` whatever."""
 
     text: str
-    style: Literal["italic", "upright", "text"] = "italic"
+    style: Literal["italic", "upright", "bold", "text"] = "italic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """A product without a sign."""
+    """A product without a sign; `quiet` before a function's name, where LaTeX leaves space by itself."""
+
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ SIGNS: dict[str, str] = {
     "\\leftarrow": "←", "\\gets": "←", "\\top": "⊤", "\\perp": "⊥", "\\dagger": "†", "\\prime": "′", "\\infty": "∞",
     "\\partial": "∂", "\\nabla": "∇", "\\ldots": "…", "\\dots": "…", "\\cdots": "⋯", "\\vdots": "⋮", "\\ddots": "⋱",
     "\\emptyset": "∅", "\\varnothing": "∅", "\\forall": "∀", "\\exists": "∃", "\\sum": "∑", "\\prod": "∏", "\\int": "∫",
-    "\\bigvee": "⋁", "\\bigwedge": "⋀", "\\bigcup": "⋃", "\\cup": "∪", "\\cap": "∩", "\\setminus": "∖",
+    "\\#": "#", "\\bigvee": "⋁", "\\bigwedge": "⋀", "\\bigcup": "⋃", "\\cup": "∪", "\\cap": "∩", "\\setminus": "∖",
 }  # fmt: skip
 """LaTeX spelling of signs, and their characters."""
 
@@ -179,7 +181,7 @@ LARGE = frozenset({"\\sum", "\\prod", "\\int", "\\bigvee", "\\bigwedge", "\\bigc
 
 SYMBOLS = frozenset({
     "\\top", "\\perp", "\\dagger", "\\prime", "\\infty", "\\partial", "\\nabla", "\\ldots", "\\dots", "\\cdots", "\\vdots",
-    "\\ddots", "\\emptyset", "\\varnothing", "\\ast", "\\star", "\\bullet", "!", "'", ":",
+    "\\ddots", "\\emptyset", "\\varnothing", "\\#", "\\ast", "\\star", "\\bullet", "!", "'", ":",
 })  # fmt: skip
 """Signs that are written without space around them, like letters (some of them only in an exponent)."""
 
@@ -268,7 +270,7 @@ def latex_of(box: Box) -> str:
 
 def _join_latex(out: list[str], piece: str) -> None:
     # A letter straight after a command would become part of its name.
-    if out and piece[:1].isalpha() and _COMMAND_AT_END.search(out[-1]):
+    if out and piece[:1].isalnum() and _COMMAND_AT_END.search(out[-1]):
         out.append(" ")
     if piece:
         out.append(piece)
@@ -285,7 +287,8 @@ def _latex(box: Box) -> Sequence[_Piece]:
         case Ident(text, style):
             if style == "italic":
                 return [LETTERS.get(text, text)]
-            return [f"\\mathrm{{{latex_text(text)}}}" if style == "upright" else f"\\text{{{latex_text(text)}}}"]
+            command = {"upright": "mathrm", "bold": "mathbf", "text": "text"}[style]
+            return [f"\\{command}{{{latex_text(text)}}}"]
         case Num(text):
             return [text]
         case Prose(text):
@@ -298,8 +301,8 @@ def _latex(box: Box) -> Sequence[_Piece]:
             return [f"\\{name}" if name in FUNCTIONS else f"\\operatorname{{{latex_text(name)}}}"]
         case Space(latex):
             return [latex]
-        case Times():
-            return ["\\,"]
+        case Times(quiet):
+            return [] if quiet else ["\\,"]
         case Apply():
             return []
         case Script(base, sub, sup):
@@ -344,6 +347,11 @@ def mathml_of(box: Box) -> str:
     )
 
 
+_BOLD = {ord(c): 0x1D400 + k for k, c in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")}
+_BOLD |= {ord(c): 0x1D7CE + k for k, c in enumerate("0123456789")}
+"""Bold letters and digits have characters of their own; MathML Core has no other way."""
+
+
 def _element(name: str, *content: _Piece) -> list[_Piece]:
     return [f"<{name}>", *content, f"</{name.split()[0]}>"]
 
@@ -362,6 +370,8 @@ def _mathml(box: Box) -> Sequence[_Piece]:
         case Ident(text, style):
             if style == "text":
                 return [f"<mtext>{xml_text(text)}</mtext>"]
+            if style == "bold":
+                text = text.translate(_BOLD)
             upright = ' mathvariant="normal"' if style == "upright" and len(text) == 1 else ""
             return [f"<mi{upright}>{xml_text(text)}</mi>"]
         case Num(text):
@@ -383,16 +393,16 @@ def _mathml(box: Box) -> Sequence[_Piece]:
             return ["<mo>\u2061</mo>" + '<mspace width="0.1667em"/>' * opened]
         case Script(base, sub, sup):
             if sub is not None and sup is not None:
-                return _element("munderover" if _large(base) else "msubsup", _one(base), _one(sub), _one(sup))
+                return _element("munderover" if _large(base) else "msubsup", base, sub, sup)
             if sub is not None:
-                return _element("munder" if _large(base) else "msub", _one(base), _one(sub))
-            return _element("msup", _one(base), _one(sup)) if sup is not None else [base]
+                return _element("munder" if _large(base) else "msub", base, sub)
+            return _element("msup", base, sup) if sup is not None else [base]
         case Frac(top, bottom):
-            return _element("mfrac", _one(top), _one(bottom))
+            return _element("mfrac", top, bottom)
         case Root(body, index):
-            return _element("msqrt", body) if index is None else _element("mroot", _one(body), _one(index))
+            return _element("msqrt", body) if index is None else _element("mroot", body, index)
         case Accent(latex, body):
-            return ['<mover accent="true">', _one(body), _operator(ACCENTS[latex]), "</mover>"]
+            return ['<mover accent="true">', body, _operator(ACCENTS[latex]), "</mover>"]
         case Fence(left, body, right):
             opening = [_operator(FENCES[left], ' form="prefix" stretchy="true"')] if FENCES[left] else []
             closing = [_operator(FENCES[right], ' form="postfix" stretchy="true"')] if FENCES[right] else []
@@ -420,13 +430,3 @@ def _mathml(box: Box) -> Sequence[_Piece]:
 
 def _large(base: Box) -> bool:
     return isinstance(base, Sign) and base.latex in LARGE
-
-
-def _one(box: Box) -> Box:
-    """The box as exactly one element, as scripts and fractions want their parts."""
-    if isinstance(box, Row) and len(box.items) == 1:
-        return _one(box.items[0])
-    return Row((box, *_NOTHING)) if isinstance(box, Times | Apply) or box == Row(()) else box
-
-
-_NOTHING: tuple[Box, ...] = ()

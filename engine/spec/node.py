@@ -12,21 +12,22 @@ import numpy as np
 from engine.attrs import INDEX, MAX_LISTED, IndexArray, Slice
 from engine.errors import (
     Arity,
+    EngineError,
     InvalidArray,
     InvalidAttribute,
     InvalidField,
     UnknownField,
     UnknownNode,
-    Where,
+    UnknownOp,
     nearest,
     quoted,
 )
 from engine.op import Attr, InputRef, Operand, bind, check_attr, is_default, registry
 from engine.program import CONSTANT, INPUT, ITEM, NON_FINITE, Argument, Literal, Program, Step, result_count
 from engine.spec.reading import Call, Reading, below, type_name
-from engine.values import read_value
+from engine.values import read_value, to_literal
 
-FIELDS = ("id", "op", "inputs", "attrs", "value")
+FIELDS = dict.fromkeys(("id", "op", "inputs", "attrs", "value"))
 MEANT = {
     "name": "id",
     "key": "id",
@@ -57,6 +58,9 @@ class Surroundings(Protocol):
     parameters: int | None
     """Number of inputs of a subgraph; None for the graph itself."""
 
+    def pointer(self, i: int) -> str:
+        """Where node `i` stands."""
+
     def near(self, name: str, i: int) -> Sequence[str]:
         """Ids that may have been meant by `name` in node `i`."""
 
@@ -68,81 +72,89 @@ class Surroundings(Protocol):
 
 
 class NodeReader:
-    """Reads node `i` of a graph, posted as `entry` at `pointer`; `origin` is what its step remembers of its place."""
+    """Reads node `i` of a graph, posted as `entry`. A `place` is a pointer from the node's own."""
 
-    __slots__ = ("entry", "graph", "i", "id", "name", "origin", "pointer", "reading")
+    __slots__ = ("entry", "graph", "i", "id", "name", "reading")
 
-    def __init__(
-        self, graph: Surroundings, i: int, name: str, entry: Mapping[str, Any], pointer: str, origin: int
-    ) -> None:
+    def __init__(self, graph: Surroundings, i: int, name: str, entry: Mapping[str, Any]) -> None:
         self.graph = graph
         self.reading = graph.reading
         self.i = i
         self.name = name
         self.id = name or None
         self.entry = entry
-        self.pointer = pointer
-        self.origin = origin
 
     def read(self) -> tuple[Step | None, list[Argument]]:
         """The step, or None if there are mistakes in the node; and the operands as far as they are known."""
         before = self.reading.found
         call = self.call()
-        for key in self.entry:
-            if key not in FIELDS:
-                self.reading.note(
-                    UnknownField,
-                    f"A node has no field {quoted(key)}.",
-                    below(self.pointer, key),
-                    self.id,
-                    near=partial(near_field, key),
-                    hint=f" Its fields are {', '.join(FIELDS)}.",
-                )
+        if not FIELDS.keys() >= self.entry.keys():
+            self.unknown_fields()
+        step: Step | None = None
+        args: list[Argument] = []
         if call is not None and (call.op is INPUT or call.op is CONSTANT):
-            step, args = self.valued(call), []
+            step = self.valued(call)
         else:
             args = self.arguments()
-            step = None
             if call is not None:
                 if "value" in self.entry:
-                    self.note(
-                        UnknownField,
-                        f"Only inputs and constants have a value; {call.op.name} computes it.",
-                        "value",
-                    )
+                    detail = f"Only inputs and constants have a value; {call.op.name} computes its own."
+                    self.note(UnknownField, detail, "/value")
                 step = self.called(call, args, clean=self.reading.found == before)
         return (step if self.reading.found == before else None), args
 
-    def note(self, kind: type[Any], detail: str, place: str) -> None:
-        """Take note of a mistake at a place inside the node."""
-        self.reading.note(kind, detail, f"{self.pointer}/{place}", self.id)
+    # -- mistakes
+
+    @property
+    def pointer(self) -> str:
+        """Where the node stands."""
+        return self.graph.pointer(self.i)
+
+    def note(
+        self, kind: type[EngineError], detail: str, place: str, near: Any = None, hint: str = ""
+    ) -> None:
+        """Take note of a mistake at a place inside the node (`Reading.note`)."""
+        self.reading.note(kind, detail, self.pointer + place, self.id, near=near, hint=hint)
+
+    def caught(self, error: EngineError, place: str) -> None:
+        """Take note of a mistake that was raised. A limit is raised again."""
+        self.reading.caught(error, self.pointer + place, self.id)
 
     # -- fields
+
+    def unknown_fields(self) -> None:
+        """Take note of fields that mean nothing."""
+        for key in self.entry:
+            if key not in FIELDS:
+                detail, hint = f"A node has no field {quoted(key)}.", f" Its fields are {', '.join(FIELDS)}."
+                self.note(UnknownField, detail, below("", key), partial(near_field, key), hint)
 
     def call(self) -> Call | None:
         """How the node's op is called; None if there is no such op, which is noted."""
         op = self.entry.get("op")
         if not isinstance(op, str):
             problem = f"is the name of an op, not {type_name(op)}" if "op" in self.entry else "is missing"
-            self.note(InvalidField, f"The op of node {quoted(self.name)} {problem}.", "op")
+            self.note(InvalidField, f"The op of node {quoted(self.name)} {problem}.", "/op")
             return None
         call = self.reading.call(op)
-        if call is None and self.reading.full:
-            self.reading.mistakes.omitted += 1
-        elif call is None:
-            self.reading.attempt(lambda: registry.find(op), f"{self.pointer}/op", self.id)
+        if call is None:
+            if self.reading.full:
+                self.reading.count_mistakes(1)
+            else:
+                try:
+                    registry.find(op)
+                except UnknownOp as error:
+                    self.caught(error, "/op")
         return call
 
     def arguments(self) -> list[Argument]:
         """The operands in `inputs`; those that are wrong are noted, and None."""
-        refs = self.entry.get("inputs", [])
+        refs = self.entry.get("inputs", ())
         if not isinstance(refs, list):
-            meant = f" ([{quoted(refs)}])" if isinstance(refs, str) else ""
-            self.note(
-                InvalidField,
-                f"inputs is a list of ids and constants{meant}, not {type_name(refs)}.",
-                "inputs",
-            )
+            if "inputs" in self.entry:
+                meant = f" ([{quoted(refs)}])" if isinstance(refs, str) else ""
+                detail = f"inputs is a list of ids and constants{meant}, not {type_name(refs)}."
+                self.note(InvalidField, detail, "/inputs")
             return []
         position = self.graph.position
         args: list[Argument] = []
@@ -155,45 +167,52 @@ class NodeReader:
                 self.unknown(ref, k)
                 args.append(None)
             else:
-                args.append(self.constant(ref, f"operand {k}", f"{self.pointer}/inputs/{k}"))
+                args.append(self.constant(ref, f"operand {k}", f"/inputs/{k}"))
         return args
 
     def unknown(self, ref: str, k: int) -> None:
         """Take note of operand `k` that no node is."""
         detail = f"{quoted(self.name)} takes {quoted(ref)}, but there is no node of this id."
-        pointer = f"{self.pointer}/inputs/{k}"
-        if self.graph.outside(ref):
-            detail = (
-                f"{quoted(self.name)} takes {quoted(ref)}, which is outside of the subgraph. A subgraph sees only what "
-                "is inside it: pass the outer node as an operand, and name it among the subgraph's inputs."
-            )
-            self.reading.note(UnknownNode, detail, pointer, self.id)
-        else:
+        if not self.graph.outside(ref):
             near = partial(self.graph.near, ref, self.i)
-            self.reading.note(UnknownNode, detail, pointer, self.id, near=near, hint=written_number(ref))
+            self.note(UnknownNode, detail, f"/inputs/{k}", near, written_number(ref))
+            return
+        detail = (
+            f"{quoted(self.name)} takes {quoted(ref)}, which is outside of the subgraph. A subgraph sees only what is "
+            "inside it: pass the outer node as an operand, and name it among the subgraph's inputs."
+        )
+        self.note(UnknownNode, detail, f"/inputs/{k}")
 
-    def constant(self, value: Any, what: str, pointer: str) -> Literal | None:
+    def constant(self, value: Any, what: str, place: str) -> Literal | None:
         """A value written into the node; None if it is none, which is noted."""
+        if type(value) is float or type(value) is int:
+            literal = self.reading.number(value)
+            if literal is not None:
+                return literal
         first: Any = value
         while isinstance(first, list) and first:
             first = first[0]
         if isinstance(value, list) and isinstance(first, str) and first in self.graph.position:
             detail = f"A list here is an array of numbers, but {quoted(first)} is a node; ids are not listed."
-            self.reading.note(InvalidField, detail, pointer, self.id)
+            self.note(InvalidField, detail, place)
             return None
-        if isinstance(value, dict) and set(value) == {"input"}:
+        if isinstance(value, dict) and value.keys() == {"input"}:
             detail = '{"input": k} has a meaning inside attributes only; in inputs stand ids and constants.'
-            self.reading.note(InvalidField, detail, pointer, self.id)
+            self.note(InvalidField, detail, place)
             return None
-        named = f"{what} of {quoted(self.name)}"
-        return self.reading.attempt(lambda: self.reading.literal(value, named, pointer), pointer, self.id)
+        most, what = self.reading.limits.elements, f"{what} of {quoted(self.name)}"
+        try:
+            return to_literal(read_value(value, most_elements=most, what=what, pointer=self.pointer + place))
+        except EngineError as error:
+            self.caught(error, place)
+            return None
 
     def attrs(self) -> Mapping[str, Any] | None:
         """The posted `attrs`; None if they are no object, which is noted."""
         attrs = self.entry.get("attrs", NO_ATTRS)
         if isinstance(attrs, dict):
             return attrs
-        self.note(InvalidField, f"attrs is an object, not {type_name(attrs)}.", "attrs")
+        self.note(InvalidField, f"attrs is an object, not {type_name(attrs)}.", "/attrs")
         return None
 
     # -- inputs and constants
@@ -202,32 +221,28 @@ class NodeReader:
         """An input, whose value is its default, or a constant."""
         op, entry = call.op, self.entry
         if entry.get("inputs", []) != []:
-            self.note(Arity, f"{op.name} takes no operands.", "inputs")
+            self.note(Arity, f"{op.name} takes no operands.", "/inputs")
         attrs = self.attrs() or {}
         for key in attrs:
             if key != "value":
                 detail = f"{op.name} has no argument {quoted(key)}, only value."
-                self.reading.note(InvalidAttribute, detail, below(f"{self.pointer}/attrs", key), self.id)
-        places = [(entry, "value")] * ("value" in entry) + [(attrs, "attrs/value")] * ("value" in attrs)
-        if len(places) == 2:
-            self.note(InvalidField, "The value is given twice, here and beside attrs.", "attrs/value")
-        if op is CONSTANT and not places:
-            self.note(InvalidField, f"The constant {quoted(self.name)} has no value.", "value")
+                self.note(InvalidAttribute, detail, below("/attrs", key))
+        place = "/value" if "value" in entry else "/attrs/value" if "value" in attrs else ""
+        if "value" in entry and "value" in attrs:
+            self.note(InvalidField, "The value is given twice, here and beside attrs.", "/attrs/value")
+        if op is CONSTANT and not place:
+            self.note(InvalidField, f"The constant {quoted(self.name)} has no value.", "/value")
         if op is INPUT and self.graph.parameters is not None:
             if self.i >= self.graph.parameters:
-                self.note(
-                    InvalidField,
-                    f"{quoted(self.name)} is missing in the list of the subgraph's inputs.",
-                    "id",
-                )
-            if places:
+                detail = f"{quoted(self.name)} is missing in the list of the subgraph's inputs."
+                self.note(InvalidField, detail, "/id")
+            if place:
                 detail = "The inputs of a subgraph get their values as operands; they have no defaults."
-                self.note(InvalidField, detail, places[0][1])
-        if not places:
-            return Step(self.name, op, (), NO_ATTRS, self.origin)
-        holder, place = places[0]
-        literal = self.constant(holder["value"], "the value", f"{self.pointer}/{place}")
-        return None if literal is None else Step(self.name, op, (), {"value": literal}, self.origin)
+                self.note(InvalidField, detail, place)
+        if not place:
+            return Step(self.name, op, (), NO_ATTRS, self.i)
+        literal = self.constant(entry["value"] if place == "/value" else attrs["value"], "the value", place)
+        return None if literal is None else Step(self.name, op, (), {"value": literal}, self.i)
 
     # -- calls
 
@@ -237,88 +252,104 @@ class NodeReader:
         if attrs is None:
             return None
         before = self.reading.found
-        pointer = f"{self.pointer}/attrs"
         given: dict[str, Any] = {}
         keys: dict[str, str] = {}
         for key, value in attrs.items():
             parameter = call.parameters.get(key)
             if parameter is None:
-                self.reading.note(
-                    InvalidAttribute,
-                    f"{op.name} has no argument {quoted(key)}: {call.signature}.",
-                    below(pointer, key),
-                    self.id,
-                    near=partial(nearest, key, call.parameters),
+                detail = f"{op.name} has no argument {quoted(key)}: {call.signature}."
+                self.note(
+                    InvalidAttribute, detail, below("/attrs", key), partial(nearest, key, call.parameters)
                 )
             elif parameter.name in keys:
                 detail = f"{op.name} has its argument {parameter.name} twice, as {keys[parameter.name]} and as {key}."
-                self.reading.note(InvalidAttribute, detail, below(pointer, key), self.id)
+                self.note(InvalidAttribute, detail, below("/attrs", key))
             else:
                 keys[parameter.name] = key
-                if isinstance(parameter, Operand):
-                    given[parameter.name] = self.named_operand(call, parameter, value, below(pointer, key))
+                if isinstance(parameter, Attr):
+                    given[parameter.name] = self.attribute(call, parameter, value, key)
                 else:
-                    given[parameter.name] = self.attribute(call, parameter, value, below(pointer, key))
+                    given[parameter.name] = self.named_operand(call, parameter, value, f"/attrs/{key}")
         if not clean or self.reading.found > before:
             return None
+        shape = (len(args), *given)
+        if shape in call.shapes and None not in args:
+            references = any(v.__class__ is InputRef or isinstance(v, tuple) for v in given.values()) and {
+                k for v in given.values() for k in references_in(v)
+            }
+            if not references:
+                kept = {n: v for n, v in given.items() if not is_default(call.attrs[n], v)}
+                return Step(self.name, op, tuple(args), kept or NO_ATTRS, self.i)
+        return self.checked(call, args, given, keys)
+
+    def attribute(self, call: Call, attr: Attr, value: Any, key: str) -> Any:
+        """A static attribute in canonical form; None if it is wrong, which is noted."""
+        found = self.reading.found
+        if isinstance(value, dict) and attr.kind.name.startswith(SUBGRAPH):
+            value = self.graph.subgraph(value, f"{self.pointer}/attrs/{key}")
+        elif type(value) is float and not math.isfinite(value):
+            detail = f'{call.op.name}: {attr.name} is beyond double range; infinity is written "Infinity".'
+            self.note(InvalidAttribute, detail, f"/attrs/{key}")
+        elif attr.kind is INDEX and isinstance(value, list):
+            value = [
+                self.index_array(item, f"/attrs/{key}/{k}")
+                if isinstance(item, list) or (isinstance(item, dict) and "data" in item)
+                else item
+                for k, item in enumerate(value)
+            ]
+        if self.reading.found > found:
+            return None
+        try:
+            return check_attr(call.op, attr, value)
+        except InvalidAttribute as error:
+            self.caught(error, f"/attrs/{key}")
+            return None
+
+    def index_array(self, value: Any, place: str) -> IndexArray | None:
+        """A constant array inside an index: integers, also written as 2.0, or booleans."""
+        what = f"an array in the index of {quoted(self.name)}"
+        try:
+            array, weak, _ = read_value(
+                value, most_elements=MAX_LISTED, what=what, pointer=self.pointer + place
+            )
+        except EngineError as error:
+            self.caught(error, place)
+            return None
+        if weak and bool((np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**63)).all()):
+            array = array.astype(np.int64)
+        if array.dtype not in (np.int64, np.bool_):
+            self.note(InvalidArray, f"A{what[1:]} holds integers or booleans.", place)
+            return None
+        return IndexArray(array)
+
+    def named_operand(self, call: Call, operand: Operand, value: Any, place: str) -> Any:
+        """An operand that stands in attrs by its name, and is therefore constant."""
+        if isinstance(value, str) and value not in NON_FINITE and value in self.graph.position:
+            detail = f"{call.op.name}: {operand.name} in attrs is a constant; {quoted(value)} is a node, for inputs."
+            self.note(InvalidAttribute, detail, place)
+            return None
+        if value is None and operand.optional:
+            return None
+        if operand.variadic and isinstance(value, list):
+            return [self.constant(v, f"{operand.name}[{k}]", f"{place}/{k}") for k, v in enumerate(value)]
+        return self.constant(value, operand.name, place)
+
+    def checked(
+        self, call: Call, args: list[Argument], given: dict[str, Any], keys: Mapping[str, str]
+    ) -> Step | None:
+        """A call whose arguments are right one by one: nothing is missing, and references lead to operands."""
+        op, before = call.op, self.reading.found
         for name in call.needed:
             if name not in given:
-                self.note(Arity, f"{op.name} needs its argument {name}: {call.signature}.", f"attrs/{name}")
-        references: dict[int, str] = {}
-        if given:
-            references = {k: n for n, v in given.items() for k in references_in(v)}
+                self.note(Arity, f"{op.name} needs its argument {name}: {call.signature}.", f"/attrs/{name}")
+        references = {k: name for name, v in given.items() for k in references_in(v)}
         for k, name in references.items():
             if not 0 <= k < len(args) or args[k] is None:
                 problem = (
                     "that one is null" if 0 <= k < len(args) else f"there are {len(args)}, counted from 0"
                 )
                 detail = f'{op.name}: {{"input": {k}}} in {name} means operand {k} in inputs, but {problem}.'
-                self.reading.note(InvalidAttribute, detail, below(pointer, keys[name]), self.id)
-        return self.bound(call, args, given, keys, references) if self.reading.found == before else None
-
-    def named_operand(self, call: Call, operand: Operand, value: Any, pointer: str) -> Any:
-        """An operand that stands in attrs by its name, and is therefore constant."""
-        if isinstance(value, str) and value not in NON_FINITE and value in self.graph.position:
-            detail = f"{call.op.name}: {operand.name} in attrs is a constant; {quoted(value)} is a node, for inputs."
-            self.reading.note(InvalidAttribute, detail, pointer, self.id)
-            return None
-        if value is None and operand.optional:
-            return None
-        if operand.variadic and isinstance(value, list):
-            return [self.constant(v, f"{operand.name}[{k}]", f"{pointer}/{k}") for k, v in enumerate(value)]
-        return self.constant(value, operand.name, pointer)
-
-    def attribute(self, call: Call, attr: Attr, value: Any, pointer: str) -> Any:
-        """A static attribute in canonical form; None if it is wrong, which is noted."""
-        found = self.reading.found
-        if isinstance(value, dict) and attr.kind.name.startswith(SUBGRAPH):
-            value = self.graph.subgraph(value, pointer)
-        elif isinstance(value, float) and not math.isfinite(value):
-            detail = f'{call.op.name}: {attr.name} is beyond double range; infinity is written "Infinity".'
-            self.reading.note(InvalidAttribute, detail, pointer, self.id)
-        elif attr.kind is INDEX and isinstance(value, list):
-            value = [self.index_item(item, f"{pointer}/{k}") for k, item in enumerate(value)]
-        if self.reading.found > found:
-            return None
-        return self.reading.attempt(lambda: check_attr(call.op, attr, value), pointer, self.id)
-
-    def index_item(self, item: Any, pointer: str) -> Any:
-        """One item of an index; arrays in it are read here, the others checked later."""
-        if not isinstance(item, list) and not (isinstance(item, dict) and "data" in item):
-            return item
-        what = f"an index of {quoted(self.name)}"
-        return self.reading.attempt(lambda: index_array(item, what, pointer), pointer, self.id)
-
-    def bound(
-        self,
-        call: Call,
-        args: list[Argument],
-        given: dict[str, Any],
-        keys: Mapping[str, str],
-        references: Mapping[int, str],
-    ) -> Step | None:
-        """The step of a call whose arguments are right one by one, if they are as many as the op takes."""
-        op = call.op
+                self.note(InvalidAttribute, detail, f"/attrs/{keys[name]}")
         # Behind the operands that the op declares stand those that only an attribute refers to.
         own = len(args)
         if references and not call.variadic:
@@ -329,14 +360,33 @@ class NodeReader:
             operand = call.operands[min(k, len(call.operands) - 1)] if k < call.most else None
             if args[k] is None and operand is not None and not operand.optional:
                 detail = f"{op.name} needs its operand {operand.name}: {call.signature}."
-                self.note(Arity, f"{detail} null stands for an optional one that is left out.", f"inputs/{k}")
-                return None
-        positional = [None if args[k] is None else k for k in range(own)]
-        pointer = self.arity_place(call, own, given, keys)
-        bound = self.reading.attempt(
-            lambda: bind(op, positional, given, spelling=call.spelling), pointer, self.id
+                self.note(
+                    Arity, f"{detail} null stands for an optional one that is left out.", f"/inputs/{k}"
+                )
+        return (
+            self.bound(call, args, own, given, keys, bool(references))
+            if self.reading.found == before
+            else None
         )
-        if bound is None:
+
+    def bound(
+        self,
+        call: Call,
+        args: list[Argument],
+        own: int,
+        given: dict[str, Any],
+        keys: Mapping[str, str],
+        references: bool,
+    ) -> Step | None:
+        """The step, if the op takes as many operands; `own` of them are its own, the others further ones."""
+        op = call.op
+        positional = [None if args[k] is None else k for k in range(own)]
+        try:
+            bound = bind(op, positional, given, spelling=call.spelling)
+        except (Arity, InvalidAttribute) as error:
+            self.caught(error, self.arity_place(call, own, given, keys))
+            if not given:
+                call.wrong.add(len(args))
             return None
         operands: list[Argument] = []
         moved: dict[int, int] = {}
@@ -351,27 +401,31 @@ class NodeReader:
             operands.append(args[k])
         attrs = NO_ATTRS
         if bound.attrs:
-            known = {a.name: a for a in op.attrs}
             # Defaults of another spelling come from `bind` as they are written in the catalogue.
-            checked = {n: v if n in given else check_attr(op, known[n], v) for n, v in bound.attrs.items()}
+            canonical = {
+                n: v if n in given else check_attr(op, call.attrs[n], v) for n, v in bound.attrs.items()
+            }
             attrs = {
-                n: renumbered(v, moved) for n, v in checked.items() if not is_default(known[n], v)
-            } or NO_ATTRS
-        step = Step(self.name, op, tuple(operands), attrs, self.origin)
+                n: renumbered(v, moved) for n, v in canonical.items() if not is_default(call.attrs[n], v)
+            }
+            attrs = attrs or NO_ATTRS
+        step = Step(self.name, op, tuple(operands), attrs, self.i)
         if op is ITEM:
             return step if self.reads_a_result(step) else None
-        if "attrs" not in self.entry and operands == args and result_count(op, attrs) == 1:
-            call.plain[len(args)] = attrs
+        if operands == args and None not in args and not references and bound.attrs.keys() == given.keys():
+            call.shapes.add((len(args), *given))
+            if not given and result_count(op, attrs) == 1:
+                call.plain[len(args)] = attrs
         return step
 
     def arity_place(self, call: Call, own: int, given: Mapping[str, Any], keys: Mapping[str, str]) -> str:
-        """Pointer for a wrong number of operands: the one too many, or where the missing one should stand."""
+        """Place of a wrong number of operands: the one too many, or where the missing one should stand."""
         twice = next((p.name for p in call.operands[:own] if p.name in given), None)
         if twice is not None:
-            return below(f"{self.pointer}/attrs", keys[twice])
+            return f"/attrs/{keys[twice]}"
         if own > call.most:
-            return f"{self.pointer}/inputs/{call.most}"
-        return f"{self.pointer}/inputs/{own}" if "inputs" in self.entry else f"{self.pointer}/inputs"
+            return f"/inputs/{call.most}"
+        return f"/inputs/{own}" if "inputs" in self.entry else "/inputs"
 
     def reads_a_result(self, step: Step) -> bool:
         """Whether an `item` reads a node, by an index from 0. What that node has is known only later."""
@@ -379,12 +433,12 @@ class NodeReader:
             self.note(
                 InvalidField,
                 "item reads a result of a node; its operand is an id, not a constant.",
-                "inputs/0",
+                "/inputs/0",
             )
             return False
         if step.attrs["index"] < 0:
             detail = f"item: index counts the results from 0; {step.attrs['index']} is negative."
-            self.note(InvalidAttribute, detail, "attrs/index")
+            self.note(InvalidAttribute, detail, "/attrs/index")
             return False
         return True
 
@@ -416,17 +470,6 @@ def renumbered(value: Any, moved: Mapping[int, int]) -> Any:
     if isinstance(value, tuple) and any(True for _ in references_in(value)):
         return tuple(renumbered(part, moved) for part in value)
     return value
-
-
-def index_array(value: Any, what: str, pointer: str) -> IndexArray:
-    """A constant array inside an index: integers, also written as 2.0, or booleans."""
-    array, weak, _ = read_value(value, most_elements=MAX_LISTED, what=what, pointer=pointer)
-    if weak and bool((np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**63)).all()):
-        array = array.astype(np.int64)
-    if array.dtype not in (np.int64, np.bool_):
-        detail = f"An array in {what} holds integers or booleans."
-        raise InvalidArray(detail, where=Where(pointer=pointer))
-    return IndexArray(array)
 
 
 def written_number(text: str) -> str:

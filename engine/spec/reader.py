@@ -5,7 +5,6 @@ A graph and each body inside it is one `Scope`; they share one `Reading`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -24,6 +23,7 @@ from engine.errors import (
     nearest,
     quoted,
 )
+from engine.op import Attr
 from engine.program import (
     CONSTANT,
     INPUT,
@@ -35,11 +35,14 @@ from engine.program import (
     Program,
     Step,
     check_id,
+    is_id,
     result_count,
 )
 from engine.spec.node import NO_ATTRS, NodeReader
 from engine.spec.order import evaluation_order
 from engine.spec.reading import GraphLimits, Reading, below, type_name
+
+SCALARS = frozenset((int, bool, str, type(None)))
 
 CANDIDATES = 1000
 """So many ids are looked through for the one that was meant; a mistake must not cost more than a few milliseconds."""
@@ -146,8 +149,10 @@ class Scope:
             return None
         self.read_ids()
         self.read_steps()
-        self.check_results()
-        order = None if self.ordered else self.order()
+        order: list[int] | None = None
+        if not self.reading.full:
+            self.check_results()
+            order = None if self.ordered else self.order()
         outputs = self.outputs(document, clean=self.reading.found == before)
         return self.assemble(order, outputs) if self.reading.found == before else None
 
@@ -191,6 +196,10 @@ class Scope:
     def note(self, kind: type[Any], detail: str, place: str, node: str | None = None) -> None:
         """Take note of a mistake at a place inside the graph."""
         self.reading.note(kind, detail, self.root + place, node)
+
+    def pointer(self, i: int) -> str:
+        """Where node `i` stands."""
+        return self.root + self.place(i)
 
     def place(self, i: int) -> str:
         """Where node `i` stands inside the graph."""
@@ -265,41 +274,50 @@ class Scope:
                 self.ids, self.position = ids, position
                 return
         for i, entry in enumerate(entries):
-            self.ids.append(self.read_id(i, entry))
+            name = entry.get("id") if entry.__class__ is dict else None
+            is_str = name.__class__ is str
+            if is_str and self.position.setdefault(name, i) == i and is_id(name):
+                self.ids.append(name)
+            elif self.reading.full:
+                self.reading.count_mistakes(1)
+                self.ids.append(name if is_str else "")
+            else:
+                self.ids.append(self.read_id(i, entry))
 
     def read_id(self, i: int, entry: object) -> str:
-        """The id of one node, "" if it has none."""
+        """The id of one node, "" if it has none. An id is taken even if it is not valid, for others to refer to."""
+        place = f"{self.place(i)}/id" if self.origins[i] >= 0 else self.place(i)
         if not isinstance(entry, dict):
             self.note(InvalidField, f"A node is an object, not {type_name(entry)}.", self.place(i))
             return ""
-        place = f"{self.place(i)}/id" if self.origins[i] >= 0 else self.place(i)
         name = entry.get("id")
         if not isinstance(name, str):
             problem = f"is a string, not {type_name(name)}" if "id" in entry else "is missing"
             self.note(InvalidField, f"The id of a node {problem}.", place)
             return ""
+        first = self.position.setdefault(name, i)
         try:
             check_id(name)
         except InvalidId as error:
-            self.reading.mistakes.add(error.at(None, Where(pointer=self.root + place)))
-        first = self.position.setdefault(name, i)
+            self.reading.caught(error, self.root + place, None)
+            return name
         if first != i:
             where = "among the inputs" if self.origins[first] < 0 else f"node {self.origins[first]}"
-            self.note(DuplicateId, f"There is a node {quoted(name)} already, {where}.", place, _id(name))
+            self.note(DuplicateId, f"There is a node {quoted(name)} already, {where}.", place, name)
         return name
 
     # -- nodes
 
     def read_steps(self) -> None:
-        """A step for each node; their operands are positions in `entries`.
+        """A step for each node; their operands and origins are positions in `entries`.
 
         Most nodes of a large graph are `{"id", "op", "inputs"}` with ids and numbers as operands. One such node of each
         kind takes the careful way; it leaves behind what the others need to be read here.
         """
-        position, ids, steps = self.position, self.ids, self.steps
-        calls, numbers, zeros = self.reading.calls, self.reading.numbers, self.reading.zeros
+        position, steps, reading = self.position, self.steps, self.reading
+        calls, numbers, number = reading.calls, reading.numbers, reading.number
         new = tuple.__new__
-        for i, (entry, origin) in enumerate(zip(self.entries, self.origins, strict=True)):
+        for i, (entry, name) in enumerate(zip(self.entries, self.ids, strict=True)):
             try:
                 if len(entry) == 3 and (refs := entry["inputs"]).__class__ is list:
                     call = calls[entry["op"]]
@@ -312,34 +330,96 @@ class Scope:
                             if j >= i:
                                 self.ordered = False
                             operands.append(j)
-                        elif kind is float or kind is int:
-                            operands.append(numbers[ref] if ref else zeros[math.copysign(1.0, ref) < 0])
+                        elif (kind is float or kind is int) and (
+                            literal := ((ref and numbers.get(ref)) or number(ref))
+                        ) is not None:
+                            operands.append(literal)
                         else:
                             break
                     else:
-                        steps.append(new(Step, (ids[i], call.op, tuple(operands), attrs, origin, True)))
+                        steps.append(new(Step, (name, call.op, tuple(operands), attrs, i, True)))
                         continue
             except (KeyError, TypeError):
                 pass  # not such a node, or the first of its kind
-            steps.append(self.read_step(i, entry, origin))
+            steps.append(self.read_step(i, name, entry))
+            if reading.full:
+                self.count_rest(i + 1)
+                return
 
-    def read_step(self, i: int, entry: object, origin: int) -> Step:
+    def read_step(self, i: int, name: str, entry: object) -> Step:
         """Any node."""
         step: Step | None = None
         args: list[Argument] = []
         if isinstance(entry, dict):
-            name = self.ids[i]
-            step, args = NodeReader(self, i, name, entry, self.root + self.place(i), origin).read()
+            step, args = NodeReader(self, i, name, entry).read()
         if step is None:
             self.broken.add(i)
-            step = Step(self.ids[i], CONSTANT, tuple(args), NO_ATTRS, origin)
+            step = Step(name, CONSTANT, tuple(args), NO_ATTRS, i)
         elif step.op is ITEM:
             self.items.append(i)
         elif step.op.multiple and (count := result_count(step.op, step.attrs)) != 1:
             self.several[i] = count
-        if any(type(j) is int and j >= i for j in step.operands):
-            self.ordered = False
+        if self.ordered:
+            for j in step.operands:
+                if type(j) is int and j >= i:
+                    self.ordered = False
         return step
+
+    def count_rest(self, start: int) -> None:
+        """Count the mistakes in the nodes from `start` on, of which none is described and no step is made."""
+        reading = self.reading
+        for i in range(start, len(self.entries)):
+            entry = self.entries[i]
+            if entry.__class__ is dict:  # what is none was counted with its id
+                wrong = self.mistakes_in(entry)
+                if wrong is None:
+                    NodeReader(self, i, self.ids[i], entry).read()
+                elif wrong:
+                    reading.count_mistakes(wrong)
+
+    def mistakes_in(self, entry: dict[str, Any]) -> int | None:
+        """How many mistakes `NodeReader` would find; None for nodes out of the ordinary.
+
+        A hundred thousand bad nodes must not take much longer than as many good ones.
+        """
+        op, refs, attrs = entry.get("op"), entry.get("inputs", ()), entry.get("attrs")
+        call = self.reading.call(op) if op.__class__ is str else None
+        if (
+            op.__class__ is not str
+            or "value" in entry
+            or (call is not None and call.op in (INPUT, CONSTANT, ITEM))
+        ):
+            return None
+        wrong = len(entry) - 1 - ("id" in entry) - ("inputs" in entry) - ("attrs" in entry) + (call is None)
+        if refs.__class__ is not list and "inputs" in entry:
+            return None
+        for ref in refs:
+            if ref.__class__ is str:
+                wrong += ref not in self.position and ref not in NON_FINITE
+            elif (ref.__class__ is not float and ref.__class__ is not int) or self.reading.number(
+                ref
+            ) is None:
+                return None
+        if call is None:
+            return wrong
+        if "attrs" not in entry:
+            return wrong or (0 if len(refs) in call.plain else 1 if len(refs) in call.wrong else None)
+        if attrs.__class__ is not dict:
+            return None
+        shape: list[int | str] = [len(refs)]
+        for key, value in attrs.items():
+            parameter = call.parameters.get(key)
+            if parameter is None:
+                wrong += 1
+            elif not isinstance(parameter, Attr) or parameter.name in shape or value.__class__ not in SCALARS:
+                return None
+            else:
+                shape.append(parameter.name)
+                try:
+                    parameter.kind.check(value)
+                except ValueError:
+                    wrong += 1
+        return wrong or (0 if tuple(shape) in call.shapes else None)
 
     def check_results(self) -> None:
         """Nodes of several results must be read by `item`, and only they."""
@@ -402,7 +482,8 @@ class Scope:
                 detail = f"{quoted(name)} needs itself"
             detail += f": {self.path(cycle)}. A graph has no cycles."
             self.note(Cycle, detail, self.operand_place(cycle[0], cycle[1 % len(cycle)]), _id(name))
-        self.reading.mistakes.omitted += omitted
+        if omitted:
+            self.reading.count_mistakes(omitted)
         return order
 
     def path(self, cycle: Sequence[int]) -> str:
@@ -433,7 +514,9 @@ class Scope:
                 )
                 continue
             i = self.position.get(name)
-            if i is None:
+            if i is None and self.reading.full:
+                self.reading.count_mistakes(1)
+            elif i is None:
                 detail, pointer = f"The output {quoted(name)} is no node.", f"{self.root}/outputs/{k}"
                 self.reading.note(UnknownNode, detail, pointer, near=partial(self.near, name, 0))
             elif i in self.several:
@@ -472,21 +555,22 @@ class Scope:
 
     def assemble(self, order: list[int] | None, outputs: list[int]) -> Program:
         """The program, its steps in evaluation order."""
-        source, steps = GraphSource(self.root), self.steps
-        if self.body:
-            steps = [s if s.origin >= 0 else s._replace(origin=-1) for s in steps]
-        if order is None:
+        steps, new = self.steps, tuple.__new__
+        source = GraphSource(self.root)
+        if order is None and not self.body:
             program = Program(tuple(steps), tuple(outputs), source)
             # Program.index is what this dict is already, and with 10⁶ nodes a second one takes 100 MB.
             vars(program)["index"] = self.position
             return program
+        if order is None:
+            order = list(range(len(steps)))
         rank = [0] * len(order)
         for at, i in enumerate(order):
             rank[i] = at
-        moved = [
-            steps[i]._replace(operands=tuple([rank[j] if type(j) is int else j for j in steps[i].operands]))
-            for i in order
-        ]
+        moved = []
+        for name, op, operands, attrs, i, named in map(steps.__getitem__, order):
+            there = tuple([rank[j] if type(j) is int else j for j in operands])
+            moved.append(new(Step, (name, op, there, attrs, max(self.origins[i], -1), named)))
         return Program(tuple(moved), tuple([rank[i] for i in outputs]), source)
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
+
+import numpy as np
 
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, Where, quoted
 from engine.op import REQUIRED, Attr, Op, Operand, Parameter, Spelling, registry, signature
 from engine.program import MAX_ID, Literal
-from engine.values import read_value, to_literal
+from engine.values import Given, read_value, to_literal
 
 CACHED = 100_000
 """So many numbers are remembered."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Call:
     """How one op is called from a graph: operands by position, in `inputs`; everything by name, in `attrs`."""
 
     __slots__ = (
+        "attrs",
         "most",
         "needed",
         "op",
@@ -42,15 +43,18 @@ class Call:
         "parameters",
         "plain",
         "required",
+        "shapes",
         "signature",
         "spelling",
         "variadic",
+        "wrong",
     )
 
     def __init__(self, op: Op, spelling: Spelling) -> None:
         parameters = spelling.parameters if spelling.parameters is not None else op.parameters
         attrs = [p for p in parameters if isinstance(p, Attr)]
         self.op = op
+        self.attrs = {a.name: a for a in op.attrs}
         self.operands = tuple(p for p in parameters if isinstance(p, Operand))
         self.spelling = Spelling(
             spelling.defaults, (*self.operands, *(replace(a, keyword_only=True) for a in attrs))
@@ -66,6 +70,10 @@ class Call:
         self.plain: dict[int, Mapping[str, Any]] = {}
         """For each number of operands that was right before, without attributes and for one result: the attributes
         that the node then has. `Scope.read_steps` reads nodes of these kinds by itself."""
+        self.shapes: set[tuple[int | str, ...]] = set()
+        """Numbers of operands with names of attributes that were right before, so that `bind` need not be asked."""
+        self.wrong: set[int] = set()
+        """Numbers of operands, without attributes, that were not."""
 
 
 class Reading:
@@ -74,6 +82,10 @@ class Reading:
     def __init__(self, limits: GraphLimits) -> None:
         self.limits = limits
         self.mistakes = MistakeCollector(limits.errors)
+        self.found = 0
+        """How many mistakes there were until now."""
+        self.full = False
+        """Whether mistakes are only counted from now on, so that describing them can be spared."""
         self.nodes = 0
         self.calls: dict[str, Call] = {}
         """By the name that was posted."""
@@ -83,16 +95,6 @@ class Reading:
         self._by_op: dict[Op, Call] = {}
 
     # -- mistakes
-
-    @property
-    def found(self) -> int:
-        """How many mistakes there were until now."""
-        return len(self.mistakes.errors) + self.mistakes.omitted
-
-    @property
-    def full(self) -> bool:
-        """Whether mistakes are only counted from now on, so that describing them can be spared."""
-        return len(self.mistakes.errors) >= self.mistakes.most
 
     def note(
         self,
@@ -109,22 +111,28 @@ class Reading:
         `near` looks for what may have been meant, if the mistake is listed at all; `hint` is said if it finds nothing.
         """
         if self.full:
-            self.mistakes.omitted += 1
+            self.count_mistakes(1)
             return
         meant = tuple(near()) if near is not None else ()
         detail += f" Did you mean {' or '.join(map(quoted, meant))}?" if meant else hint
-        self.mistakes.add(kind(detail, node=node, where=Where(pointer=pointer), suggestions=meant))
+        self.caught(kind(detail, node=node, suggestions=meant), pointer, node)
 
-    def attempt(self, read: Callable[[], T], pointer: str, node: str | None) -> T | None:
-        """What `read` returns; None if it raised, which is noted. A limit ends the reading."""
-        try:
-            return read()
-        except EngineError as error:
-            error.at(node, Where(pointer=pointer))
-            if isinstance(error, LimitExceeded):
-                raise
-            self.mistakes.add(error)
-            return None
+    def caught(self, error: EngineError, pointer: str, node: str | None) -> None:
+        """Take note of a mistake that was raised; `pointer` and `node` are used if it does not know better.
+
+        A limit ends the reading.
+        """
+        error.at(node, Where(pointer=pointer))
+        if isinstance(error, LimitExceeded):
+            raise error
+        self.found += 1
+        self.mistakes.add(error)
+        self.full = len(self.mistakes.errors) >= self.mistakes.most
+
+    def count_mistakes(self, number: int) -> None:
+        """Mistakes that are not described, since the list is `full`."""
+        self.found += number
+        self.mistakes.omitted += number
 
     # -- limits
 
@@ -145,17 +153,18 @@ class Reading:
             self.calls[name] = self._by_op[op] = found
         return found
 
-    def literal(self, value: Any, what: str, pointer: str) -> Literal:
-        """A constant in the graph; equal numbers are one object. Raises `InvalidArray`, `LimitExceeded`."""
-        if type(value) is not float and type(value) is not int:
-            return to_literal(
-                read_value(value, most_elements=self.limits.elements, what=what, pointer=pointer)
-            )
+    def number(self, value: float) -> Literal | None:
+        """A number as an operand, equal ones being one object; None for one beyond double range."""
         if not value:
             return self.zeros[math.copysign(1.0, value) < 0]
         found = self.numbers.get(value)
         if found is None:
-            found = to_literal(read_value(value, what=what, pointer=pointer))
+            try:
+                if not math.isfinite(value):
+                    return None
+            except OverflowError:
+                return None
+            found = to_literal(Given(np.array(float(value)), True, False))
             if len(self.numbers) < CACHED:
                 self.numbers[value] = found
         return found

@@ -1,0 +1,239 @@
+"""Calls, methods and attributes: what is looked up among the ops, and the few that are no ops."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from engine.errors import EngineError, SyntaxProblem, UnknownOp, Unsupported, nearest, quoted
+from engine.language.arguments import Given, arguments, given_up, make
+from engine.language.fold import EXACT, NUMBERS, Folded, is_literal
+from engine.language.hints import Refused
+from engine.language.names import (
+    BUILTIN_DTYPES,
+    DTYPES,
+    MODULE_CONSTANTS,
+    MODULES,
+    needless,
+    unknown_constant,
+)
+from engine.language.recorder import Several, Value
+from engine.language.syntax import Attribute, Call, Display, Name
+from engine.language.walker import IDENTITY, Static, Walk, Walker, walks
+from engine.op import Op, Spelling, registry
+from engine.program import BODY, CONSTANT, INPUT, ITEM
+
+ARRAYS = frozenset({"array", "asarray", "asanyarray", "ascontiguousarray", "tensor"})
+PROPERTIES = {"T": "permute_dims", "mT": "matrix_transpose", "shape": "shape", "ndim": "ndim", "size": "size"}
+SPREAD = frozenset({"reshape", "permute_dims", "broadcast_to", "expand_dims", "squeeze", "tile", "flip"})
+"""Ops whose methods take a shape or axes as several arguments: `x.reshape(3, -1)`, `x.transpose(1, 0)`."""
+NAMED_FLOATS = {"inf": np.inf, "infinity": np.inf, "nan": np.nan}
+
+
+@walks(Call)
+def _call(walker: Walker, node: Call) -> Walk:
+    function = node.function
+    if type(function) is Name:
+        name, library = walker.modules.functions.get(function.name, (function.name, ""))
+        return (yield from _function(walker, node, name, library))
+    if type(function) is Attribute:
+        try:
+            resolved = walker.modules.resolve(function)
+        except Refused as refused:
+            return (yield from given_up(walker, node, SyntaxProblem(refused.detail)))
+        if resolved is not None:
+            module, name = resolved
+            return (yield from _function(walker, node, name, MODULES[module]))
+        return (yield from _method(walker, node, function))
+    if (
+        type(function) is Call
+        and type(function.function) is Name
+        and function.function.name in ("grad", "jit", "vmap")
+    ):
+        return (yield from given_up(walker, node, UnknownOp(needless(function.function.name) or "")))
+    return (
+        yield from given_up(
+            walker,
+            node,
+            SyntaxProblem("Only names of functions can be called. If a product is meant, write its `*`."),
+        )
+    )
+
+
+def _function(walker: Walker, node: Call, name: str, library: str) -> Generator[Any, Any, Value]:
+    if name in ARRAYS or (name in DTYPES and (library or name in BUILTIN_DTYPES)):
+        return (yield from _array(walker, node, name))
+    if not library and name in ("max", "min") and len(node.positional) > 1:
+        error = SyntaxProblem(
+            f"{name} with several arguments is ambiguous: the {'larger' if name == 'max' else 'smaller'} of two is "
+            f"{name}imum(x, y), the {name}imum along an axis is {name}(x, axis=0).",
+            suggestions=(f"{name}imum",),
+        )
+        return (yield from given_up(walker, node, error))
+    found = _find(walker, node, name, library)
+    if isinstance(found, EngineError):
+        return (yield from given_up(walker, node, found))
+    return (yield from arguments(walker, node, *found))
+
+
+def _method(walker: Walker, node: Call, function: Attribute) -> Generator[Any, Any, Value]:
+    """`x.sum(0)`: the op with the array before its other arguments."""
+    receiver = yield function.value
+    found = _find(walker, node, function.name, "numpy", method=True)
+    if isinstance(found, EngineError):
+        return (yield from given_up(walker, node, found))
+    op, spelling = found
+    parameters = spelling.parameters if spelling.parameters is not None else op.parameters
+    if not parameters or parameters[0] not in op.operands:
+        error = SyntaxProblem(f"{op.name} is no method of an array: write {function.name}(…).")
+        return (yield from given_up(walker, node, error))
+    if op.name in SPREAD and len(node.positional) > 1:
+        shape = Display(node.positional[0].at, node.positional, True)
+        node = Call(node.at, function, [shape], node.keywords)
+    return (yield from arguments(walker, node, op, spelling, [Given(receiver, function.value.at)]))
+
+
+@cache
+def _folded_names() -> frozenset[str]:
+    """All names of ops in small letters: what `Registry.find` knows."""
+    return frozenset(name.lower() for op in registry for name in (op.name, *op.aliases))
+
+
+def _find(
+    walker: Walker, node: Call, name: str, library: str, method: bool = False
+) -> tuple[Op, Spelling] | EngineError:
+    """The op of a name, or what is wrong with it."""
+    told = None if name in registry and registry.find(name)[0] is not INPUT else needless(name)
+    if told:
+        return UnknownOp(told)
+    if walker.recorder.full and name.lower() not in _folded_names():
+        return UnknownOp(
+            f"There is no op {quoted(name)}."
+        )  # is counted only: looking for similar names would cost
+    try:
+        op, spelling = registry.find(name, library)
+    except UnknownOp as error:
+        if method:
+            error.detail = f"Arrays have no method {quoted(name)}. {error.detail}"
+        elif name in walker.variables or name in walker.recorder.inputs:
+            error.detail = (
+                f"{quoted(name)} is a variable, no function: if a product is meant, write {name}*(…)."
+            )
+        return error
+    if op in (INPUT, CONSTANT, ITEM):
+        return UnknownOp(f"{op.name} is not needed in program text: write the name, the number, or an index.")
+    if any(a.kind is BODY for a in op.attrs):
+        return Unsupported(
+            f"{op.name} takes functions, which program text cannot write yet; a JSON graph can."
+        )
+    return op, spelling
+
+
+# ---------------------------------------------------------------------------------------------- np.array(…), float(…)
+
+
+def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
+    """`np.array([…])` is the list's node; of a node it is its identity. `float(x)`, `np.int64(x)` convert."""
+    named = {k.name: k for k in node.keywords}
+    unknown = next((k for k in node.keywords if k.name != "dtype" or name in DTYPES), None)
+    most = 1 if name in DTYPES else 2
+    if (
+        unknown is not None
+        or not 1 <= len(node.positional) <= most
+        or len(node.positional) + len(named) > most
+    ):
+        takes = "one value" if name in DTYPES else "a value and a dtype"
+        return (yield from given_up(walker, node, SyntaxProblem(f"{name} takes {takes} here.")))
+    inner = node.positional[0]
+    value = yield inner
+    dtype: Any = DTYPES.get(name)
+    wanted = node.positional[1] if len(node.positional) > 1 else named["dtype"].value if named else None
+    if wanted is not None:
+        dtype = yield Static(wanted)
+        dtype = DTYPES.get(dtype, dtype) if isinstance(dtype, str) else dtype
+        if dtype is not None and dtype not in DTYPES.values():
+            walker.recorder.wrong(wanted.at, "dtype must be float, int or bool (or np.float64, np.int64, …).")
+            dtype = None
+    if isinstance(value, str) and dtype in ("float64", "float32"):
+        number = NAMED_FLOATS.get(value.strip().lower().lstrip("+-"))
+        if number is not None:
+            return -number if value.strip().startswith("-") else number
+    if is_literal(value):
+        return _converted(value, dtype)
+    if name in DTYPES or (dtype is not None and not dtype.startswith("float")):
+        return make(walker, registry.core("astype"), [value], {"dtype": dtype}, node.at, [inner.at])
+    if type(inner) is Display:
+        return value  # type: ignore[no-any-return]  # the list's node
+    return make(walker, IDENTITY, [value], {}, node.at, [inner.at])
+
+
+def _converted(value: Folded, dtype: str | None) -> Folded:
+    """A literal in another dtype."""
+    if dtype is None:
+        return value
+    if not isinstance(value, NUMBERS):
+        kind = bool if dtype == "bool" else np.int64 if dtype == "int64" else np.float64
+        return np.asarray(value).astype(kind)
+    if dtype == "bool":
+        return bool(value)
+    number = float(value)
+    if dtype != "int64":
+        return number
+    whole = float(np.trunc(number))
+    return int(whole) if abs(whole) < EXACT else whole
+
+
+# ------------------------------------------------------------------------------------------------------ x.name, np.name
+
+
+@walks(Attribute)
+def _attribute(walker: Walker, node: Attribute) -> Walk:
+    recorder = walker.recorder
+    try:
+        resolved = walker.modules.resolve(node)
+    except Refused as refused:
+        recorder.wrong(refused.at, refused.detail, refused.suggestions)
+        return 0.0
+    if resolved is not None:
+        return _constant(walker, node, *resolved)
+    value = yield node.value
+    name = node.name
+    if type(value) is Several:
+        fields = [r.lower() for r in value.op.results]
+        if name.lower() in fields:
+            return walker.item(value, fields.index(name.lower()), node.at)
+        shown = ", ".join(value.op.results)
+        recorder.wrong(
+            node.at, f"{value.op.name} has the results {shown}; there is no {quoted(name)}. Unpack them."
+        )
+        return walker.placeholder(node.at)
+    op = PROPERTIES.get(name)
+    if op is None:
+        near = () if recorder.full else nearest(name, PROPERTIES)
+        if name in registry:
+            detail, near = f"{quoted(name)} is a method: call it, x.{name}(…).", (name,)
+        elif name in ("real", "imag"):
+            detail = "Complex numbers are not offered: every array is real."
+        else:
+            hint = f" Did you mean {near[0]}?" if near else ""
+            detail = (
+                f"Arrays have no attribute {quoted(name)}; they have .T, .mT, .shape, .ndim and .size.{hint}"
+            )
+        recorder.wrong(node.at, detail, near)
+        return walker.placeholder(node.at)
+    return make(walker, registry.core(op), [value], {}, node.at, [node.value.at])
+
+
+def _constant(walker: Walker, node: Attribute, module: str, name: str) -> Value:
+    """`np.pi`, `np.newaxis`, `np.float64`."""
+    if name in MODULE_CONSTANTS:
+        return MODULE_CONSTANTS[name]
+    if name in DTYPES:
+        return DTYPES[name]
+    known = [n for op in registry for n in (op.name, *op.aliases)] if not walker.recorder.full else []
+    detail, near = unknown_constant(module, name, known)
+    walker.recorder.wrong(node.at, detail, near)
+    return walker.placeholder(node.at)

@@ -1,0 +1,217 @@
+"""What happens around every request, whatever its route: pure ASGI, outermost first.
+
+`Context`    request id, headers of every answer, HEAD, errors to problem documents, the access log
+`Hosts`      no answers to names that are not this server's (DNS rebinding)
+`BodyLimit`  no body over the limit, none that is compressed
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine.errors import EngineError
+from service import __version__, problems
+from service.problems import Problem, problem
+
+access = logging.getLogger("wengert.access")
+errors = logging.getLogger("wengert.error")
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+HEALTH = frozenset({"/healthz", "/readyz"})
+
+COMMON_HEADERS: list[tuple[bytes, bytes]] = [
+    (b"wengert-version", __version__.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+CLOSED_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+)
+"""For what is no page: should a browser show it (an SVG drawing, say), it can load and run nothing."""
+
+CLIENT_CLOSED = 499
+"""What the access log says where the client went before it had an answer (nginx's number)."""
+
+
+class Context:
+    """The outermost layer: every request leaves it with an answer, and every answer with its headers."""
+
+    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+        self.app = app
+        self.access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        bodyless = scope["method"] == "HEAD"
+        if bodyless:
+            scope = dict(scope, method="GET", asked_by="HEAD")
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", ()), (b"x-request-id", request_id), *COMMON_HEADERS]
+                if not any(name == b"content-security-policy" for name, _ in headers):
+                    headers.append(CLOSED_POLICY)
+                if scope["app"].state.draining:
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
+            elif bodyless and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except ClientDisconnect:
+            status = CLIENT_CLOSED
+        except (Problem, EngineError) as error:
+            if status:
+                raise
+            found = error if isinstance(error, Problem) else problems.from_engine(error)
+            await problems.respond(found, problems.instance_of(scope))(scope, receive, answer)
+        except Exception:
+            errors.exception("bug", extra={"request_id": request_id.decode(), "path": scope["path"][:200]})
+            if status:
+                raise
+            body = problems.internal(problems.instance_of(scope), request_id.decode())
+            await Response(body, 500, media_type=problems.MEDIA_TYPE)(scope, receive, answer)
+        finally:
+            if self.access_log and access.isEnabledFor(logging.INFO):
+                access.info(
+                    "request",
+                    extra={
+                        "request_id": request_id.decode(),
+                        "method": scope.get("asked_by", scope["method"]),
+                        "path": scope["path"][:200],
+                        "status": status,
+                        "ms": round((time.perf_counter() - start) * 1e3, 3),
+                        "client": (scope.get("client") or ("",))[0],
+                    },
+                )
+
+
+def _request_id(scope: Scope) -> bytes:
+    """The caller's id of the request, if it has one that can be logged and sent back; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            given: bytes = value
+            return given
+    return uuid.uuid4().hex.encode()
+
+
+class Hosts:
+    """Refuses requests whose `Host` is not a name of this server.
+
+    A page elsewhere can let its own name point to 127.0.0.1 and so be of the same origin as a server on this machine. It
+    cannot make the browser send another Host than its own name. So what arrives over the loopback interface must name the
+    loopback, or a name that was configured; if names were configured, so must everything else (but health checks, which
+    come by address).
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed: Sequence[str] = (), own: str = "") -> None:
+        self.app = app
+        self.open = "*" in allowed
+        self.exact = {name for name in allowed if not name.startswith("*")} | {own.lower().strip("[]")}
+        self.below = tuple(name[1:] for name in allowed if name.startswith("*."))
+        self.configured = bool(allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self.open and not self._fine(scope):
+            raise problem(
+                "forbidden",
+                "This server does not answer under this Host. Names of this machine work (localhost, 127.0.0.1, [::1]); "
+                "others must be named in WENGERT_ALLOWED_HOSTS.",
+            )
+        await self.app(scope, receive, send)
+
+    def _fine(self, scope: Scope) -> bool:
+        server = scope.get("server")
+        local = server is not None and _loopback(str(server[0]))
+        if not local and (not self.configured or scope["path"] in HEALTH):
+            return True
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        if host is None:
+            return True  # HTTP/1.0, no browser
+        name = _name(host.decode("latin-1"))
+        return _loopback(name) or name in self.exact or name.endswith(self.below)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without port and brackets, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].rstrip(".").lower()
+
+
+def _loopback(name: str) -> bool:
+    if name in ("127.0.0.1", "localhost", "::1") or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+class BodyLimit:
+    """Refuses bodies over the limit before they are read, or in the midst of reading where their length was not told."""
+
+    def __init__(self, app: ASGIApp, *, most: int) -> None:
+        self.app = app
+        self.most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        coding = headers.get("content-encoding", "").strip().lower()
+        if coding not in ("", "identity"):
+            raise problem(
+                "unsupported-media-type",
+                f"The body was sent with Content-Encoding {coding[:40]!r}; it must be sent as it is.",
+                headers={"Accept-Encoding": "identity"},
+            )
+        length = headers.get("content-length")
+        if length is not None and length.isdecimal():
+            if int(length[:20]) > self.most:
+                raise self._too_large(int(length[:20]))
+            await self.app(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.most:
+                raise self._too_large(read)
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _too_large(self, actual: int) -> Problem:
+        return problem(
+            "limit-exceeded",
+            f"The body has {actual:,} bytes or more; the limit is {self.most:,}.",
+            limit=("body_bytes", self.most, actual),
+        )

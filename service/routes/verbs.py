@@ -1,0 +1,128 @@
+"""`POST /v1/{verb}`: the verbs that answer with JSON (and `trace`, which can answer with Markdown)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from fastapi import APIRouter, Request, Response
+
+from service import examples, media
+from service.admission import Ticket
+from service.openapi import Operation, describe_operation
+from service.problems import problem
+from service.schemas import (
+    EvaluateAnswer,
+    GradAnswer,
+    HessianAnswer,
+    HvpAnswer,
+    JacobianAnswer,
+    JvpAnswer,
+    ParseAnswer,
+    TraceAnswer,
+    VjpAnswer,
+)
+from service.work import ParseWork, Services, Work, perform
+
+OPERATIONS: dict[str, Operation] = {
+    "evaluate": Operation(
+        "Values of a program",
+        "Computes the program and reports the values of its nodes.",
+        EvaluateAnswer,
+    ),
+    "grad": Operation(
+        "Value and gradient",
+        "The derivative of one node with respect to every other, through every path. `gradients[n]` is ∂of/∂n in n's shape. "
+        "An output that is no scalar needs a `seed`.",
+        GradAnswer,
+    ),
+    "jvp": Operation(
+        "Jacobian-vector product",
+        "Forward mode: how all nodes change when the nodes in `tangents` change so.",
+        JvpAnswer,
+    ),
+    "vjp": Operation(
+        "Vector-Jacobian product",
+        "Reverse mode: the gradient of Σ cotangent · output.",
+        VjpAnswer,
+    ),
+    "jacobian": Operation(
+        "All first derivatives",
+        "`jacobian[out][in]` has the shape out.shape + in.shape. Reverse or forward mode, whichever takes fewer passes.",
+        JacobianAnswer,
+    ),
+    "hessian": Operation(
+        "All second derivatives",
+        "`hessian[a][b]` has the shape a.shape + b.shape.",
+        HessianAnswer,
+    ),
+    "hvp": Operation(
+        "Hessian-vector product",
+        "`hvp[a]` is Σ_b H[a][b]·vector[b], without computing H.",
+        HvpAnswer,
+    ),
+    "trace": Operation(
+        "Both walks, step by step",
+        "The evaluation trace as one writes it by hand: values, local partial derivatives, adjoints and what each adds to "
+        "them. `Accept: text/markdown` gives tables.",
+        TraceAnswer,
+        (media.MARKDOWN,),
+    ),
+    "parse": Operation(
+        "A program, looked at",
+        "Reads a program and shows its graph, formulas, cost and shapes. Runs nothing.",
+        ParseAnswer,
+    ),
+}
+"""What the documentation says about each verb, and in which media types besides JSON it answers."""
+
+
+def ticket(request: Request, services: Services) -> Ticket:
+    """Permission to compute until the server's deadline, or a shorter one that the client asks for."""
+    seconds = services.settings.timeout_s
+    asked = request.headers.get("x-request-timeout")
+    if asked is not None:
+        try:
+            wanted = float(asked[:40])
+        except ValueError:
+            wanted = math.nan
+        if not 0 < wanted < math.inf:
+            raise problem("invalid-field", "The header X-Request-Timeout must be a positive number of seconds.")
+        seconds = min(seconds, wanted)
+    return Ticket(seconds)
+
+
+def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint of a verb."""
+    kind = ParseWork if verb == "parse" else Work
+
+    async def endpoint(request: Request) -> Response:
+        services: Services = request.app.state.services
+        chosen = media.choose(request.headers, offered)
+        media.check_json(request.headers)
+        data = await request.body()
+        work = kind(services, verb, data, ticket(request, services), chosen)
+        await perform(work, request.receive)
+        headers = {"Vary": "Accept"} if len(offered) > 1 else None
+        return Response(work.body, media_type=chosen, headers=headers)
+
+    return endpoint
+
+
+def router() -> APIRouter:
+    """The routes."""
+    routes = APIRouter()
+    for verb, operation in OPERATIONS.items():
+        offered = (media.JSON, *operation.also)
+        routes.add_api_route(
+            f"/v1/{verb}",
+            verb_endpoint(verb, offered),
+            methods=["POST"],
+            name=verb,
+            response_model=None,
+            **describe_operation(verb, operation, examples.of(verb)),
+        )
+    return routes
+
+
+__all__ = ["OPERATIONS", "router", "ticket"]

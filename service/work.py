@@ -1,0 +1,284 @@
+"""One request for a verb, from bytes to bytes, in steps: read, plan, run, encode.
+
+The steps know nothing of HTTP or threads. `perform` decides where they run: on the event loop while they are small, in a
+thread of the pool from where they are not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.types import Receive
+
+from engine.cost import Limits
+from engine.derive import MAPPED, prepare
+from engine.describe import describe
+from engine.errors import NonScalarOutput, NotDifferentiable, Unsupported, Where
+from engine.render.dot import to_dot
+from service import arrays
+from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket
+from service.drawing import draw
+from service.envelope import Envelope, read_envelope
+from service.json_body import read_object
+from service.markdown import trace_table
+from service.media import JSON, MARKDOWN
+from service.problems import problem
+from service.settings import Settings
+
+INLINE_STEPS = 100
+"""Longest program that is planned on the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What requests need from their server."""
+
+    settings: Settings
+    limits: Limits
+    admission: Admission
+
+
+class Work:
+    """A request for values or derivatives, and the base of the others."""
+
+    def __init__(self, services: Services, verb: str, data: bytes, ticket: Ticket, media: str = JSON) -> None:
+        self.services = services
+        self.verb = verb
+        self.data = data
+        self.ticket = ticket
+        self.media = media
+        """Media type of the answer."""
+        self.times: dict[str, float] = {}
+        self.peak_bytes = 0
+        self.seconds = 0.0
+        """Predicted time of `finish`; known after `plan`."""
+        self.envelope: Envelope
+        self.answer: dict[str, Any] = {}
+        self.body = b""
+        self.dot: str | None = None
+
+    # -- the steps
+
+    def read(self) -> None:
+        """Bytes to an envelope. Raises `Problem`."""
+        start = time.perf_counter()
+        settings = self.services.settings
+        body = read_object(self.data, memory_bytes=settings.memory_bytes)
+        self.data = b""
+        self.envelope = read_envelope(self.verb, body, settings)
+        self.times["parse_ms"] = _ms(start)
+        if "svg" in self.envelope.include or "dot" in self.envelope.include:
+            self.check_drawing()
+
+    def plan(self) -> None:
+        """Everything that is known before anything is computed. Raises `EngineError`."""
+        start = time.perf_counter()
+        self.make_plan()
+        self.times["plan_ms"] = _ms(start)
+
+    def finish(self) -> None:
+        """The answer, and its bytes. Raises `EngineError`."""
+        start = time.perf_counter()
+        self.run()
+        self.times["run_ms"] = _ms(start)
+        if self.envelope.include & {"svg", "dot"}:
+            self.dot = self.make_dot()
+            if "dot" in self.envelope.include:
+                self.answer["dot"] = self.dot
+        self.ticket.check()
+        start = time.perf_counter()
+        self.body = self.encode()
+        self.times["encode_ms"] = _ms(start)
+
+    def rest(self) -> None:
+        """All but reading."""
+        self.ticket.check()
+        self.plan()
+        self.finish()
+
+    def all(self) -> None:
+        """Everything."""
+        self.read()
+        self.rest()
+
+    @property
+    def large(self) -> bool:
+        """Whether the program is too long to be planned on the event loop."""
+        return len(self.envelope.request.program.steps) > INLINE_STEPS
+
+    # -- what they consist of
+
+    def make_plan(self) -> None:
+        """Ask the engine for a job."""
+        self.job = prepare(self.verb, self.envelope.request, self.services.limits)
+        self.peak_bytes = self.job.cost.bytes
+        self.seconds = self.job.seconds
+
+    def run(self) -> None:
+        """Run the job."""
+        self.answer = self.job.run(self.ticket.meter())
+
+    def encode(self) -> bytes:
+        """The answer as bytes."""
+        if self.media == MARKDOWN:
+            return trace_table(self.answer).encode()
+        return arrays.encode(self.answer, self.envelope.form)
+
+    def check_drawing(self) -> None:
+        """Raise `Problem` for a program that is too large to be drawn."""
+        nodes, most = len(self.envelope.request.program.steps), self.services.settings.render_nodes
+        if nodes > most:
+            raise problem(
+                "limit-exceeded",
+                f"The program has {nodes:,} nodes; drawings are made of at most {most:,}.",
+                limit=("render_nodes", most, nodes),
+            )
+
+    def make_dot(self) -> str:
+        """The program in Graphviz' language, with what the answer knows of its nodes."""
+        return to_dot(
+            self.envelope.request.program,
+            values=self.answer.get("values"),
+            gradients=self.answer.get("gradients"),
+        )
+
+    async def draw(self) -> None:
+        """Have the drawing made that `include` asks for."""
+        if self.dot is not None and "svg" in self.envelope.include:
+            svg = await self.graphviz(self.dot, "svg")
+            self.add("svg", svg.decode())
+
+    async def graphviz(self, dot: str, form: str) -> bytes:
+        """A drawing, made by Graphviz within the time that is left."""
+        left = min(self.services.settings.drawing_timeout_s, self.ticket.deadline - time.monotonic())
+        return await draw(dot, form, timeout=max(left, 0.01))
+
+    def add(self, name: str, value: Any) -> None:
+        """One more field at the end of the encoded answer (tables have no place for it)."""
+        if self.media != JSON:
+            return
+        self.body = b'%b,"%b":%b}' % (self.body[:-1], name.encode(), orjson.dumps(value))
+
+    def add_timing(self) -> None:
+        """What `include: ["timing"]` asks for."""
+        if "timing" in self.envelope.include:
+            times = {k: round(self.times.get(k, 0.0), 4) for k in ("parse_ms", "plan_ms", "run_ms", "encode_ms")}
+            self.add("timing", {**times, "cached": False, "peak_bytes": self.peak_bytes})
+
+
+class ParseWork(Work):
+    """A request to look at a program without running it."""
+
+    def make_plan(self) -> None:
+        """Nothing is computed, so there is nothing to plan."""
+        refuse_in_axes(self.envelope)
+
+    def run(self) -> None:
+        """Describe the program; types of inputs are those of `signature`, else of the values given."""
+        self.answer = describe(self.envelope.request.program, signature_of(self.envelope), self.services.limits)
+
+
+class RenderWork(Work):
+    """A request for a drawing."""
+
+    def read(self) -> None:
+        """As for other verbs."""
+        super().read()
+        refuse_in_axes(self.envelope)
+        self.check_drawing()
+
+    def make_plan(self) -> None:
+        """Decide what the drawing shows, and so what has to be computed for it.
+
+        Without `inputs` that is nothing, unless `show` asks for it (a graph's inputs may have defaults). By default
+        gradients are shown where there are any: not of a node that is no scalar, and not of integers.
+        """
+        fields, request = self.envelope.fields, self.envelope.request
+        self.show = fields.show
+        self.job = None
+        if self.show is None and "inputs" not in fields.model_fields_set:
+            self.show = []
+        if self.show is not None and not {"values", "gradients"} & set(self.show):
+            return
+        verb = "grad" if self.show is None or "gradients" in self.show else "evaluate"
+        try:
+            self.job = prepare(verb, request, self.services.limits)
+        except (NonScalarOutput, NotDifferentiable):
+            if self.show is not None:
+                raise
+            self.job = prepare("evaluate", request, self.services.limits)
+        self.peak_bytes = self.job.cost.bytes
+        self.seconds = self.job.seconds
+
+    def run(self) -> None:
+        """Compute what is shown."""
+        self.answer = {} if self.job is None else self.job.run(self.ticket.meter())
+
+    def encode(self) -> bytes:
+        """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""
+        self.dot = self.make_dot()
+        return self.dot.encode()
+
+    def make_dot(self) -> str:
+        """With what `show` names."""
+        fields, program = self.envelope.fields, self.envelope.request.program
+        show = ("values", "gradients") if self.show is None else self.show
+        shapes = None
+        if "shapes" in show:
+            known = describe(program, signature_of(self.envelope), self.services.limits, typed_only=True)
+            shapes = known["avals"]
+        return to_dot(
+            program,
+            values=self.answer.get("values"),
+            gradients=self.answer.get("gradients"),
+            shapes=shapes,
+            direction=fields.direction,
+            show=show,
+        )
+
+    async def draw(self) -> None:
+        """Nothing: the drawing is the answer itself."""
+
+def signature_of(envelope: Envelope) -> Mapping[str, Any]:
+    """Types of inputs: as said in `signature`, else those of the values given."""
+    raise NotImplementedError
+
+
+def refuse_in_axes(envelope: Envelope) -> None:
+    """Raise `Unsupported` if a verb that is not mapped is asked to be."""
+    if envelope.request.in_axes and envelope.verb not in MAPPED:
+        raise Unsupported(
+            f"{envelope.verb} does not take in_axes; {', '.join(sorted(MAPPED))} do.", where=Where(pointer="/in_axes")
+        )
+
+
+async def perform(work: Work, receive: Receive) -> None:
+    """Do the work: on the event loop while it is small, in a thread as soon as it is not. Raises `Problem`, `EngineError`."""
+    admission = work.services.admission
+    with np.errstate(all="ignore"):
+        if len(work.data) > INLINE_BYTES:
+            await admission.run(work.all, work.ticket, receive)
+        else:
+            work.read()
+            if work.large:
+                await admission.run(work.rest, work.ticket, receive)
+            else:
+                work.plan()
+                if work.seconds > INLINE_SECONDS:
+                    await admission.run(work.finish, work.ticket, receive)
+                else:
+                    work.finish()
+    await work.draw()
+    work.add_timing()
+
+
+def _ms(start: float) -> float:
+    return (time.perf_counter() - start) * 1e3
+
+
+__all__ = ["ParseWork", "RenderWork", "Services", "Work", "perform"]
