@@ -59,7 +59,12 @@ def integer(value: Any) -> int:
         if abs(int(value)) >= 2**63:
             raise ValueError("it does not fit 64 bits")
         return int(value)
-    if isinstance(value, float) and math.isfinite(value) and value == math.floor(value) and abs(value) < 2**63:
+    if (
+        isinstance(value, float)
+        and math.isfinite(value)
+        and value == math.floor(value)
+        and abs(value) < 2**63
+    ):
         return int(value)
     raise ValueError(f"{_shown(value)} is no integer")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from engine.errors import DtypeMismatch, LimitExceeded, ShapeMismatch
 from engine.formula import Formula
 from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, single
 from engine.op import Op, Operand, Params, registry
+
+MAX_EMPTY = 2**48
+"""Largest product of the sizes that are not 0: NumPy refuses arrays whose strides would not fit 64 bits, empty ones too."""
 
 
 class Var:
@@ -155,7 +159,9 @@ class Builder(ABC):
         """A scalar constant of the floating dtype."""
         return self.constant(np.asarray(value, self.dtype))
 
-    def product(self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool) -> Any:
+    def product(
+        self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool
+    ) -> Any:
         """A tangent or cotangent times the partial derivative `formula` (`engine.formula`)."""
         names = dict(zip(("a", "b", "c"), operands, strict=False))
         names["y"] = y
@@ -248,7 +254,16 @@ class GraphBuilder(Builder):
                 f"the limit is {int(self.max_elements):,} for each node.",
             )
         if len(aval.shape) > MAX_RANK:
-            raise LimitExceeded("rank", MAX_RANK, len(aval.shape), f"An array can have at most {MAX_RANK} axes.")
+            raise LimitExceeded(
+                "rank", MAX_RANK, len(aval.shape), f"An array can have at most {MAX_RANK} axes."
+            )
+        if aval.size == 0 and prod(n or 1 for n in aval.shape) > MAX_EMPTY:
+            raise LimitExceeded(
+                "elements",
+                MAX_EMPTY,
+                prod(n or 1 for n in aval.shape),
+                f"An array of shape {list(aval.shape)} has no elements, but its other axes are too long.",
+            )
 
     def emit(self, op: Op, refs: Sequence[int], params: Params = ()) -> int:
         """A new node."""
@@ -332,7 +347,9 @@ class EagerBuilder(Builder):
             self._step()
         return registry.core(op).evaluate(*refs, **params)
 
-    def product(self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool) -> Any:
+    def product(
+        self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool
+    ) -> Any:
         """The product as an array, by the compiled formula."""
         if self._step is not None:
             self._step()
@@ -426,7 +443,11 @@ def convert(b: Builder, op: Op, operands: Sequence[Any]) -> list[Var | None]:
         operands = [*operands, *[None] * (len(declared) - len(operands))]
     roles: list[Operand | None] = []
     for k in range(len(operands)):
-        role = declared[k] if k < len(declared) else (declared[-1] if declared and declared[-1].variadic else None)
+        role = (
+            declared[k]
+            if k < len(declared)
+            else (declared[-1] if declared and declared[-1].variadic else None)
+        )
         roles.append(role)
     result: list[Var | None] = [None] * len(operands)
     together: list[int] = []

@@ -47,7 +47,9 @@ class Cost:
         return 3e-6 * self.nodes + 1e-9 * self.flops + 2.5e-10 * self.bytes
 
 
-VIEWS = frozenset({"broadcast_to", "reshape", "permute_dims", "slice", "identity", "core.item", "core.constant"})
+VIEWS = frozenset(
+    {"broadcast_to", "reshape", "permute_dims", "slice", "identity", "core.item", "core.constant"}
+)
 """Core ops whose result shares the operand's memory."""
 
 
@@ -108,17 +110,23 @@ def check(cost: Cost, limits: Limits, what: str = "This") -> None:
     """Raise `LimitExceeded` for a cost over the limits, naming limit and figure."""
     if cost.bytes > limits.memory_bytes:
         raise LimitExceeded(
-            "memory_bytes", limits.memory_bytes, cost.bytes,
+            "memory_bytes",
+            limits.memory_bytes,
+            cost.bytes,
             f"{what} would take about {cost.bytes / GIB:.1f} GiB of memory; the limit is {limits.memory_bytes / GIB:.1f} GiB.",
         )
     if cost.flops > limits.flops:
         raise LimitExceeded(
-            "flops", limits.flops, int(cost.flops),
+            "flops",
+            limits.flops,
+            int(cost.flops),
             f"{what} would take about {cost.flops:.2g} floating-point operations; the limit is {limits.flops:.2g}.",
         )
     if cost.largest_step > limits.step_flops:
         raise LimitExceeded(
-            "step_flops", limits.step_flops, int(cost.largest_step),
+            "step_flops",
+            limits.step_flops,
+            int(cost.largest_step),
             f"{what} has one step of about {cost.largest_step:.2g} floating-point operations; the limit for a step, which "
             f"cannot be interrupted, is {limits.step_flops:.2g}.",
         )
@@ -129,7 +137,9 @@ def check_answer(avals: Iterable[Aval], limits: Limits) -> None:
     total = sum(a.size for a in avals)
     if total > limits.response_elements:
         raise LimitExceeded(
-            "response_elements", limits.response_elements, total,
+            "response_elements",
+            limits.response_elements,
+            total,
             f"The answer would have {total:,} elements; the limit is {limits.response_elements:,}. Ask for fewer nodes "
             '("nodes": "none"), or for derivatives with respect to fewer (`wrt`).',
         )

@@ -90,7 +90,9 @@ def _read(tree: ast.expr) -> Expression:
         case ast.Compare(left=left, ops=[op], comparators=[right]):
             return Call(_COMPARE[type(op)], (_read(left), _read(right)))
         case ast.BoolOp(op=op, values=[left, right]):
-            return Call("logical_and" if isinstance(op, ast.And) else "logical_or", (_read(left), _read(right)))
+            return Call(
+                "logical_and" if isinstance(op, ast.And) else "logical_or", (_read(left), _read(right))
+            )
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return Call(name, tuple(_read(a) for a in arguments))
     raise ValueError(f"a formula cannot hold {ast.dump(tree)}")
@@ -153,7 +155,10 @@ def _times(e: Expression, b: Algebra, ct: Any, names: Mapping[str, Any], strong:
         if e.op == "where":
             mask, p, q = e.arguments
             return b.core(
-                "where", _write(mask, b, names), _times(p, b, ct, names, strong), _times(q, b, ct, names, strong)
+                "where",
+                _write(mask, b, names),
+                _times(p, b, ct, names, strong),
+                _times(q, b, ct, names, strong),
             )
         if e.op == "negative":
             return b.core("negative", _times(e.arguments[0], b, ct, names, strong))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from engine.aval import Array, Aval, Avals, aval_of
-from engine.op import Op, Params, Rule, Zero, registry
+from engine.op import Op, Params, Zero, registry
 
 Result: TypeAlias = "Array | tuple[Array, ...]"
 """Value of a node: an array, or one for each result."""
@@ -154,7 +154,9 @@ class Graph:
             if j not in keep:
                 dying.setdefault(i, []).append(j)
         return tuple(
-            (i, tuple(dying.get(i, ()))) for i, node in enumerate(self.nodes) if live[i] and node.op is not INPUT
+            (i, tuple(dying.get(i, ())))
+            for i, node in enumerate(self.nodes)
+            if live[i] and node.op is not INPUT
         )
 
     @cached_property
@@ -187,7 +189,9 @@ def typecheck(graph: Graph) -> None:
     Raises AssertionError naming the node: a graph that fails was made wrong by the engine, never by a user.
     """
     for i, node in enumerate(graph.nodes):
-        assert all(0 <= j < i for j in node.inputs), f"node {i} ({node.op.name}) refers forward: {node.inputs}"
+        assert all(0 <= j < i for j in node.inputs), (
+            f"node {i} ({node.op.name}) refers forward: {node.inputs}"
+        )
         if node.op is INPUT:
             assert graph.inputs[dict(node.params)["index"]] == i, f"input {i} is misnumbered"
             continue

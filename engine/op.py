@@ -249,12 +249,20 @@ class Op:
         """
         raise NotImplementedError(self.name)
 
-    def push(self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> list[Var | None]:
+    def push(
+        self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any
+    ) -> list[Var | None]:
         """Tangents of the results of an op with `Subgraph` operands; None where zero."""
         raise NotImplementedError(self.name)
 
     def pull(
-        self, b: Builder, xs: Sequence[Var], ys: Any, cts: Sequence[Var | None], wanted: Sequence[int], **params: Any
+        self,
+        b: Builder,
+        xs: Sequence[Var],
+        ys: Any,
+        cts: Sequence[Var | None],
+        wanted: Sequence[int],
+        **params: Any,
     ) -> list[Var | None]:
         """Cotangents of the operands `wanted` of an op with `Subgraph` operands.
 
@@ -262,14 +270,15 @@ class Op:
         """
         raise NotImplementedError(self.name)
 
-    def vmap(self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
+    def vmap(
+        self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any
+    ) -> Any:
         """Reference to the op over operands of which those in `mapped` lead with a batch axis of `size`.
 
-        By default all operands are given that axis and the op is inferred again (`transforms.vmap`).
+        None, the default, is re-inference: every operand is given that axis, and the op is inferred again
+        (`transforms.vmap`). Only an op that cannot simply gain an axis writes this.
         """
-        from engine.transforms.vmap import default_vmap  # the walk knows ops; an op asks it only when it runs
-
-        return default_vmap(self, b, size, operands, mapped, **params)
+        return None
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The params when every operand has one more leading axis of `size`; shape-like params gain it in front."""
@@ -423,7 +432,9 @@ def bind(
             given[p.name] = queue.pop(0)
     if queue:
         most = sum(1 for p in parameters if isinstance(p, Operand) or not p.keyword_only)
-        raise Arity(f"{op.name} takes at most {most} arguments {signature(op, spelling)}; {len(positional)} were given.")
+        raise Arity(
+            f"{op.name} takes at most {most} arguments {signature(op, spelling)}; {len(positional)} were given."
+        )
     by_name = {n: p for p in parameters for n in (p.name, *p.aliases)}
     for name, value in keywords.items():
         parameter = by_name.get(name)
@@ -448,7 +459,9 @@ def bind(
         elif p.variadic:
             many = [] if value is REQUIRED else list(value)
             if len(many) < p.least:
-                raise Arity(f"{op.name} needs at least {p.least} operand{'s' * (p.least != 1)}; {len(many)} given.")
+                raise Arity(
+                    f"{op.name} needs at least {p.least} operand{'s' * (p.least != 1)}; {len(many)} given."
+                )
             bound.operands.extend(many)
         elif value is REQUIRED or (value is None and p.optional):
             if not p.optional:
@@ -486,7 +499,9 @@ def check_attr(op: Op, attr: Attr, value: Any) -> Any:
 
 def is_default(attr: Attr, checked: Any) -> bool:
     """Whether a canonical value says no more than leaving the attribute out."""
-    return attr.default is not REQUIRED and type(checked) is type(attr.default) and bool(checked == attr.default)
+    return (
+        attr.default is not REQUIRED and type(checked) is type(attr.default) and bool(checked == attr.default)
+    )
 
 
 def signature(op: Op, spelling: Spelling = _PLAIN) -> str:

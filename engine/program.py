@@ -259,7 +259,8 @@ def step_json(program: Program, step: Step) -> dict[str, Any]:
         return node
     if step.operands:
         node["inputs"] = [
-            program.steps[a].id if isinstance(a, int) else None if a is None else a.to_json() for a in step.operands
+            program.steps[a].id if isinstance(a, int) else None if a is None else a.to_json()
+            for a in step.operands
         ]
     if attrs:
         node["attrs"] = {k: attr_json(v) for k, v in attrs.items()}

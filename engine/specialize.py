@@ -34,8 +34,8 @@ from engine.errors import (
 )
 from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import Graph, Node, single
-from engine.ops.elementwise import Elementwise
 from engine.op import InputRef, Op, Operand
+from engine.ops.elementwise import Elementwise
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
 from engine.values import Given
 
@@ -70,7 +70,9 @@ class Typed:
     def avals(self) -> list[Avals]:
         """Avals of all steps."""
         nodes = self.graph.nodes
-        return [nodes[n].aval if type(n) is int else tuple(single(nodes[k].aval) for k in n) for n in self.nodes]  # type: ignore[union-attr]
+        return [
+            nodes[n].aval if type(n) is int else tuple(single(nodes[k].aval) for k in n) for n in self.nodes
+        ]  # type: ignore[union-attr]
 
     @cached_property
     def reported(self) -> list[int]:
@@ -133,10 +135,10 @@ def typed_array(given: Given, dtype: DType, *, integer: bool = False) -> Array:
     if value.dtype.kind == "b":
         return value
     if value.dtype.kind in "iu" and not given.weak:
-        return value.astype(np.int64)
+        return value.astype(np.int64, copy=False)
     if integer and given.integers:
-        return value.astype(np.int64)
-    return value.astype(dtype)
+        return value.astype(np.int64, copy=False)
+    return value.astype(dtype, copy=False)
 
 
 def pointer_part(name: str) -> str:
@@ -152,7 +154,9 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 def integer_inputs(program: Program) -> set[int]:
     """Inputs that reach an integer position through indexing, shape ops or + − * // % (`api.md`, section 1)."""
     ops = {s.op for s in program.steps}
-    if not any(p.integer for op in ops for p in op.operands) and not any(s.attrs for s in program.steps if s.op is not INPUT):
+    if not any(p.integer for op in ops for p in op.operands) and not any(
+        s.attrs for s in program.steps if s.op is not INPUT
+    ):
         return set()
     wanted: set[int] = set()
     for i in range(len(program.steps) - 1, -1, -1):
@@ -205,9 +209,7 @@ class Specializer:
         self.limits = limits
         self.depth = depth
         # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
-        self.b = GraphBuilder(
-            dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000
-        )
+        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000)
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
         self.literals: dict[float, int] = {}
@@ -230,9 +232,7 @@ class Specializer:
             except RecursionError:  # a subgraph inside a subgraph inside …
                 raise Arity("Subgraphs are nested too deeply.").at(step.id, program.where(i)) from None
             self.results.append(result)
-        nodes = tuple(
-            tuple(v.ref for v in r) if isinstance(r, tuple) else r.ref for r in self.results
-        )
+        nodes = tuple(tuple(v.ref for v in r) if isinstance(r, tuple) else r.ref for r in self.results)
         outputs = []
         for i in program.outputs:
             n = nodes[i]
@@ -272,7 +272,12 @@ class Specializer:
                 refs.append(ref)
             else:
                 return None
-        if common is None or len(refs) != len(op.rules) or not common.floating or len(nodes) >= self.b.max_nodes:
+        if (
+            common is None
+            or len(refs) != len(op.rules)
+            or not common.floating
+            or len(nodes) >= self.b.max_nodes
+        ):
             return None
         nodes.append(Node(op, tuple(refs), (), Aval(common.shape, "bool") if op.boolean else common))
         return Var(self.b, len(nodes) - 1)
@@ -313,19 +318,34 @@ class Specializer:
         return result
 
     def _constant(self, literal: Literal) -> Var:
-        dtype: DType = "bool" if literal.value.dtype.kind == "b" else "int64" if literal.value.dtype.kind in "iu" else self.dtype
+        dtype: DType = (
+            "bool"
+            if literal.value.dtype.kind == "b"
+            else "int64"
+            if literal.value.dtype.kind in "iu"
+            else self.dtype
+        )
         return self.b.var(literal.value.astype(dtype), dtype)
 
     def _item(self, step: Step) -> Var:
         source = step.operands[0]
         k = step.attrs.get("index", 0)
         results = self.results[source] if isinstance(source, int) else None
-        if isinstance(results, Var) and k == 0 and isinstance(source, int) and self.program.steps[source].op.multiple:
+        if (
+            isinstance(results, Var)
+            and k == 0
+            and isinstance(source, int)
+            and self.program.steps[source].op.multiple
+        ):
             results = (results,)
         if not isinstance(results, tuple):
-            raise InvalidAttribute("item reads a result of an op that has several, such as split; its operand has one.")
+            raise InvalidAttribute(
+                "item reads a result of an op that has several, such as split; its operand has one."
+            )
         if not -len(results) <= k < len(results):
-            raise InvalidAttribute(f"item: index {k} is out of range; there are {len(results)} results (0 to {len(results) - 1}).")
+            raise InvalidAttribute(
+                f"item: index {k} is out of range; there are {len(results)} results (0 to {len(results) - 1})."
+            )
         result: Var = self.b.write(IDENTITY, results[k])
         return result
 
@@ -384,7 +404,8 @@ class Specializer:
             return Slice(*parts)
         if isinstance(value, tuple):
             return tuple(
-                self._attr(step, name, v, refs, dynamic) if isinstance(v, InputRef | Slice | tuple) else v for v in value
+                self._attr(step, name, v, refs, dynamic) if isinstance(v, InputRef | Slice | tuple) else v
+                for v in value
             )
         return value
 
@@ -427,7 +448,11 @@ class Specializer:
 
         eager = EagerBuilder(self.dtype)
         values: dict[int, Any] = {}
-        known = {r.ref: self.static[j] for j, r in enumerate(self.results) if j in self.static and isinstance(r, Var)}
+        known = {
+            r.ref: self.static[j]
+            for j, r in enumerate(self.results)
+            if j in self.static and isinstance(r, Var)
+        }
         order: list[int] = []
         stack = [v.ref]
         seen: set[int] = set()
@@ -465,5 +490,3 @@ def specialize(
     node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit.
     """
     return Specializer(program, dtype, limits or Limits()).run(avals, statics or {})
-
-

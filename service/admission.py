@@ -9,6 +9,7 @@ its client has gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import math
 import threading
@@ -75,9 +76,8 @@ class Admission:
     async def run(self, job: Callable[[], T], ticket: Ticket, receive: Receive) -> T:
         """The result of `job`, computed in a thread.
 
-        Raises what the job raises; `Problem` (overloaded) without starting it; `DeadlineExceeded` at the deadline at the
-        latest; `ClientDisconnect` when the client goes, which also stops the job.
-        """
+        Raises what the job raises; `Problem` (overloaded) without starting it; `DeadlineExceeded` at the deadline at
+        the latest; `ClientDisconnect` when the client goes, which also stops the job."""
         if self.admitted >= self.places:
             raise self.overloaded()
         self.admitted += 1
@@ -122,10 +122,8 @@ class Admission:
                 self.typical += 0.1 * (taken - self.typical)
 
     def _release_from(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
+        with contextlib.suppress(RuntimeError):  # the server has stopped while the thread was still at it
             loop.call_soon_threadsafe(self._release)
-        except RuntimeError:
-            pass  # the server has stopped while the thread was still at it
 
     def _release(self) -> None:
         self.admitted -= 1
@@ -135,7 +133,7 @@ class Admission:
         wait = min(60, max(1, math.ceil(self.typical * self.places / self.threads / 2)))
         return problem(
             "overloaded",
-            f"The server has {self.places} computations under way or waiting, and takes no more. Try again in {wait} s.",
+            f"The server has {self.places} computations under way or waiting and takes no more. Try again in {wait} s.",
             headers={"Retry-After": str(wait)},
         )
 
@@ -146,7 +144,9 @@ class Admission:
 
 def out_of_time(ticket: Ticket) -> DeadlineExceeded:
     """The error for a computation that did not end in time."""
-    return DeadlineExceeded(f"The computation was stopped after {ticket.seconds:g} s, the time that it was given.")
+    return DeadlineExceeded(
+        f"The computation was stopped after {ticket.seconds:g} s, the time that it was given."
+    )
 
 
 async def _gone(receive: Receive) -> None:

@@ -35,7 +35,9 @@ def encode(answer: Any, form: Form = "list") -> bytes:
     except orjson.JSONEncodeError as error:
         if "Recursion" not in str(error):
             raise
-        raise LimitExceeded("depth", DEPTH, DEPTH + 1, f"The answer is nested more than {DEPTH} levels deep.") from None
+        raise LimitExceeded(
+            "depth", DEPTH, DEPTH + 1, f"The answer is nested more than {DEPTH} levels deep."
+        ) from None
 
 
 def _prepared(answer: Any, form: Form) -> Any:

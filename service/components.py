@@ -1,8 +1,8 @@
 """JSON Schemas (2020-12) of what the requests and answers are made of: numbers, arrays, graphs, problems.
 
-They are published in the OpenAPI document and nowhere used for checking: large values and graphs are read by the engine,
-which knows more about them and says more of what is wrong. `ref("Value")` stands for one of them inside a pydantic model.
-"""
+They are published in the OpenAPI document and nowhere used for checking: large values and graphs are read by the
+engine, which knows more about them and says more of what is wrong. `ref("Value")` stands for one of them inside a
+pydantic model."""
 
 from __future__ import annotations
 
@@ -63,13 +63,20 @@ _MISTAKE: Schema = {
     },
     "position": {
         "type": "object",
-        "description": "Place in the program text, or in a body that is not JSON; both count from 1, columns in code points.",
-        "properties": {"line": {"type": "integer", "minimum": 1}, "column": {"type": "integer", "minimum": 1}},
+        "description": "Place in the program text, or in a body that is not JSON. Both count from 1, in code points.",
+        "properties": {
+            "line": {"type": "integer", "minimum": 1},
+            "column": {"type": "integer", "minimum": 1},
+        },
         "required": ["line", "column"],
         "additionalProperties": False,
     },
     "excerpt": {"type": "string", "description": "The line of program text, with a caret under the place."},
-    "suggestions": {"type": "array", "items": {"type": "string"}, "description": "Names that may have been meant."},
+    "suggestions": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Names that may have been meant.",
+    },
     "limit": {"type": "string", "description": "Name of the limit, as in GET /v1/limits."},
     "maximum": {"type": "number"},
     "actual": ref("Number"),
@@ -134,7 +141,12 @@ COMPONENTS: dict[str, Schema] = {
         "type": "object",
         "properties": {
             "format": {"const": "coo"},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 2, "maxItems": 2},
+            "shape": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 0},
+                "minItems": 2,
+                "maxItems": 2,
+            },
             "row": ref("Value"),
             "col": ref("Value"),
             "data": ref("Value"),
@@ -155,14 +167,20 @@ COMPONENTS: dict[str, Schema] = {
         "type": "object",
         "properties": {
             "id": _ID,
-            "op": {"type": "string", "description": "A name or alias from GET /v1/ops; or input, constant, item."},
+            "op": {
+                "type": "string",
+                "description": "A name or alias from GET /v1/ops; or input, constant, item.",
+            },
             "inputs": {
                 "type": "array",
-                "description": "Operands in NumPy's positional order: ids, numbers, booleans, nested lists, encoded arrays; "
+                "description": "Operands in NumPy's positional order: ids, numbers, booleans, lists, encoded arrays; "
                 "null for an optional operand that is left out.",
                 "items": {"oneOf": [{"type": "string"}, {"type": "null"}, ref("Operand")]},
             },
-            "attrs": {"type": "object", "description": "Static arguments under NumPy's names, lists for tuples."},
+            "attrs": {
+                "type": "object",
+                "description": "Static arguments under NumPy's names, lists for tuples.",
+            },
             "value": {**ref("Value"), "description": "Of an input: its default. Of a constant: its value."},
         },
         "required": ["id", "op"],
@@ -206,7 +224,11 @@ COMPONENTS: dict[str, Schema] = {
         "type": "object",
         "properties": {
             "shape": _SHAPE,
-            "dtype": {"type": "string", "enum": ["float64", "float32", "int64", "bool"], "default": "float64"},
+            "dtype": {
+                "type": "string",
+                "enum": ["float64", "float32", "int64", "bool"],
+                "default": "float64",
+            },
         },
         "required": ["shape"],
         "additionalProperties": False,
@@ -254,7 +276,9 @@ COMPONENTS: dict[str, Schema] = {
         "required": _MISTAKE_REQUIRED,
     },
     "Problem": {
-        "description": "What went wrong (RFC 9457): one of " + ", ".join(f"/problems/{k}" for k in KINDS) + ".",
+        "description": "What went wrong (RFC 9457): one of "
+        + ", ".join(f"/problems/{k}" for k in KINDS)
+        + ".",
         "type": "object",
         "properties": {
             **_MISTAKE,

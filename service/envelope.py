@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -108,7 +109,11 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
     in_axes = _in_axes(fields.in_axes, mistakes)
     signature = _signature(getattr(fields, "signature", None), program, mistakes)
     maps: dict[str, dict[str, Given]] = {}
-    for name, what in (("tangents", "tangent of"), ("cotangents", "cotangent of"), ("vector", "vector entry for")):
+    for name, what in (
+        ("tangents", "tangent of"),
+        ("cotangents", "cotangent of"),
+        ("vector", "vector entry for"),
+    ):
         if name in model.model_fields:
             maps[name], _ = _values(getattr(fields, name), name, what, settings, mistakes)
     seed = getattr(fields, "seed", None)
@@ -147,7 +152,7 @@ def _fields(verb: str, model: type[ProgramRequest], body: dict[str, Any], mistak
     if len(given) < len(body):
         for name in body:
             if name not in known:
-                mistakes.add_if_wanted(lambda name=name: _unknown_field(verb, name, known))
+                mistakes.add_if_wanted(partial(_unknown_field, verb, name, known))
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -183,16 +188,16 @@ def _invalid_fields(error: ValidationError, given: dict[str, Any]) -> dict[str, 
         inside = tuple(part for part in one["loc"][1:] if isinstance(part, int))
         if len(inside) >= len(places.get(name, ())):
             places[name] = inside
-    for name, inside in places.items():
+    for name, place in places.items():
         value = given[name]
-        for index in inside:
+        for index in place:
             value = value[index]
         must = _MUST_BE[name]
         choices = _choices(name) if isinstance(value, str) else ()
         found[name] = Mistake(
             "invalid-field",
-            f"`{name}` must be {must}; {f'entry {list(inside)}' if inside else 'it'} is {_shown(value)}.",
-            pointer=pointer_to([name, *inside]),
+            f"`{name}` must be {must}; {f'entry {list(place)}' if place else 'it'} is {_shown(value)}.",
+            pointer=pointer_to([name, *place]),
             suggestions=nearest(value, choices) if choices else (),
         )
     return found
@@ -201,7 +206,9 @@ def _invalid_fields(error: ValidationError, given: dict[str, Any]) -> dict[str, 
 def _choices(name: str) -> tuple[str, ...]:
     """The strings that a field can be (or its entries)."""
     found: list[str] = []
-    todo: list[Any] = [m.model_fields[name].annotation for m in REQUESTS.values() if name in m.model_fields][:1]
+    todo: list[Any] = [m.model_fields[name].annotation for m in REQUESTS.values() if name in m.model_fields][
+        :1
+    ]
     while todo:
         part = todo.pop()
         if getattr(part, "__origin__", None) is Literal:
@@ -223,10 +230,9 @@ def _shown(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
-    if isinstance(value, float) and not np.isfinite(value):
-        return "a number beyond double range"
-    shown = repr(value) if isinstance(value, float) or abs(value) < 10**20 else "a number"  # type: ignore[operator]
-    return f"the number {shown}" if shown != "a number" else shown
+    if isinstance(value, float):
+        return f"the number {value!r}" if np.isfinite(value) else "a number beyond double range"
+    return f"the number {value}" if isinstance(value, int) and abs(value) < 10**20 else "a number"
 
 
 # ---------------------------------------------------------------------------------------------------------- program
@@ -257,7 +263,9 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
             limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
             return parse_text(fields.expression, inputs=fields.inputs.keys(), limits=limits)
         if fields.graph is not None:
-            return read_graph(fields.graph, limits=GraphLimits(nodes=settings.nodes, elements=settings.elements))
+            return read_graph(
+                fields.graph, limits=GraphLimits(nodes=settings.nodes, elements=settings.elements)
+            )
     except EngineError as error:
         mistakes.add_engine(error)
         return None
@@ -301,7 +309,9 @@ def _values(
     return found, unread
 
 
-def _add_input_mistakes(program: Program, inputs: Mapping[str, Given], verb: str, mistakes: Collector) -> None:
+def _add_input_mistakes(
+    program: Program, inputs: Mapping[str, Given], verb: str, mistakes: Collector
+) -> None:
     """Note inputs that are unknown or missing, where other mistakes keep `prepare` from being asked."""
     try:
         input_arrays(program, inputs, "float64")
@@ -350,15 +360,7 @@ def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict
     inputs = None if program is None else {program.steps[i].id for i in program.inputs}
     for name, entry in (given or {}).items():
         if inputs is not None and name not in inputs:
-            mistakes.add_if_wanted(
-                lambda name=name: Mistake(
-                    "unknown-input",
-                    f"The program has no input {quoted(name)}.",
-                    node=name,
-                    pointer=pointer_to(["signature", name]),
-                    suggestions=nearest(name, inputs),
-                )
-            )
+            mistakes.add_if_wanted(partial(_unknown_input, name, inputs))
             continue
         aval = _type(name, entry, mistakes)
         if aval is not None:
@@ -366,11 +368,22 @@ def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict
     return result
 
 
+def _unknown_input(name: str, inputs: Iterable[str]) -> Mistake:
+    return Mistake(
+        "unknown-input",
+        f"The program has no input {quoted(name)}.",
+        node=name,
+        pointer=pointer_to(["signature", name]),
+        suggestions=nearest(name, inputs),
+    )
+
+
 def _type(name: str, entry: Any, mistakes: Collector) -> Aval | None:
     """Shape and dtype of one input; None where they are wrong, which is noted."""
 
     def wrong(kind: str, detail: str, *place: str | int) -> None:
-        mistakes.add(Mistake(kind, f"signature of {quoted(name)}: {detail}", pointer=pointer_to(["signature", name, *place])))
+        pointer = pointer_to(["signature", name, *place])
+        mistakes.add(Mistake(kind, f"signature of {quoted(name)}: {detail}", pointer=pointer))
 
     if not isinstance(entry, dict):
         wrong("invalid-field", f"must be an object with `shape` and `dtype`; it is {_shown(entry)}.")
@@ -382,15 +395,25 @@ def _type(name: str, entry: Any, mistakes: Collector) -> Aval | None:
     shape = entry.get("shape")
     dtype = entry.get("dtype", "float64")
     if not isinstance(shape, list) or len(shape) > MAX_RANK:
-        wrong("invalid-field", f"the shape must be a list of at most {MAX_RANK} sizes; it is {_shown(shape)}.", "shape")
+        wrong(
+            "invalid-field",
+            f"the shape must be a list of at most {MAX_RANK} sizes; it is {_shown(shape)}.",
+            "shape",
+        )
         return None
     sizes = [int(n) if isinstance(n, float) and n.is_integer() else n for n in shape]
     for k, n in enumerate(sizes):
         if not isinstance(n, int) or isinstance(n, bool) or not 0 <= n < 2**48:
-            wrong("invalid-field", f"a size must be a non-negative integer; entry {k} is {_shown(n)}.", "shape", k)
+            wrong(
+                "invalid-field",
+                f"a size must be a non-negative integer; entry {k} is {_shown(n)}.",
+                "shape",
+                k,
+            )
             return None
-    if dtype not in get_args(DType) or not isinstance(dtype, str):
-        wrong("invalid-field", f"the dtype must be one of {', '.join(get_args(DType))}; it is {_shown(dtype)}.", "dtype")
+    if not isinstance(dtype, str) or dtype not in get_args(DType):
+        choices = ", ".join(get_args(DType))
+        wrong("invalid-field", f"the dtype must be one of {choices}; it is {_shown(dtype)}.", "dtype")
         return None
     return Aval(tuple(sizes), dtype)  # type: ignore[arg-type]  # checked just above
 

@@ -62,7 +62,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example(
             "batch",
             "Many points at once",
-            {"expression": "sin(x) * y", "inputs": {"x": [0, 0.5, 1], "y": 2}, "in_axes": {"x": 0}, "nodes": "none"},
+            {
+                "expression": "sin(x) * y",
+                "inputs": {"x": [0, 0.5, 1], "y": 2},
+                "in_axes": {"x": 0},
+                "nodes": "none",
+            },
         ),
     ),
     "grad": (
@@ -83,7 +88,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             },
         ),
         Example("graph", "A JSON graph with a default", _GRAPH),
-        Example("least_squares", "Arrays, and the residuals as a second output", {**_LEAST_SQUARES, "wrt": ["x", "r"]}),
+        Example(
+            "least_squares",
+            "Arrays, and the residuals as a second output",
+            {**_LEAST_SQUARES, "wrt": ["x", "r"]},
+        ),
         Example(
             "seed",
             "A seed for an output that is an array",
@@ -109,7 +118,9 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "vjp": (
         Example(
-            "least_squares", "Cotangents of one output of two", {**_LEAST_SQUARES, "cotangents": {"r": [1, 0, 0]}}
+            "least_squares",
+            "Cotangents of one output of two",
+            {**_LEAST_SQUARES, "cotangents": {"r": [1, 0, 0]}},
         ),
     ),
     "jacobian": (
@@ -118,13 +129,19 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "From polar coordinates",
             {"expression": "x = r*cos(a)\ny = r*sin(a)\nx, y", "inputs": {"r": 2, "a": 0}},
         ),
-        Example("least_squares", "Of a node that is no output", {**_LEAST_SQUARES, "of": ["r"], "wrt": ["x"]}),
+        Example(
+            "least_squares", "Of a node that is no output", {**_LEAST_SQUARES, "of": ["r"], "wrt": ["x"]}
+        ),
     ),
     "hessian": (Example("rosenbrock", "At the minimum of Rosenbrock's function", _ROSENBROCK),),
     "hvp": (Example("rosenbrock", "One column of the Hessian", {**_ROSENBROCK, "vector": {"x": 1}}),),
     "trace": (
         Example("product", "Forward and backward, by hand", _PRODUCT),
-        Example("dual", "With dual numbers and multipliers", {**_PRODUCT, "tangents": {"x": 1}, "lagrangian": True}),
+        Example(
+            "dual",
+            "With dual numbers and multipliers",
+            {**_PRODUCT, "tangents": {"x": 1}, "lagrangian": True},
+        ),
     ),
     "parse": (
         Example("product", "What the ids are", {"expression": "(x + y) * z"}),

@@ -1,10 +1,9 @@
 """Bytes to a JSON object, or the problem that the bytes are.
 
-The parser is jiter (in pydantic-core): integers stay integers and floats floats, `NaN`, byte order marks, invalid UTF-8
-and lone surrogates are refused, nesting is bounded. Of two equal keys in one object the last one counts (RFC 8259 leaves
-that open; it is what Python's and JavaScript's parsers do). A number beyond double range arrives as an infinite float,
-which every reader of numbers refuses: infinity can only be meant by the string.
-"""
+The parser is jiter (in pydantic-core): integers stay integers and floats floats, `NaN`, byte order marks, invalid
+UTF-8 and lone surrogates are refused, nesting is bounded. Of two equal keys in one object the last one counts (RFC
+8259 leaves that open; it is what Python's and JavaScript's parsers do). A number beyond double range arrives as an
+infinite float, which every reader of numbers refuses: infinity can only be meant by the string."""
 
 from __future__ import annotations
 
@@ -61,8 +60,8 @@ def _check_estimate(data: bytes, memory_bytes: int) -> None:
     if estimate > memory_bytes:
         raise problem(
             "limit-exceeded",
-            f"This JSON would take about {estimate:,} bytes of memory; the limit is {memory_bytes:,}. Arrays take a fraction "
-            "of that in encoded form (base64).",
+            f"This JSON would take about {estimate:,} bytes of memory; the limit is {memory_bytes:,}. Arrays in "
+            "encoded form (base64) take a fraction of that.",
             limit=("memory_bytes", memory_bytes, estimate),
         )
 

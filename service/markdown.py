@@ -9,6 +9,9 @@ import numpy as np
 
 from service import arrays
 
+MOST = 64
+"""Largest array that is shown with its entries."""
+
 LONGEST = 60
 """Longest content of a cell that is no id."""
 
@@ -49,7 +52,10 @@ def trace_table(answer: Mapping[str, Any]) -> str:
             "### Lagrangian",
             _table(
                 ["node", "constraint", "multiplier"],
-                ([_code(c["node"]), _code(c["constraint"]), _value(c["multiplier"])] for c in answer["lagrangian"]),
+                (
+                    [_code(c["node"]), _code(c["constraint"]), _value(c["multiplier"])]
+                    for c in answer["lagrangian"]
+                ),
             ),
         ]
     return "\n\n".join(parts) + "\n"
@@ -74,18 +80,23 @@ def _partials(step: Mapping[str, Any]) -> str:
 
 
 def _contributions(contributions: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(f"{_code(c['to'])} += {_value(c['amount'])} → {_value(c['total'])}" for c in contributions)
+    return "; ".join(
+        f"{_code(c['to'])} += {_value(c['amount'])} → {_value(c['total'])}" for c in contributions
+    )
 
 
 def _value(value: Any) -> str:
     """A number with ten digits; of an array the beginning."""
     if value is None:
         return ""
-    if isinstance(value, float | np.floating) or (isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind == "f"):
-        return f"{float(value):.10g}"
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size <= 64:
-        value = np.array([float(f"{v:.6g}") for v in value.ravel()]).reshape(value.shape)
-    if isinstance(value, np.ndarray) and value.size > 64:
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f":
+        if value.ndim == 0:
+            return f"{float(value):.10g}"
+        if value.size <= MOST:
+            value = np.array([float(f"{v:.6g}") for v in value.ravel()]).reshape(value.shape)
+    if isinstance(value, np.ndarray) and value.size > MOST:
         return _cell(f"array of shape {list(value.shape)}")
     return _cell(arrays.encode(value).decode().replace(",", ", "))
 

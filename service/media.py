@@ -67,13 +67,17 @@ def _quality(media: str, ranges: Sequence[tuple[str, float]]) -> float:
 
 
 def check_json(headers: Headers) -> None:
-    """Raise `Problem` (unsupported-media-type) unless the body is declared to be JSON.
+    """Raise `Problem` (unsupported-media-type) unless the body is declared to be JSON; missing-body if there is none.
 
     A page elsewhere can make a browser post a form or plain text anywhere without asking, but not JSON.
     """
     given = headers.get("content-type")
     if given == JSON:
         return
+    if given is None and headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        raise problem(
+            "missing-body", "The request has no body. It needs a JSON object, sent as application/json."
+        )
     kind, *parameters = (given or "").split(";")
     kind = kind.strip().lower()
     if not (kind == JSON or (kind.startswith("application/") and kind.endswith("+json"))):
@@ -85,5 +89,11 @@ def check_json(headers: Headers) -> None:
         )
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise problem("unsupported-media-type", "JSON is read in UTF-8 only.", headers={"Accept-Post": JSON})
+        if name.strip().lower() == "charset" and value.strip().strip('"').lower() not in (
+            "utf-8",
+            "utf8",
+            "us-ascii",
+        ):
+            raise problem(
+                "unsupported-media-type", "JSON is read in UTF-8 only.", headers={"Accept-Post": JSON}
+            )

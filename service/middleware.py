@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 import re
@@ -43,6 +45,9 @@ CLOSED_POLICY = (
 )
 """For what is no page: should a browser show it (an SVG drawing, say), it can load and run nothing."""
 
+LINGER_S = 2.0
+"""Seconds for which the rest of a body is read after an answer that did not wait for it."""
+
 CLIENT_CLOSED = 499
 """What the access log says where the client went before it had an answer (nginx's number)."""
 
@@ -66,22 +71,38 @@ class Context:
             scope = dict(scope, method="GET", asked_by="HEAD")
         status = 0
 
+        unread = _has_body(scope)
+        rest_follows = False
+
+        async def read() -> Message:
+            nonlocal unread
+            message = await receive()
+            if not message.get("more_body", False):
+                unread = False
+            return message
+
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, rest_follows
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id), *COMMON_HEADERS]
                 if not any(name == b"content-security-policy" for name, _ in headers):
                     headers.append(CLOSED_POLICY)
-                if scope["app"].state.draining:
+                rest_follows = unread
+                if rest_follows or scope["app"].state.draining:
                     headers.append((b"connection", b"close"))
                 message["headers"] = headers
-            elif bodyless and message["type"] == "http.response.body":
-                message = {**message, "body": b""}
+            else:
+                if bodyless:
+                    message = {**message, "body": b""}
+                if rest_follows and not message.get("more_body", False):
+                    await send({**message, "more_body": True})
+                    await _drop_rest(read)
+                    message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         try:
-            await self.app(scope, receive, answer)
+            await self.app(scope, read, answer)
         except ClientDisconnect:
             status = CLIENT_CLOSED
         except (Problem, EngineError) as error:
@@ -119,19 +140,40 @@ def _request_id(scope: Scope) -> bytes:
     return uuid.uuid4().hex.encode()
 
 
+def _has_body(scope: Scope) -> bool:
+    """Whether a body follows the head of the request."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
+            return True
+    return False
+
+
+async def _drop_rest(receive: Receive) -> None:
+    """Read what is left of a body after it was answered, for a moment.
+
+    To close at once, with data that nobody has read, would reset the connection, and the client, still sending, would
+    lose the answer.
+    """
+    with contextlib.suppress(TimeoutError, Problem):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body", False):
+                pass
+
+
 class Hosts:
     """Refuses requests whose `Host` is not a name of this server.
 
-    A page elsewhere can let its own name point to 127.0.0.1 and so be of the same origin as a server on this machine. It
-    cannot make the browser send another Host than its own name. So what arrives over the loopback interface must name the
-    loopback, or a name that was configured; if names were configured, so must everything else (but health checks, which
-    come by address).
-    """
+    A page elsewhere can let its own name point to 127.0.0.1 and so be of the same origin as a server on this machine.
+    It cannot make the browser send another Host than its own name. So what arrives over the loopback interface must
+    name the loopback, or a name that was configured; if names were configured, so must everything else (but health
+    checks, which come by address)."""
 
     def __init__(self, app: ASGIApp, *, allowed: Sequence[str] = (), own: str = "") -> None:
         self.app = app
         self.open = "*" in allowed
-        self.exact = {name for name in allowed if not name.startswith("*")} | {own.lower().strip("[]")}
+        self.exact = {name for name in allowed if not name.startswith("*")} | (
+            {own.lower().strip("[]")} - {""}
+        )
         self.below = tuple(name[1:] for name in allowed if name.startswith("*."))
         self.configured = bool(allowed)
 
@@ -139,7 +181,7 @@ class Hosts:
         if scope["type"] == "http" and not self.open and not self._fine(scope):
             raise problem(
                 "forbidden",
-                "This server does not answer under this Host. Names of this machine work (localhost, 127.0.0.1, [::1]); "
+                "This server does not answer under this Host. Names of this machine do (localhost, 127.0.0.1, [::1]); "
                 "others must be named in WENGERT_ALLOWED_HOSTS.",
             )
         await self.app(scope, receive, send)
@@ -167,13 +209,15 @@ def _loopback(name: str) -> bool:
     if name in ("127.0.0.1", "localhost", "::1") or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 class BodyLimit:
-    """Refuses bodies over the limit before they are read, or in the midst of reading where their length was not told."""
+    """Refuses bodies over the limit before they are read, or while they are where their length was not told."""
 
     def __init__(self, app: ASGIApp, *, most: int) -> None:
         self.app = app

@@ -111,11 +111,15 @@ def describe_operation(verb: str, operation: Operation, examples: Sequence[Examp
     content: dict[str, Any] = {}
     if operation.answer is not None:
         content[JSON] = {"schema": ref(operation.answer.__name__)}
-        answers = {e.name: {"summary": e.summary, "value": e.answer} for e in examples if e.answer is not None}
+        answers = {
+            e.name: {"summary": e.summary, "value": e.answer} for e in examples if e.answer is not None
+        }
         if answers:
             content[JSON]["examples"] = answers
     for kind in operation.also:
-        content[kind] = {"schema": {"type": "string", **({"format": "binary"} if kind == "image/png" else {})}}
+        content[kind] = {
+            "schema": {"type": "string", **({"format": "binary"} if kind == "image/png" else {})}
+        }
     return {
         "summary": operation.summary,
         "description": operation.description,
@@ -155,7 +159,11 @@ def describe_get(
         "response_model": None,
         "response_class": Response,
         "responses": {
-            200: {"description": "The answer.", "content": {media: {"schema": schema}}, "headers": ANSWER_HEADERS},
+            200: {
+                "description": "The answer.",
+                "content": {media: {"schema": schema}},
+                "headers": ANSWER_HEADERS,
+            },
             **problem_responses([403, *errors]),
         },
         "openapi_extra": {"parameters": REQUEST_HEADERS[:1]},

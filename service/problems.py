@@ -77,7 +77,9 @@ KINDS: dict[str, Kind] = {
         "An input has no value",
         'Every input of the program needs a value in "inputs", unless the graph gives it a default.',
     ),
-    "unknown-input": Kind(422, "Unknown input", "A value was given for a name that is no input of the program."),
+    "unknown-input": Kind(
+        422, "Unknown input", "A value was given for a name that is no input of the program."
+    ),
     "unknown-node": Kind(
         422,
         "Unknown node",
@@ -91,7 +93,9 @@ KINDS: dict[str, Kind] = {
         'Ids are 1 to 256 code points without control characters, and not "NaN", "Infinity" or "-Infinity".',
     ),
     "cycle": Kind(
-        422, "The graph has a cycle", "Nodes wait for one another, so that none of them can be computed first."
+        422,
+        "The graph has a cycle",
+        "Nodes wait for one another, so that none of them can be computed first.",
     ),
     "arity": Kind(422, "Wrong number of operands", "An op was given too few or too many operands."),
     "invalid-attribute": Kind(
@@ -100,10 +104,14 @@ KINDS: dict[str, Kind] = {
         "A static argument of an op, such as axis or shape, that the op does not have or cannot take.",
     ),
     "shape-mismatch": Kind(
-        422, "Shapes do not fit", "Operands, or a value and what it belongs to, have shapes that do not go together."
+        422,
+        "Shapes do not fit",
+        "Operands, or a value and what it belongs to, have shapes that do not go together.",
     ),
     "dtype-mismatch": Kind(
-        422, "Kinds of numbers do not fit", "An op was given booleans, integers or floating-point numbers it cannot take."
+        422,
+        "Kinds of numbers do not fit",
+        "An op was given booleans, integers or floats that it cannot take.",
     ),
     "invalid-array": Kind(
         422,
@@ -118,13 +126,19 @@ KINDS: dict[str, Kind] = {
         "for the jacobian.",
     ),
     "not-differentiable": Kind(
-        422, "Not differentiable", "Integers and booleans have no derivative, neither of them nor with respect to them."
+        422,
+        "Not differentiable",
+        "Integers and booleans have no derivative, neither of them nor with respect to them.",
     ),
     "singular-matrix": Kind(
-        422, "The matrix is singular", "A matrix that had to be inverted or factored cannot be, at these inputs."
+        422,
+        "The matrix is singular",
+        "A matrix that had to be inverted or factored cannot be, at these inputs.",
     ),
     "empty-reduction": Kind(
-        422, "Nothing to reduce", "A reduction without a neutral element, such as max, was asked of no elements."
+        422,
+        "Nothing to reduce",
+        "A reduction without a neutral element, such as max, was asked of no elements.",
     ),
     "unsupported": Kind(422, "Not supported", "Understood, but not offered; the detail says what is."),
     "limit-exceeded": Kind(
@@ -137,7 +151,9 @@ KINDS: dict[str, Kind] = {
     "name-taken": Kind(409, "The name is taken", "The name is bound to another program."),
     "not-found": Kind(404, "Not found", "There is nothing at this path. /docs lists the paths that exist."),
     "method-not-allowed": Kind(
-        405, "Method not allowed", "The path exists, but not for this method; the header Allow lists those that work."
+        405,
+        "Method not allowed",
+        "The path exists, but not for this method; the header Allow lists those that work.",
     ),
     "not-acceptable": Kind(
         406, "Not acceptable", "The answer cannot be given in any media type that the header Accept names."
@@ -155,18 +171,24 @@ KINDS: dict[str, Kind] = {
         "127.0.0.1, [::1]) and to those in WENGERT_ALLOWED_HOSTS, so that web pages elsewhere cannot reach it by DNS "
         "rebinding.",
     ),
-    "rate-limited": Kind(429, "Too many requests", "More requests than allowed; the header Retry-After says when to go on."),
+    "rate-limited": Kind(
+        429, "Too many requests", "More requests than allowed; Retry-After says when to go on."
+    ),
     "overloaded": Kind(
-        503, "Overloaded", "The server has as much work as it takes, or is shutting down; Retry-After says when to try again."
+        503,
+        "Overloaded",
+        "The server has all the work it takes, or is shutting down; Retry-After says when to try again.",
     ),
     "timeout": Kind(
         504,
         "Out of time",
-        "The computation took longer than it was given (status 504; the limit timeout_s, or X-Request-Timeout if that is "
-        "less), or the request did not arrive in time (status 408).",
+        "The computation took longer than it was given (status 504; the limit timeout_s, or X-Request-Timeout if that "
+        "is less), or the request did not arrive in time (status 408).",
     ),
     "drawing-unavailable": Kind(
-        501, "Drawing is unavailable", 'Graphviz is not installed on this server; "format": "dot" works without it.'
+        501,
+        "Drawing is unavailable",
+        'Graphviz is not installed on this server; "format": "dot" works without it.',
     ),
 }
 """All kinds, in the order of the documentation."""
@@ -216,7 +238,7 @@ class Mistake:
 
 
 class Problem(Exception):
-    """A request that is answered with a problem document: at least one mistake, the first of which decides the status."""
+    """Answered with a problem document: at least one mistake, the first of which decides the status."""
 
     def __init__(
         self, mistakes: Sequence[Mistake], *, omitted: int = 0, headers: Mapping[str, str] | None = None
@@ -349,7 +371,9 @@ def plain(status: int, title: str, detail: str, instance: str = "") -> bytes:
 
 def respond(error: Problem, instance: str) -> Response:
     """The HTTP answer."""
-    return Response(encode(error, instance), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
+    return Response(
+        encode(error, instance), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE
+    )
 
 
 def instance_of(scope: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The bodies of requests and answers as pydantic models: what is checked, and what the OpenAPI document says.
 
-Requests are checked strictly, and unknown fields refused. The models check the envelope only: the types of fields, their
-choices, lists of names. What is inside `graph` and `inputs` (and other values) is left to the engine, so that a graph of
-10⁵ nodes costs nothing here; the published schema describes it all the same.
+Requests are checked strictly, and unknown fields refused. The models check the envelope only: the types of fields,
+their choices, lists of names. What is inside `graph` and `inputs` (and other values) is left to the engine, so that a
+graph of 10⁵ nodes costs nothing here; the published schema describes it all the same.
 
 Answers are not passed through their models, which would cost more than computing them; the tests do that.
 """
@@ -51,7 +51,7 @@ class ProgramRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     expression: str | None = Field(
-        None, description="Program text: a small, safe subset of Python with NumPy's functions.", examples=["(x + y) * z"]
+        None, description="Program text: a small, safe subset of Python with NumPy's functions."
     )
     graph: Annotated[dict[str, Any] | None, published("Graph")] = Field(
         None, description="The program as a JSON computation graph."
@@ -69,7 +69,8 @@ class ProgramRequest(BaseModel):
         "all", description="Which nodes to report: all, those with a name, or the outputs and `wrt` only."
     )
     in_axes: Axes | Annotated[list[Axes], FailFast()] | None = Field(
-        None, description="{input: axis}, or a list of such maps, outermost first: the verb is mapped as by vmap."
+        None,
+        description="{input: axis}, or a list of such maps, outermost first: the verb is mapped as by vmap.",
     )
     dtype: Literal["float64", "float32"] = Field("float64", description="What is computed with.")
     arrays: Literal["list", "base64"] = Field("list", description="How arrays stand in the answer.")
@@ -97,7 +98,9 @@ class JvpRequest(ProgramRequest):
 class VjpRequest(ProgramRequest):
     """Vector-Jacobian product."""
 
-    cotangents: Values = Field(default_factory=dict, description="Cotangents by output id; what is absent is zero.")
+    cotangents: Values = Field(
+        default_factory=dict, description="Cotangents by output id; what is absent is zero."
+    )
 
 
 class JacobianRequest(ProgramRequest):
@@ -123,7 +126,9 @@ class HvpRequest(ProgramRequest):
 class TraceRequest(ProgramRequest):
     """Both walks of automatic differentiation, step by step."""
 
-    tangents: Values = Field(default_factory=dict, description="Tangents by node id: makes the values dual numbers.")
+    tangents: Values = Field(
+        default_factory=dict, description="Tangents by node id: makes the values dual numbers."
+    )
     lagrangian: bool = Field(False, description="Add the multipliers of the constraints that the steps are.")
     summarize_over: Annotated[Integer, Field(ge=0)] | None = Field(
         None, description="Arrays of more elements than this are summarised."
@@ -133,8 +138,8 @@ class TraceRequest(ProgramRequest):
 class ParseRequest(ProgramRequest):
     """A program, looked at without running it."""
 
-    signature: Annotated[dict[str, Any] | None, WithJsonSchema({"type": "object", "additionalProperties": ref("Type")})] = (
-        Field(None, description="Shape and dtype of inputs, by id; inputs without one are taken from `inputs`.")
+    signature: Annotated[dict[str, Any] | None, published_map("Type")] = Field(
+        None, description="Shape and dtype of inputs, by id; inputs without one are taken from `inputs`."
     )
 
 
@@ -147,8 +152,8 @@ class RenderRequest(ProgramRequest):
     direction: Literal["LR", "TB"] = Field("LR", description="Left to right, or top to bottom.")
     show: Annotated[list[Show], FailFast()] | None = Field(
         None,
-        description="By default values and gradients where `inputs` are given (values alone if `of` is not scalar), else "
-        "the structure alone.",
+        description="By default values and gradients where `inputs` are given (values alone if `of` is not scalar), "
+        "else the structure alone.",
     )
 
 
@@ -161,7 +166,9 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     output_ids: list[str] = Field(description="Ids of the outputs, in order.")
-    graph_id: str = Field(pattern="^sha256-[0-9a-f]{64}$", description="Id of the program, the same on every server.")
+    graph_id: str = Field(
+        pattern="^sha256-[0-9a-f]{64}$", description="Id of the program, the same on every server."
+    )
 
 
 class RunAnswer(Answer):
@@ -171,7 +178,9 @@ class RunAnswer(Answer):
     dot: str | None = Field(None, description="The graph in Graphviz' language, where `include` names it.")
     svg: str | None = Field(None, description="The graph drawn, where `include` names it.")
     timing: Annotated[Any, published("Timing")] = Field(None, description="Where `include` names it.")
-    derivative_graph: Annotated[Any, published("Graph")] = Field(None, description="Where `include` names it.")
+    derivative_graph: Annotated[Any, published("Graph")] = Field(
+        None, description="Where `include` names it."
+    )
 
 
 class EvaluateAnswer(RunAnswer):
@@ -250,11 +259,14 @@ class ForwardStep(BaseModel):
 
     node: str
     op: str
-    inputs: Annotated[list[Any], WithJsonSchema({"type": "array", "items": {}, "description": "Ids and constants."})]
+    inputs: Annotated[
+        list[Any], WithJsonSchema({"type": "array", "items": {}, "description": "Ids and constants."})
+    ]
     value: Any
     tangent: Any = Field(None, description="The second half of the dual number, where `tangents` were given.")
     partials: dict[str, Any] | None = Field(
-        None, description="∂node/∂operand, over all places where the operand stands; null for ops that are not elementwise."
+        None,
+        description="∂node/∂operand, over all places where the operand stands; null where not elementwise.",
     )
 
 
@@ -345,7 +357,7 @@ class OpDocument(BaseModel):
     latex: str
     derivative: dict[str, str] = Field(description="LaTeX of the derivative, by operand.")
     convention: str = Field(description="What is answered where there is no derivative, and why.")
-    example: dict[str, Any] | None = Field(description="A body for POST /v1/evaluate, or /v1/grad where that makes sense.")
+    example: dict[str, Any] | None = Field(description="A body for POST /v1/evaluate.")
 
 
 class OpsDocument(BaseModel):

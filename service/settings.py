@@ -30,13 +30,23 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="path prefix that a proxy in front takes away")
 
     # -- time
-    timeout_s: float = Field(30.0, gt=0, le=86_400, description="longest time in seconds that one request is worked on")
-    receive_timeout_s: float = Field(
-        10.0, gt=0, le=3600, description="time in seconds for a request to arrive; a large body gets more while it flows"
+    timeout_s: float = Field(
+        30.0, gt=0, le=86_400, description="longest time in seconds that one request is worked on"
     )
-    drawing_timeout_s: float = Field(10.0, gt=0, le=3600, description="longest time in seconds that Graphviz may take")
+    receive_timeout_s: float = Field(
+        10.0,
+        gt=0,
+        le=3600,
+        description="time in seconds for a request to arrive; a large body that flows gets more",
+    )
+    drawing_timeout_s: float = Field(
+        10.0, gt=0, le=3600, description="longest time in seconds that Graphviz may take"
+    )
     shutdown_delay_s: float = Field(
-        0.5, ge=0, le=3600, description="seconds between SIGTERM, when /readyz turns 503, and the end of accepting"
+        0.5,
+        ge=0,
+        le=3600,
+        description="seconds between SIGTERM, when /readyz turns 503, and the end of accepting",
     )
 
     # -- how much at once
@@ -46,7 +56,9 @@ class Settings(BaseSettings):
         le=1024,
         description="threads that compute; small requests need none",
     )
-    queue: int = Field(64, ge=0, le=100_000, description="requests that may wait for a thread before others get 503")
+    queue: int = Field(
+        64, ge=0, le=100_000, description="requests that may wait for a thread before others get 503"
+    )
 
     # -- how large
     body_bytes: int = Field(128 << 20, ge=1, description="largest request body in bytes")
@@ -54,12 +66,16 @@ class Settings(BaseSettings):
     nodes: int = Field(_ENGINE.nodes, ge=1, description="most nodes of a program")
     elements: int = Field(_ENGINE.elements, ge=1, description="most elements of one array")
     response_elements: int = Field(_ENGINE.response_elements, ge=1, description="most elements of one answer")
-    memory_bytes: int = Field(_ENGINE.memory_bytes, ge=1 << 20, description="most memory that one request may take")
+    memory_bytes: int = Field(
+        _ENGINE.memory_bytes, ge=1 << 20, description="most memory that one request may take"
+    )
     flops: int = Field(_ENGINE.flops, ge=1, description="most floating-point operations of one request")
     render_nodes: int = Field(500, ge=1, le=10_000, description="most nodes of a drawing")
 
     # -- what is told
-    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field("info", description="what is logged")
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "info", description="what is logged"
+    )
     access_log: bool = Field(True, description="log one line for each request")
 
     @field_validator("allowed_hosts", mode="before")

@@ -1,8 +1,7 @@
 """One request for a verb, from bytes to bytes, in steps: read, plan, run, encode.
 
-The steps know nothing of HTTP or threads. `perform` decides where they run: on the event loop while they are small, in a
-thread of the pool from where they are not.
-"""
+The steps know nothing of HTTP or threads. `perform` decides where they run: on the event loop while they are small,
+in a thread of the pool from where they are not."""
 
 from __future__ import annotations
 
@@ -13,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import orjson
+from engine.describe import describe
 from starlette.types import Receive
 
+from engine.aval import Aval, aval_of
 from engine.cost import Limits
-from engine.derive import MAPPED, prepare
-from engine.describe import describe
+from engine.derive import MAPPED, Job, prepare
 from engine.errors import NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
+from engine.specialize import typed_array
 from service import arrays
 from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket
 from service.drawing import draw
@@ -58,6 +59,7 @@ class Work:
         self.seconds = 0.0
         """Predicted time of `finish`; known after `plan`."""
         self.envelope: Envelope
+        self.job: Job | None = None
         self.answer: dict[str, Any] = {}
         self.body = b""
         self.dot: str | None = None
@@ -121,6 +123,7 @@ class Work:
 
     def run(self) -> None:
         """Run the job."""
+        assert self.job is not None
         self.answer = self.job.run(self.ticket.meter())
 
     def encode(self) -> bytes:
@@ -167,7 +170,9 @@ class Work:
     def add_timing(self) -> None:
         """What `include: ["timing"]` asks for."""
         if "timing" in self.envelope.include:
-            times = {k: round(self.times.get(k, 0.0), 4) for k in ("parse_ms", "plan_ms", "run_ms", "encode_ms")}
+            times = {
+                k: round(self.times.get(k, 0.0), 4) for k in ("parse_ms", "plan_ms", "run_ms", "encode_ms")
+            }
             self.add("timing", {**times, "cached": False, "peak_bytes": self.peak_bytes})
 
 
@@ -180,7 +185,9 @@ class ParseWork(Work):
 
     def run(self) -> None:
         """Describe the program; types of inputs are those of `signature`, else of the values given."""
-        self.answer = describe(self.envelope.request.program, signature_of(self.envelope), self.services.limits)
+        self.answer = describe(
+            self.envelope.request.program, signature_of(self.envelope), self.services.limits
+        )
 
 
 class RenderWork(Work):
@@ -200,7 +207,6 @@ class RenderWork(Work):
         """
         fields, request = self.envelope.fields, self.envelope.request
         self.show = fields.show
-        self.job = None
         if self.show is None and "inputs" not in fields.model_fields_set:
             self.show = []
         if self.show is not None and not {"values", "gradients"} & set(self.show):
@@ -244,21 +250,30 @@ class RenderWork(Work):
     async def draw(self) -> None:
         """Nothing: the drawing is the answer itself."""
 
-def signature_of(envelope: Envelope) -> Mapping[str, Any]:
+
+def signature_of(envelope: Envelope) -> Mapping[str, Aval]:
     """Types of inputs: as said in `signature`, else those of the values given."""
-    raise NotImplementedError
+    request = envelope.request
+    given = {
+        name: aval_of(typed_array(value, request.dtype, integer=False)) for name, value in request.inputs.items()
+    }
+    return {**given, **envelope.signature}
 
 
 def refuse_in_axes(envelope: Envelope) -> None:
     """Raise `Unsupported` if a verb that is not mapped is asked to be."""
     if envelope.request.in_axes and envelope.verb not in MAPPED:
         raise Unsupported(
-            f"{envelope.verb} does not take in_axes; {', '.join(sorted(MAPPED))} do.", where=Where(pointer="/in_axes")
+            f"{envelope.verb} does not take in_axes; {', '.join(sorted(MAPPED))} do.",
+            where=Where(pointer="/in_axes"),
         )
 
 
 async def perform(work: Work, receive: Receive) -> None:
-    """Do the work: on the event loop while it is small, in a thread as soon as it is not. Raises `Problem`, `EngineError`."""
+    """Do the work: on the event loop while it is small, in a thread as soon as it is not.
+
+    Raises `Problem`, `EngineError`.
+    """
     admission = work.services.admission
     with np.errstate(all="ignore"):
         if len(work.data) > INLINE_BYTES:

@@ -34,10 +34,7 @@ LAYERS = [
 ]
 """Modules and packages of the engine, bottom first: each imports from its own layer and those before it only."""
 
-UPWARD = {
-    # The default of `Op.vmap` is the general walk, imported when it runs.
-    ("op", "transforms"),
-}
+UPWARD: set[tuple[str, str]] = set()
 """The exceptions, as (module, what it imports all the same), each with its reason."""
 
 WEB = {"fastapi", "httpx", "orjson", "pydantic", "pydantic_settings", "starlette", "uvicorn"}

@@ -61,6 +61,6 @@ def parse_text(text: str, *, inputs: Collection[str] = (), limits: TextLimits = 
         where = TextSource(text).where(refused.at)
         raise SyntaxProblem(refused.detail, where=where, suggestions=refused.suggestions) from None
     lowering = Lowering(Recorder(text, limits.nodes, limits.errors), statements, inputs)
-    if not lowering.statements:
+    if not lowering.statements and not lowering.recorder.mistakes.errors:
         lowering.recorder.wrong(0, "There is no statement here that computes something, such as x*y + 1.")
     return lowering.run()

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
+from engine.attrs import INDEX
 from engine.errors import Arity, EngineError, InvalidAttribute
 from engine.language.fold import is_literal
 from engine.language.recorder import UNKNOWN, Ref, Several, Value
 from engine.language.syntax import Call, Constant, Display, Expression, Syntax
-from engine.language.walker import Static, Walker
+from engine.language.walker import GETITEM, Static, Walker
 from engine.op import InputRef, Op, Operand, Spelling, bind, check_attrs
 from engine.program import Argument, result_count
 
@@ -95,7 +96,9 @@ def _floating(walker: Walker, op: Op, wanted: Any, at: int) -> Generator[Any, An
     """`np.zeros(3, dtype=float)`: numbers are doubles anyway."""
     dtype = None if wanted is None else (yield Static(wanted.node if isinstance(wanted, Many) else wanted))
     if dtype not in (None, "float64", "float32", "float"):
-        walker.recorder.wrong(at, f"{op.name} yields floating-point numbers; convert them with .astype(int) or (bool).")
+        walker.recorder.wrong(
+            at, f"{op.name} yields floating-point numbers; convert them with .astype(int) or (bool)."
+        )
 
 
 def _starred(op: Op, spelling: Spelling, positional: list[Any]) -> list[Any]:
@@ -114,8 +117,10 @@ def _starred(op: Op, spelling: Spelling, positional: list[Any]) -> list[Any]:
 def _elements(walker: Walker, value: Value, at: int) -> list[Value]:
     """The elements of a list that stands under a name, `parts = [x, y]; concat(parts)`, or of several results."""
     if type(value) is Ref and value.items is not None:
+        walker.recorder.count(len(value.items), at)
         return list(value.items)
     if type(value) is Several and value.count is not None:
+        walker.recorder.count(value.count, at)
         return [walker.item(value, k, at) for k in range(value.count)]
     return []
 
@@ -193,6 +198,12 @@ def _checked(op: Op, attrs: Mapping[str, Any], referring: bool) -> Mapping[str, 
     """`check_attrs`, with a better sentence where a node stands for what must be known."""
     if not attrs:
         return attrs
+    if op is GETITEM:
+        try:
+            return {"index": INDEX.check(attrs["index"])}
+        except ValueError as wrong:
+            detail = f"An index is made of integers, slices, `...`, None, and lists of integers; {wrong}."
+            raise InvalidAttribute(detail) from None
     for name, value in attrs.items():
         if type(value) is Several:
             raise InvalidAttribute(

@@ -20,7 +20,7 @@ from engine.language.names import (
     needless,
     unknown_constant,
 )
-from engine.language.recorder import Several, Value
+from engine.language.recorder import Ref, Several, Value
 from engine.language.syntax import Attribute, Call, Display, Name
 from engine.language.walker import IDENTITY, Static, Walk, Walker, walks
 from engine.op import Op, Spelling, registry
@@ -122,6 +122,8 @@ def _find(
             error.detail = (
                 f"{quoted(name)} is a variable, no function: if a product is meant, write {name}*(…)."
             )
+        elif len(name) <= 2:
+            error.detail += f" If a product is meant, write {name}*(…)."
         return error
     if op in (INPUT, CONSTANT, ITEM):
         return UnknownOp(f"{op.name} is not needed in program text: write the name, the number, or an index.")
@@ -201,6 +203,8 @@ def _attribute(walker: Walker, node: Attribute) -> Walk:
         return _constant(walker, node, *resolved)
     value = yield node.value
     name = node.name
+    if type(value) is Ref and value.bad:
+        return walker.placeholder(node.at)
     if type(value) is Several:
         fields = [r.lower() for r in value.op.results]
         if name.lower() in fields:

@@ -230,7 +230,7 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
     if kind in ("IMPORT", "FROM", "AS"):
         return Refused(token.at, f"`{value}` can only stand in an import line, such as `import numpy as np`.")
     if kind == "EQUAL":
-        return _equal(before, operand_missing)
+        return _equal(token, before, operand_missing)
     if kind == "COLON":
         return _colon(tokens, i)
     if operand_missing or kind in _ENDS:
@@ -261,13 +261,16 @@ def _keyword(tokens: list[AnyToken], i: int, starts: bool) -> Refused:
     return Refused(token.at, detail)
 
 
-def _equal(before: AnyToken | None, operand_missing: bool) -> Refused:
-    # (Where a keyword argument may stand, `=` after a name is grammatical; elsewhere a comparison was meant.)
-    at = before.at if before is not None else 0
+def _equal(token: AnyToken, before: AnyToken | None, operand_missing: bool) -> Refused:
     if operand_missing:
-        return Refused(at, "A name must stand before `=`.")
+        told = (
+            "`=` cannot follow `=`"
+            if before is not None and before.type == "EQUAL"
+            else "A name must stand before `=`"
+        )
+        return Refused(token.at, f"{told}; equality is ==.")
     return Refused(
-        at, "`=` assigns: it stands in a statement name = … or an argument f(name=…). Equality is ==."
+        token.at, "`=` assigns: it stands in a statement name = … or an argument f(name=…). Equality is ==."
     )
 
 
@@ -285,13 +288,15 @@ def _operand(token: AnyToken, before: AnyToken | None, kind: str, value: str) ->
     after = f" after {quoted(before.value)}" if before is not None and before.value else ""
     if kind in _ENDS:
         return Refused(token.at, f"The expression ends too early: something must follow{after}.")
-    begins = before is None or before.type in (*_OPENERS, "COMMA", "EQUAL", *_ENDS)
+    begins = before is None or before.type in (*_OPENERS, "COMMA", "EQUAL")
     if kind == "INFIX" and value in ("*", "**") and begins:
         return Refused(
             token.at, f"Unpacking with {value} is not part of the language: write what it stands for."
         )
     if kind in ("INFIX", "AUGMENTED"):
-        return Refused(token.at, f"Before {quoted(value)} an operand is missing.")
+        lines = before is not None and before.type == "_NEWLINE"
+        hint = " An expression that goes on in the next line needs brackets around it." if lines else ""
+        return Refused(token.at, f"Before {quoted(value)} an operand is missing.{hint}")
     return Refused(token.at, f"A name, a number or a bracket must follow{after}, not {quoted(value)}.")
 
 

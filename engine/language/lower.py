@@ -11,7 +11,7 @@ from engine.language import calls, expressions, indexing  # noqa: F401  # each r
 from engine.language.fold import as_literal, is_literal
 from engine.language.hints import Refused
 from engine.language.names import Modules, module_name
-from engine.language.parser import check_target
+from engine.language.parser import check_targets
 from engine.language.recorder import Recorder, Ref, Several, Value
 from engine.language.syntax import Assign, Display, Evaluate, Expression, Import, Name, Statement
 from engine.language.walker import GETITEM, IDENTITY, Walker
@@ -29,60 +29,58 @@ class Lowering(Walker):
                 if type(statement) is Import:
                     modules.add(statement)
                 elif type(statement) is Assign:
-                    for target in statement.targets:
-                        assigned.update(name.name for name in check_target(target))
+                    assigned.update(name.name for name in check_targets(statement.targets))
             except Refused as refused:
                 recorder.wrong(refused.at, refused.detail, refused.suggestions)
         recorder.reserve(assigned)
         super().__init__(recorder, modules, assigned | set(inputs))
+        self.results: list[int] = []
+        """The outputs."""
+        self._returned: set[int] = set()
         self.statements = [s for s in statements if type(s) is not Import]
 
     def run(self) -> Program:
         """The program. Raises all mistakes that were found."""
-        outputs: list[int] = []
         with np.errstate(all="ignore"):
             for statement in self.statements:
-                values = self.assign(statement) if type(statement) is Assign else self.plain(statement)
-                if statement is self.statements[-1]:
-                    outputs = self.outputs(values, statement.at)
-        return self.recorder.finish(outputs)
+                last = statement is self.statements[-1]
+                if type(statement) is Assign:
+                    for value, name in self.assign(statement):
+                        if last:
+                            self.output(value, name.at)
+                else:
+                    self.plain(statement, last)
+        return self.recorder.finish(self.results)
 
     # -- statements
 
-    def plain(self, statement: Any) -> list[Value]:
+    def plain(self, statement: Any, last: bool) -> None:
         """An expression as a statement; a tuple is several."""
         assert type(statement) is Evaluate
-        value = statement.value
-        if type(value) is Display and value.is_tuple:
-            if not value.items:
-                self.recorder.wrong(value.at, "An empty tuple is no result.")
-            return [self.evaluate(item) for item in value.items]
-        return [self.evaluate(value)]
+        node = statement.value
+        items = node.items if type(node) is Display and node.is_tuple else [node]
+        if not items:
+            self.recorder.wrong(node.at, "An empty tuple is no result.")
+        for item in items:
+            value = self.evaluate(item)
+            if last:
+                self.output(value, item.at)
 
-    def assign(self, statement: Assign) -> list[Value]:
-        """Bind the names of each target; the values of the first one, as bound."""
+    def assign(self, statement: Assign) -> list[tuple[Value, Name]]:
+        """Bind the names of a statement; the values it is said to result in, as bound."""
         try:
-            targets = [(t, check_target(t)) for t in statement.targets]
+            names = check_targets(statement.targets)
         except Refused:  # reported already; the right side may have more to report
             self.evaluate(statement.value)
             return []
-        first: list[Value] = []
-        for target, names in targets:
-            if first:
-                # `a = b = x + y`: one node is a, and b is its identity.
-                alone = type(target) is Name
-                same = alone == (type(targets[0][0]) is Name)
-                values = first if same else self._unpacked(first[0], names, target.at)
-                fresh = [False] * len(names)
-                if len(values) != len(names):
-                    self._miscounted(target.at, len(names), len(values))
-            elif type(target) is Name:
-                values, fresh = [self.evaluate(statement.value)], [type(statement.value) is not Name]
-            else:
-                values, fresh = self._right_sides(statement.value, names, target.at)
-            bound = [self.bind(*three) for three in zip(names, values, fresh, strict=False)]
-            first = first or bound
-        return first
+        if type(statement.targets[0]) is Display:
+            values, fresh = self._right_sides(statement.value, names, statement.at)
+            return [(self.bind(*three), three[0]) for three in zip(names, values, fresh, strict=False)]
+        value = self.bind(names[0], self.evaluate(statement.value), type(statement.value) is not Name)
+        for name in names[1:]:
+            # `a = b = x + y`: the node is a, and b is its identity.
+            self.bind(name, value, False)
+        return [(value, names[0])]
 
     def bind(self, name: Name, value: Value, fresh: bool) -> Value:
         """Bind a name; `fresh` says that the value is a node made for it, and not another name's."""
@@ -139,23 +137,19 @@ class Lowering(Walker):
             rows.append(Ref(index, bad=value.bad))
         return rows
 
-    def outputs(self, values: Sequence[Value], at: int) -> list[int]:
-        """The nodes of the last statement's values."""
-        result: list[int] = []
-        seen: set[int] = set()
-        for value in values:
-            parts: Sequence[Value] = [value]
-            if type(value) is Several:
-                if value.count is None:
-                    self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
-                    continue
-                parts = [self.item(value, k, at) for k in range(value.count)]
-            for part in parts:
-                argument = self.operand(part, at)
-                if isinstance(argument, Literal):
-                    argument = self.recorder.emit(CONSTANT, (), {"value": argument}, at)
-                elif argument in seen:
-                    argument = self.recorder.emit(IDENTITY, (argument,), {}, at)
-                seen.add(argument)
-                result.append(argument)
-        return result
+    def output(self, value: Value, at: int) -> None:
+        """A value of the last statement."""
+        parts: Sequence[Value] = [value]
+        if type(value) is Several:
+            if value.count is None:
+                self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
+                return
+            parts = [self.item(value, k, at) for k in range(value.count)]
+        for part in parts:
+            argument = self.operand(part, at)
+            if isinstance(argument, Literal):
+                argument = self.recorder.emit(CONSTANT, (), {"value": argument}, at)
+            elif argument in self._returned:
+                argument = self.recorder.emit(IDENTITY, (argument,), {}, at)
+            self._returned.add(argument)
+            self.results.append(argument)

@@ -167,7 +167,10 @@ class _Actions:
             if type(argument) is Keyword:
                 keywords.append(argument)
             elif keywords:
-                raise Refused(argument.at, "An argument without a name must not follow one with a name.")
+                raise Refused(
+                    argument.at,
+                    "After an argument with a name all others need theirs. (Equality is ==.)",
+                )
             else:
                 positional.append(argument)
         return Call(at, function, positional, keywords)
@@ -231,6 +234,18 @@ def _target_problem(target: Expression, sign: str) -> str:
     if type(target) is Constant:
         return "A constant cannot be assigned to; a name must stand on the left."
     return f"Only a name can stand on the left of `{sign}`; equality is ==."
+
+
+def check_targets(targets: list[Expression]) -> list[Name]:
+    """The names that a statement binds: those of its one target, or one for each. Raises `Refused`."""
+    if len(targets) == 1:
+        return check_target(targets[0])
+    several = next((t for t in targets if type(t) is Display), None)
+    if several is not None:
+        raise Refused(
+            several.at, "Unpacking needs a line of its own: only single names can be chained (a = b = x)."
+        )
+    return [name for t in targets for name in check_target(t)]
 
 
 def check_target(target: Expression) -> list[Name]:

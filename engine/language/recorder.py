@@ -71,6 +71,7 @@ class Recorder:
         self._nodes: list[tuple[Op, Sequence[Argument], Mapping[str, Any], int]] = []
         self._names: dict[int, str] = {}
         self._last: dict[str, int] = {}
+        self._spread = 0
         self._unnamed: list[tuple[EngineError, int]] = []
 
     def reserve(self, names: Collection[str]) -> None:
@@ -82,14 +83,19 @@ class Recorder:
         nodes = self._nodes
         nodes.append((op, operands, attrs, at))
         if len(nodes) + len(self.inputs) > self._max_nodes:
-            raise LimitExceeded(
-                "nodes",
-                self._max_nodes,
-                len(nodes) + len(self.inputs),
-                f"The program has more than {self._max_nodes:,} nodes.",
-                where=self.source.where(at),
-            )
+            self._limit(len(nodes) + len(self.inputs), at)
         return len(nodes) - 1
+
+    def count(self, operands: int, at: int) -> None:
+        """Count operands that no text stands for, those of a list under a name; they are limited as nodes are."""
+        self._spread += operands
+        if self._spread > self._max_nodes:
+            self._limit(self._spread, at)
+
+    def _limit(self, actual: int, at: int) -> None:
+        most = self._max_nodes
+        detail = f"The program has more than {most:,} nodes."
+        raise LimitExceeded("nodes", most, actual, detail, where=self.source.where(at))
 
     def input(self, name: str, at: int) -> int:
         """The input of a name; its index."""

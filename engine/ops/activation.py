@@ -91,7 +91,7 @@ def _softsign(x: Any) -> Any:
 softsign = _row(
     "softsign",
     _softsign,
-    "1 / ((1 + abs(a)) * (1 + abs(a)))",
+    "1 / (1 + abs(a)) / (1 + abs(a))",
     doc="x / (1 + |x|), a sigmoid between −1 and 1 with long tails.",
     latex="\\frac{{{x}}}{{1 + |{x}|}}",
     aliases=("Softsign",),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import INTS
+from engine.attrs import INT, INTS
 from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, InvalidAttribute
@@ -18,16 +18,28 @@ from engine.transforms.strong import times
 
 add = registry.add(
     Elementwise(
-        "add", np.add, ("1", "1"), doc="Sum of two arrays, x + y.", latex="{x} + {y}",
-        aliases=("+", "plus", "Add", "__add__"), passes_integers=True,
+        "add",
+        np.add,
+        ("1", "1"),
+        doc="Sum of two arrays, x + y.",
+        latex="{x} + {y}",
+        aliases=("+", "plus", "Add"),
+        passes_integers=True,
         derivative={"x": "1", "y": "1"},
         examples=(Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [10.0, 20.0, 30.0]), note="broadcasting"),),
     )
 )
 subtract = registry.add(
     Elementwise(
-        "subtract", np.subtract, ("1", "-1"), doc="Difference of two arrays, x − y.", latex="{x} - {y}",
-        aliases=("sub", "-", "minus", "Sub"), bools=False, passes_integers=True, derivative={"x": "1", "y": "-1"},
+        "subtract",
+        np.subtract,
+        ("1", "-1"),
+        doc="Difference of two arrays, x − y.",
+        latex="{x} - {y}",
+        aliases=("sub", "-", "minus", "Sub"),
+        bools=False,
+        passes_integers=True,
+        derivative={"x": "1", "y": "-1"},
         examples=(Example((5.0, [1.0, 2.0])),),
     )
 )
@@ -50,7 +62,9 @@ class Multiply(Elementwise):
         """One node; `strong` names factors (0, 1) that are strong zeros."""
         strong = tuple(sorted(set(attrs["strong"])))
         if not set(strong) <= {0, 1}:
-            raise InvalidAttribute(f"multiply: strong names factors, 0 or 1; {list(strong)} goes beyond them.")
+            raise InvalidAttribute(
+                f"multiply: strong names factors, 0 or 1; {list(strong)} goes beyond them."
+            )
         result: Var = b.write(self, *b.broadcast(operands), **({"strong": strong} if strong else {}))
         return result
 
@@ -71,41 +85,75 @@ class Multiply(Elementwise):
 
 multiply = registry.add(
     Multiply(
-        "multiply", np.multiply, ("b", "a"), doc="Product of two arrays entry by entry, x·y.", latex="{x} \\, {y}",
-        aliases=("mul", "*", "times", "Mul"), passes_integers=True, derivative={"x": "y", "y": "x"},
+        "multiply",
+        np.multiply,
+        ("b", "a"),
+        doc="Product of two arrays entry by entry, x·y.",
+        latex="{x} \\, {y}",
+        aliases=("mul", "*", "times", "Mul"),
+        passes_integers=True,
+        derivative={"x": "y", "y": "x"},
         examples=(Example(([1.0, -2.0, 0.5], [3.0, 0.0, 1e200])),),
     )
 )
 divide = registry.add(
     Elementwise(
-        "divide", np.divide, ("1 / b", "-y / b"), doc="Quotient of two arrays, x / y.", latex="\\frac{{{x}}}{{{y}}}",
-        aliases=("div", "/", "truediv", "true_divide", "Div"), floating=True,
-        domain=((-2.0, 2.0), (0.5, 2.0)), derivative={"x": "\\frac{1}{y}", "y": "-\\frac{x}{y^2}"}, weight=2,
+        "divide",
+        np.divide,
+        ("1 / b", "-y / b"),
+        doc="Quotient of two arrays, x / y.",
+        latex="\\frac{{{x}}}{{{y}}}",
+        aliases=("div", "/", "truediv", "true_divide", "Div"),
+        floating=True,
+        domain=((-2.0, 2.0), (0.5, 2.0)),
+        derivative={"x": "\\frac{1}{y}", "y": "-\\frac{x}{y^2}"},
+        weight=2,
         examples=(Example(([1.0, -3.0], [4.0, 2.0])), Example((1e-200, 1e200), note="underflow")),
     )
 )
 floor_divide = registry.add(
     Elementwise(
-        "floor_divide", np.floor_divide, ("0", "0"), doc="Quotient rounded down, ⌊x / y⌋.",
-        latex="\\left\\lfloor \\frac{{{x}}}{{{y}}} \\right\\rfloor", aliases=("//", "floordiv"), bools=False,
-        passes_integers=True, domain=((0.1, 0.9), (1.1, 2.0)), weight=4,
+        "floor_divide",
+        np.floor_divide,
+        ("0", "0"),
+        doc="Quotient rounded down, ⌊x / y⌋.",
+        latex="\\left\\lfloor \\frac{{{x}}}{{{y}}} \\right\\rfloor",
+        aliases=("//", "floordiv"),
+        bools=False,
+        passes_integers=True,
+        domain=((0.1, 0.9), (1.1, 2.0)),
+        weight=4,
         convention="Constant between its jumps: the derivative is 0, at the jumps too.",
         examples=(Example(([7.3, -7.3], [2.0, 2.0])),),
     )
 )
 remainder = registry.add(
     Elementwise(
-        "remainder", np.remainder, ("1", "-floor(a / b)"), doc="Remainder with the sign of the divisor, x − y⌊x / y⌋.",
-        latex="{x} \\bmod {y}", aliases=("mod", "%", "Mod"), bools=False, passes_integers=True,
-        domain=((0.1, 0.9), (1.1, 2.0)), derivative={"x": "1", "y": "-\\lfloor x/y \\rfloor"}, weight=4,
+        "remainder",
+        np.remainder,
+        ("1", "-floor(a / b)"),
+        doc="Remainder with the sign of the divisor, x − y⌊x / y⌋.",
+        latex="{x} \\bmod {y}",
+        aliases=("mod", "%", "Mod"),
+        bools=False,
+        passes_integers=True,
+        domain=((0.1, 0.9), (1.1, 2.0)),
+        derivative={"x": "1", "y": "-\\lfloor x/y \\rfloor"},
+        weight=4,
         convention="At a jump (x a multiple of y): the derivative from the side of larger x.",
         examples=(Example(([7.3, -7.3], [2.0, 2.0])),),
     )
 )
 fmod = registry.add(
     Elementwise(
-        "fmod", np.fmod, ("1", "-trunc(a / b)"), doc="Remainder with the sign of the dividend, x − y·trunc(x / y).",
-        latex="\\operatorname{{fmod}}({x}, {y})", bools=False, domain=((0.1, 0.9), (1.1, 2.0)), weight=4,
+        "fmod",
+        np.fmod,
+        ("1", "-trunc(a / b)"),
+        doc="Remainder with the sign of the dividend, x − y·trunc(x / y).",
+        latex="\\operatorname{{fmod}}({x}, {y})",
+        bools=False,
+        domain=((0.1, 0.9), (1.1, 2.0)),
+        weight=4,
         derivative={"x": "1", "y": "-\\operatorname{trunc}(x/y)"},
         convention="At a jump (x a multiple of y): the derivative from the side away from 0.",
         examples=(Example(([7.3, -7.3], [2.0, 2.0])),),
@@ -113,42 +161,84 @@ fmod = registry.add(
 )
 negative = registry.add(
     Elementwise(
-        "negative", np.negative, ("-1",), doc="Negation, −x.", latex="-{x}", aliases=("neg", "Neg"), bools=False,
-        passes_integers=True, derivative={"x": "-1"}, examples=(Example(([1.0, -2.0],)),),
+        "negative",
+        np.negative,
+        ("-1",),
+        doc="Negation, −x.",
+        latex="-{x}",
+        aliases=("neg", "Neg"),
+        bools=False,
+        passes_integers=True,
+        derivative={"x": "-1"},
+        examples=(Example(([1.0, -2.0],)),),
     )
 )
 positive = registry.add(
     Elementwise(
-        "positive", np.positive, ("1",), doc="The number itself, +x.", latex="{x}", bools=False, passes_integers=True,
-        derivative={"x": "1"}, examples=(Example(([1.0, -2.0],)),),
+        "positive",
+        np.positive,
+        ("1",),
+        doc="The number itself, +x.",
+        latex="{x}",
+        bools=False,
+        passes_integers=True,
+        derivative={"x": "1"},
+        examples=(Example(([1.0, -2.0],)),),
     )
 )
 absolute = registry.add(
     Elementwise(
-        "abs", np.abs, ("where(a == 0, 0, sign(a))",), doc="Absolute value, |x|.",
-        latex="\\left| {x} \\right|", aliases=("absolute", "fabs", "Abs"), domain=((0.2, 2.0),),
-        derivative={"x": "\\operatorname{sign} x"}, kink="a == 0",
+        "abs",
+        np.abs,
+        ("where(a == 0, 0, sign(a))",),
+        doc="Absolute value, |x|.",
+        latex="\\left| {x} \\right|",
+        aliases=("absolute", "fabs", "Abs"),
+        domain=((0.2, 2.0),),
+        derivative={"x": "\\operatorname{sign} x"},
+        kink="a == 0",
         convention="At 0 the subgradient of least norm, 0.",
         examples=(Example(([1.5, -2.0],)), Example(([0.0],), smooth=False)),
     )
 )
 sign = registry.add(
     Elementwise(
-        "sign", np.sign, ("0",), doc="Sign: −1, 0 or 1.", latex="\\operatorname{{sign}} {x}", aliases=("Sign", "sgn"),
-        bools=False, domain=((0.2, 2.0),), convention="The derivative is 0 everywhere, at the jump too.",
+        "sign",
+        np.sign,
+        ("0",),
+        doc="Sign: −1, 0 or 1.",
+        latex="\\operatorname{{sign}} {x}",
+        aliases=("Sign", "sgn"),
+        bools=False,
+        domain=((0.2, 2.0),),
+        convention="The derivative is 0 everywhere, at the jump too.",
         examples=(Example(([1.5, -2.0],)), Example((0.0,), smooth=False)),
     )
 )
 square = registry.add(
     Elementwise(
-        "square", np.square, ("2 * a",), doc="Square, x².", latex="{x}^2", bools=False, derivative={"x": "2 x"},
+        "square",
+        np.square,
+        ("2 * a",),
+        doc="Square, x².",
+        latex="{x}^2",
+        bools=False,
+        derivative={"x": "2 x"},
         examples=(Example(([3.0, -0.5],)),),
     )
 )
 reciprocal = registry.add(
     Elementwise(
-        "reciprocal", np.reciprocal, ("-y * y",), doc="Reciprocal, 1 / x.", latex="\\frac{{1}}{{{x}}}",
-        aliases=("Reciprocal",), floating=True, domain=((0.5, 2.0),), derivative={"x": "-\\frac{1}{x^2}"}, weight=2,
+        "reciprocal",
+        np.reciprocal,
+        ("-y * y",),
+        doc="Reciprocal, 1 / x.",
+        latex="\\frac{{1}}{{{x}}}",
+        aliases=("Reciprocal",),
+        floating=True,
+        domain=((0.5, 2.0),),
+        derivative={"x": "-\\frac{1}{x^2}"},
+        weight=2,
         examples=(Example(([4.0, -0.5],)),),
     )
 )
@@ -178,19 +268,25 @@ class Power(Elementwise):
 
 power = registry.add(
     Power(
-        "pow", np.power,
+        "pow",
+        np.power,
         (
             # At y = 0 the factor y makes this 0, and keeps the mixed derivative 1/x right.
             "b * where(b == 0, where(a == 0, 1, where(a == a, 1 / a, 1)), pow(a, b - 1))",
             "where(a == 0, where(b > 0, 0, y * log(a)), y * log(a))",
         ),
-        doc=Power.__doc__ or "", latex="{x}^{{{y}}}", aliases=("power", "**", "Pow", "float_power"),
-        domain=((0.2, 2.0), (-2.0, 2.0)), derivative={"x": "y\\,x^{y-1}", "y": "x^y \\log x"}, weight=20,
+        doc=Power.__doc__ or "",
+        latex="{x}^{{{y}}}",
+        aliases=("power", "**", "Pow", "float_power"),
+        domain=((0.2, 2.0), (-2.0, 2.0)),
+        derivative={"x": "y\\,x^{y-1}", "y": "x^y \\log x"},
+        weight=20,
         convention="x⁰ has derivative 0 everywhere; ∂/∂y at x = 0, y > 0 is 0. A negative base with an integral exponent "
         "is fine; its derivative in the exponent is NaN.",
         examples=(
-            Example(([1.5, 2.0], [0.5, -1.0])), Example(([0.0, -2.0], 3.0), note="zero and negative base"),
-            Example(([0.0, 2.0], 0.0), note="x**0"),
+            Example(([1.5, 2.0], [0.5, -1.0])),
+            Example(([0.0, -2.0], 3.0), note="zero and negative base"),
+            Example(([0.0, 2.0], 0.0), smooth=False, note="x**0"),
         ),
     )
 )
@@ -239,44 +335,115 @@ registry.add(PowerBy())
 _ROUND = "The derivative is 0 everywhere, at the jumps too."
 floor = registry.add(
     Elementwise(
-        "floor", np.floor, ("0",), doc="Largest integer not above x.", latex="\\lfloor {x} \\rfloor",
-        aliases=("Floor",), bools=False, domain=((0.1, 0.9),), convention=_ROUND, examples=(Example(([1.5, -1.5],)),),
+        "floor",
+        np.floor,
+        ("0",),
+        doc="Largest integer not above x.",
+        latex="\\lfloor {x} \\rfloor",
+        aliases=("Floor",),
+        bools=False,
+        domain=((0.1, 0.9),),
+        convention=_ROUND,
+        examples=(Example(([1.5, -1.5],)),),
     )
 )
 ceil = registry.add(
     Elementwise(
-        "ceil", np.ceil, ("0",), doc="Smallest integer not below x.", latex="\\lceil {x} \\rceil", aliases=("Ceil",),
-        bools=False, domain=((0.1, 0.9),), convention=_ROUND, examples=(Example(([1.5, -1.5],)),),
+        "ceil",
+        np.ceil,
+        ("0",),
+        doc="Smallest integer not below x.",
+        latex="\\lceil {x} \\rceil",
+        aliases=("Ceil",),
+        bools=False,
+        domain=((0.1, 0.9),),
+        convention=_ROUND,
+        examples=(Example(([1.5, -1.5],)),),
     )
 )
+
+
+class Round(Elementwise):
+    """Nearest integer, halves to even; with `decimals` the nearest multiple of a power of ten."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.parameters = (Operand("x", ("a",)), Attr("decimals", INT, 0))
+
+    def lower(self, b: Builder, *operands: Var, **attrs: Any) -> Var:
+        """One node; with `decimals` between a product and a quotient, as NumPy does it."""
+        (x,), decimals = operands, attrs["decimals"]
+        if not -300 <= decimals <= 300:
+            raise InvalidAttribute(f"round: decimals must be between -300 and 300, not {decimals}.")
+        scale = 10.0 ** abs(decimals)
+        if decimals > 0:
+            x = x * scale
+        elif decimals < 0:
+            x = x / scale
+        rounded: Var = b.write(self, x)
+        return rounded / scale if decimals > 0 else rounded * scale if decimals < 0 else rounded
+
+
 round_ = registry.add(
-    Elementwise(
-        "round", np.rint, ("0",), doc="Nearest integer, halves to even.", latex="\\operatorname{{round}} {x}",
-        aliases=("rint", "Round", "around"), floating=True, domain=((0.1, 0.4),), convention=_ROUND,
-        examples=(Example(([0.5, 1.5, -2.4],), smooth=False, note="halves go to even"),),
+    Round(
+        "round",
+        np.rint,
+        ("0",),
+        doc=Round.__doc__ or "",
+        latex="\\operatorname{{round}} {x}",
+        aliases=("rint", "Round", "around"),
+        floating=True,
+        domain=((0.1, 0.4),),
+        convention=_ROUND,
+        examples=(
+            Example(([0.5, 1.5, -2.4],), smooth=False, note="halves go to even"),
+            Example(([3.14159, -2.71828],), {"decimals": 2}),
+        ),
     )
 )
 trunc = registry.add(
     Elementwise(
-        "trunc", np.trunc, ("0",), doc="x without its fraction, towards 0.", latex="\\operatorname{{trunc}} {x}",
-        aliases=("fix",), bools=False, domain=((0.1, 0.9),), convention=_ROUND, examples=(Example(([1.5, -1.5],)),),
+        "trunc",
+        np.trunc,
+        ("0",),
+        doc="x without its fraction, towards 0.",
+        latex="\\operatorname{{trunc}} {x}",
+        aliases=("fix",),
+        bools=False,
+        domain=((0.1, 0.9),),
+        convention=_ROUND,
+        examples=(Example(([1.5, -1.5],)),),
     )
 )
 
 _TIES = "Equal operands share the derivative: ½ each."
 maximum = registry.add(
     Elementwise(
-        "maximum", np.maximum, ("where(a > b, 1, where(a == b, 0.5, 0))", "where(b > a, 1, where(a == b, 0.5, 0))"),
-        doc="Larger of two arrays, entry by entry. NaN if either is NaN.", latex="\\max({x}, {y})", aliases=("Max",),
-        domain=((0.0, 1.0), (1.5, 2.0)), derivative={"x": "[x > y]", "y": "[y > x]"}, kink="a == b", convention=_TIES,
+        "maximum",
+        np.maximum,
+        ("where(a > b, 1, where(a == b, 0.5, 0))", "where(b > a, 1, where(a == b, 0.5, 0))"),
+        doc="Larger of two arrays, entry by entry. NaN if either is NaN.",
+        latex="\\max({x}, {y})",
+        aliases=("Max",),
+        domain=((0.0, 1.0), (1.5, 2.0)),
+        derivative={"x": "[x > y]", "y": "[y > x]"},
+        kink="a == b",
+        convention=_TIES,
         examples=(Example(([1.0, 5.0], [2.0, 3.0])), Example(([0.0], 0.0), smooth=False, note="tie")),
     )
 )
 minimum = registry.add(
     Elementwise(
-        "minimum", np.minimum, ("where(a < b, 1, where(a == b, 0.5, 0))", "where(b < a, 1, where(a == b, 0.5, 0))"),
-        doc="Smaller of two arrays, entry by entry. NaN if either is NaN.", latex="\\min({x}, {y})", aliases=("Min",),
-        domain=((0.0, 1.0), (1.5, 2.0)), derivative={"x": "[x < y]", "y": "[y < x]"}, kink="a == b", convention=_TIES,
+        "minimum",
+        np.minimum,
+        ("where(a < b, 1, where(a == b, 0.5, 0))", "where(b < a, 1, where(a == b, 0.5, 0))"),
+        doc="Smaller of two arrays, entry by entry. NaN if either is NaN.",
+        latex="\\min({x}, {y})",
+        aliases=("Min",),
+        domain=((0.0, 1.0), (1.5, 2.0)),
+        derivative={"x": "[x < y]", "y": "[y < x]"},
+        kink="a == b",
+        convention=_TIES,
         examples=(Example(([1.0, 5.0], [2.0, 3.0])), Example(([0.0], 0.0), smooth=False, note="tie")),
     )
 )
@@ -293,7 +460,8 @@ class Clip(Elementwise):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parameters = (
-            Operand("x", ("a", "input")), Operand("min", ("a_min", "min_val"), optional=True),
+            Operand("x", ("a", "input")),
+            Operand("min", ("a_min", "min_val"), optional=True),
             Operand("max", ("a_max", "max_val"), optional=True),
         )
 
@@ -311,54 +479,89 @@ class Clip(Elementwise):
 
 clip = registry.add(
     Clip(
-        "clip", lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        "clip",
+        lambda x, low, high: np.minimum(np.maximum(x, low), high),
         (
             "where(a > b, where(a < c, 1, 0), 0)",
             "where(a < b, where(b < c, 1, 0), 0)",
             "where(maximum(a, b) > c, 1, 0)",
         ),
-        doc=Clip.__doc__ or "", latex="\\operatorname{{clip}}({x}, {min}, {max})", aliases=("clamp", "Clip"),
-        domain=((0.1, 0.9), (-1.0, 0.0), (1.0, 2.0)), derivative={"x": "[min < x < max]"},
-        kink="logical_or(a == b, a == c)", convention="At a bound the derivative is 0.", weight=2,
+        doc=Clip.__doc__ or "",
+        latex="\\operatorname{{clip}}({x}, {min}, {max})",
+        aliases=("clamp", "Clip"),
+        domain=((0.1, 0.9), (-1.0, 0.0), (1.0, 2.0)),
+        derivative={"x": "[min < x < max]"},
+        kink="logical_or(a == b, a == c)",
+        convention="At a bound the derivative is 0.",
+        weight=2,
         examples=(
-            Example(([-1.0, 0.5, 3.0], 0.0, 1.0)), Example(([0.0, 1.0], 0.0, 1.0), smooth=False, note="at the bounds"),
+            Example(([-1.0, 0.5, 3.0], 0.0, 1.0)),
+            Example(([0.0, 1.0], 0.0, 1.0), smooth=False, note="at the bounds"),
             Example(([-1.0, 0.5], None, 0.0), note="only an upper bound"),
         ),
     )
 )
 where = registry.add(
     Elementwise(
-        "where", _choose, ("0", "where(a, 1, 0)", "where(a, 0, 1)"),
+        "where",
+        _choose,
+        ("0", "where(a, 1, 0)", "where(a, 0, 1)"),
         doc="x where the condition holds, else y. What is not chosen contributes exactly nothing to a derivative.",
         latex="\\begin{{cases}} {x} & {condition} \\\\ {y} & \\text{{else}} \\end{{cases}}",
-        names=("condition", "x", "y"), aliases=("select", "Where"), masks=(0,), domain=((0.5, 1.0), (-2.0, 2.0), (-2.0, 2.0)),
+        names=("condition", "x", "y"),
+        aliases=("select", "Where"),
+        masks=(0,),
+        domain=((0.5, 1.0), (-2.0, 2.0), (-2.0, 2.0)),
         derivative={"x": "[condition]", "y": "[\\lnot condition]"},
         examples=(Example(([True, False], [1.0, 2.0], [3.0, 4.0])),),
     )
 )
 copysign = registry.add(
     Elementwise(
-        "copysign", np.copysign, ("where(a == 0, 0, sign(a) * copysign(1, b))", "0"),
-        doc="|x| with the sign of y.", latex="\\operatorname{{copysign}}({x}, {y})", floating=True,
-        domain=((0.2, 2.0), (0.2, 2.0)), derivative={"x": "\\operatorname{sign}(x y)", "y": "0"}, kink="a == 0",
+        "copysign",
+        np.copysign,
+        ("where(a == 0, 0, sign(a) * copysign(1, b))", "0"),
+        doc="|x| with the sign of y.",
+        latex="\\operatorname{{copysign}}({x}, {y})",
+        floating=True,
+        domain=((0.2, 2.0), (0.2, 2.0)),
+        derivative={"x": "\\operatorname{sign}(x y)", "y": "0"},
+        kink="a == 0",
         convention="At x = 0 the derivative is 0; in y it is 0 everywhere.",
         examples=(Example(([1.0, -2.0], [-3.0, 0.5])),),
     )
 )
 heaviside = registry.add(
     Elementwise(
-        "heaviside", np.heaviside, ("0", "where(a == 0, 1, 0)"), doc="Unit step: 0 for x < 0, y at 0, 1 for x > 0.",
-        latex="H({x})", floating=True, domain=((0.2, 2.0), (0.0, 1.0)), names=("x", "y"),
-        convention="The derivative in x is 0 everywhere, at the jump too.", aliases=("step",),
+        "heaviside",
+        np.heaviside,
+        ("0", "where(a == 0, 1, 0)"),
+        doc="Unit step: 0 for x < 0, y at 0, 1 for x > 0.",
+        latex="H({x})",
+        floating=True,
+        domain=((0.2, 2.0), (0.0, 1.0)),
+        names=("x", "y"),
+        convention="The derivative in x is 0 everywhere, at the jump too.",
+        aliases=("step",),
         examples=(Example(([-1.0, 2.0], 0.5)), Example((0.0, 0.5), smooth=False)),
     )
 )
 hypot = registry.add(
     Elementwise(
-        "hypot", np.hypot, ("where(y == 0, 0, a / y)", "where(y == 0, 0, b / y)"),
-        doc="Length of the vector (x, y), √(x² + y²), without overflow.", latex="\\sqrt{{{x}^2 + {y}^2}}", floating=True,
-        domain=((0.2, 2.0), (0.2, 2.0)), kink="y == 0", weight=8, convention="At (0, 0) the subgradient of least norm, 0.",
-        derivative={"x": "\\frac{x}{\\operatorname{hypot}(x, y)}", "y": "\\frac{y}{\\operatorname{hypot}(x, y)}"},
+        "hypot",
+        np.hypot,
+        ("where(y == 0, 0, a / y)", "where(y == 0, 0, b / y)"),
+        doc="Length of the vector (x, y), √(x² + y²), without overflow.",
+        latex="\\sqrt{{{x}^2 + {y}^2}}",
+        floating=True,
+        domain=((0.2, 2.0), (0.2, 2.0)),
+        kink="y == 0",
+        weight=8,
+        convention="At (0, 0) the subgradient of least norm, 0.",
+        derivative={
+            "x": "\\frac{x}{\\operatorname{hypot}(x, y)}",
+            "y": "\\frac{y}{\\operatorname{hypot}(x, y)}",
+        },
         examples=(Example(([3.0, 1e200], [4.0, 1e200])), Example((0.0, 0.0), smooth=False)),
     )
 )

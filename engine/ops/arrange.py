@@ -28,7 +28,9 @@ class Arrangement(Op):
 
 
 def permuted(x: Var, order: Sequence[int]) -> Var:
-    """Axes (counted from 0) in another order."""
+    """Axes (counted from 0) in another order. No node where that changes nothing."""
+    if list(order) == list(range(x.rank)):
+        return x
     result: Var = x.b.write("permute_dims", x, axes=tuple(a - x.rank for a in order))
     return result
 

@@ -33,12 +33,22 @@ def _number(value: Any) -> Any:
 NUMBER = Kind("a number", _number)
 
 
+def _sizes(value: Any) -> Any:
+    shape = SHAPE.check(value)
+    if isinstance(shape, tuple) and any(n == -1 for n in shape):
+        raise ValueError("-1 is negative")
+    return shape
+
+
+SIZES = Kind("a shape: an integer or a list of integers that are not negative", _sizes)
+
+
 class Creation(Op):
     """What ops that make arrays have in common."""
 
     family = "creation"
     composite = True
-    parameters: tuple[Parameter, ...] = (Attr("shape", SHAPE, aliases=("size",)),)
+    parameters: tuple[Parameter, ...] = (Attr("shape", SIZES, aliases=("size",)),)
 
 
 def shape_of(name: str, given: Any) -> Shape:

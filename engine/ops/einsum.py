@@ -1,23 +1,25 @@
 """einsum: sums of products in Einstein's notation, with the whole of NumPy's syntax.
 
-A composite: diagonals are slices, what stands in one operand alone is summed first, and the operands are then contracted
-two by two, each time by one `matmul` (or a multiplication, where nothing is summed). So every intermediate is a node,
-whose size and cost are known before anything runs, and the backward walk over these nodes costs as much again for each
-operand, however many there are.
+A composite: diagonals are slices, what stands in one operand alone is summed first, and the operands are then
+contracted two by two, each time by one `matmul` (or a multiplication, where nothing is summed). So every intermediate
+is a node, whose size and cost are known before anything runs, and the backward walk costs twice as much as the forward
+one, however many operands there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from engine.attrs import STRING
 from engine.builder import Builder, Var, call, cast
 from engine.errors import Arity, InvalidAttribute, ShapeMismatch, quoted
 from engine.op import Attr, Example, Op, Operand, registry
-from engine.ops.gather import permuted, reshaped
-from engine.ops.linalg import contract, diagonal
+from engine.ops.arrange import permuted
+from engine.ops.gather import reshaped
+from engine.ops.matmul import contract
 
 MAX_OPERANDS = 64
 """As NumPy's own; the search for a good order is quadratic in it."""
@@ -29,12 +31,12 @@ Label: TypeAlias = "str | int"
 class Einsum(Op):
     """Sum of products of arrays in Einstein's notation: "ij,jk->ik" is the matrix product.
 
-    A letter names an axis of each operand it stands in; what is not in the output is summed. Without `->` the output has
-    the letters that occur once, in alphabetical order. A letter twice in an operand is its diagonal; `...` are axes that
-    are broadcast; an axis of size 1 is stretched.
+    A letter names an axis of each operand it stands in; what is not in the output is summed. Without `->` the output
+    has the letters that occur once, in alphabetical order. A letter twice in an operand is its diagonal; `...` are axes
+    that are broadcast; an axis of size 1 is stretched.
 
-    Three or more operands are contracted two by two, next the pair that leaves the least. NaN and infinities follow IEEE
-    arithmetic, in that order. Source of the method: D. Smith, J. Gray, "opt_einsum", JOSS 3(26), 2018,
+    Three or more operands are contracted two by two, next the pair that leaves the least. NaN and infinities follow
+    IEEE arithmetic, in that order. Source of the method: D. Smith, J. Gray, "opt_einsum", JOSS 3(26), 2018,
     doi:10.21105/joss.00753.
     """
 
@@ -109,8 +111,8 @@ def _read(subscripts: str, operands: Sequence[Var]) -> tuple[list[list[Label]], 
         bad = next((c for c in letters if not (c.isascii() and c.isalpha())), None)
         if bad is not None:
             raise InvalidAttribute(
-                f"einsum: the subscripts {shown} hold {quoted(bad)}; they are letters a-z and A-Z, at most one '...' for "
-                f"each operand, ',' between operands, and one '->'."
+                f"einsum: the subscripts {shown} hold {quoted(bad)}; they are letters a-z and A-Z, at most one '...' "
+                f"for each operand, ',' between operands, and one '->'."
             )
     terms = [_term(word, k, v, shown) for k, (word, v) in enumerate(zip(words, operands, strict=True))]
     dots = max(sum(isinstance(n, int) for n in term) for term in terms)
@@ -139,8 +141,8 @@ def _term(word: str, k: int, v: Var, shown: str) -> list[Label]:
     count = v.rank - len(before) - len(after)
     if count < 0 or (count and not dots):
         raise ShapeMismatch(
-            f"einsum: {quoted(word)} in {shown} names {len(before) + len(after)} axes, and operand {k} has {v.rank} (shape "
-            f"{list(v.shape)}).{' Write ... for axes without a letter.' if count > 0 else ''}"
+            f"einsum: {quoted(word)} in {shown} names {len(before) + len(after)} axes, and operand {k} has {v.rank} "
+            f"(shape {list(v.shape)}).{' Write ... for axes without a letter.' if count > 0 else ''}"
         )
     return [*before, *range(-count, 0), *after]
 
@@ -155,10 +157,10 @@ def _without_repeats(v: Var, term: list[Label]) -> Factor:
         j = term.index(label, i + 1)
         if v.shape[i] != v.shape[j]:
             raise ShapeMismatch(
-                f"einsum: the axes {quoted(label)} of one operand have sizes {v.shape[i]} and {v.shape[j]}; a diagonal needs "
-                f"equal ones."
+                f"einsum: the axes {quoted(label)} of one operand have sizes {v.shape[i]} and {v.shape[j]}; a diagonal "
+                f"needs equal ones."
             )
-        v = diagonal(v, i, j)
+        v = call(v.b, "diagonal", v, axis1=i, axis2=j)
         term = [*[n for k, n in enumerate(term) if k not in (i, j)], label]
 
 
@@ -174,8 +176,8 @@ def _sizes(factors: Sequence[Factor], operands: Sequence[Var]) -> dict[Label, in
                 name = f"'{label}'" if isinstance(label, str) else f"axis {label} of '...'"
                 raise ShapeMismatch(
                     f"einsum: {name} has size {sizes[label]} in operand {first[label]} (shape "
-                    f"{list(operands[first[label]].shape)}) and {n} in operand {k} (shape {list(operands[k].shape)}). Sizes "
-                    f"must be equal, or 1."
+                    f"{list(operands[first[label]].shape)}) and {n} in operand {k} (shape {list(operands[k].shape)}). "
+                    f"Sizes must be equal, or 1."
                 )
     return sizes
 
@@ -208,23 +210,19 @@ def _left(
 
 
 def _next_pair(factors: Sequence[Factor], out: Sequence[Label]) -> tuple[int, int]:
-    """The pair whose contraction leaves the least more than it takes away; among equals, the cheapest, then the first."""
+    """The pair whose result is smallest beside its operands; among equals the cheapest, then the first."""
     if len(factors) == 2:
         return 0, 1
-    count: dict[Label, int] = {n: 1 for n in out}
-    size: dict[Label, int] = {}
-    for v, term in factors:
-        for n, length in zip(term, v.shape, strict=True):
-            count[n] = count.get(n, 0) + 1
-            size[n] = length
-    best: tuple[int, int, int, int] | None = None
-    for i, (x, xs) in enumerate(factors):
-        for j in range(i + 1, len(factors)):
-            y, ys = factors[j]
-            every = {*xs, *ys}
-            kept = prod(size[n] for n in every if count[n] > (n in xs) + (n in ys))
-            cost = (kept - x.size - y.size, prod(size[n] for n in every), i, j)
-            if best is None or cost < best:
-                best = cost
-    assert best is not None
-    return best[2], best[3]
+    size = {n: float(max(length, 1)) for v, term in factors for n, length in zip(term, v.shape, strict=True)}
+    has = np.array([[n in term for n in size] for _, term in factors], bool)
+    count = has.sum(axis=0) + np.array([n in out for n in size], int)
+    i, j = np.triu_indices(len(factors), 1)
+    both = has[i] | has[j]
+    kept = both & (count > has[i].astype(int) + has[j])
+    with np.errstate(all="ignore"):
+        sizes = np.array(list(size.values()))
+        result, work, x, y = (
+            np.where(mask, sizes, 1.0).prod(axis=1) for mask in (kept, both, has[i], has[j])
+        )
+        best = np.lexsort((work, result - x - y))[0]
+    return int(i[best]), int(j[best])

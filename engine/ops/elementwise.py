@@ -93,7 +93,9 @@ class Elementwise(Op):
             shape = max((a.shape for a in avals), key=len)
             for a in avals:
                 if a.shape not in ((), shape):
-                    raise ShapeMismatch(f"{self.name}: shapes {[list(v.shape) for v in avals]} are not equal.")
+                    raise ShapeMismatch(
+                        f"{self.name}: shapes {[list(v.shape) for v in avals]} are not equal."
+                    )
             dtypes = {a.dtype for k, a in enumerate(avals) if k not in self.masks}
             if len(dtypes) > 1:
                 raise DtypeMismatch(f"{self.name}: dtypes {[v.dtype for v in avals]} are not equal.")

@@ -1,8 +1,8 @@
-"""The core of indexing: `core_gather` reads along one axis at given indices, `core_scatter_add` is its transpose.
+"""The core of indexing: `gather` reads along one axis at given indices, and `scatter_add` is its transpose.
 
 Indices that are constants are checked and wrapped when the op is written; computed ones by a `wrap_index` node, which
-knows the axis as the user counts it. Several index arrays (`x[i, j]`) become one by reshaping (`ops.getitem`), so that
-one axis is all the core needs.
+knows the axis as the user counts it. Several index arrays (`x[i, j]`) become one by reshaping (`ops.getitem`), so one
+axis is all that the core needs.
 """
 
 from __future__ import annotations
@@ -13,34 +13,41 @@ from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval, Avals, Shape
-from engine.builder import GraphBuilder, Var
+from engine.attrs import AXIS, COUNT
+from engine.aval import Array, Aval, Avals, Shape, normalize_axis
+from engine.builder import Builder, GraphBuilder, Var, broadcast_to
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.graph import CONSTANT
-from engine.op import Linear, Op, Zero, registry
+from engine.op import Attr, Example, Linear, Op, Operand, Zero, registry
+from engine.ops.arrange import permuted
 from engine.transforms.vmap import lead
+
+INDICES = Operand("indices", ("index",), integer=True)
 
 # ------------------------------------------------------------------------------------------------------------- indices
 
 
-def wrapped(indices: Array, n: int, *, by: str, axis: int | None = None) -> Array:
-    """Indices into an axis of `n` entries, negative ones counted from its end.
+def wrapped(indices: Array, n: int, *, by: str, what: str, low: int | None = None) -> Array:
+    """Indices into an axis of `n` entries, negative ones counted from its end (none below `low`, if that is given).
 
-    Raises `InvalidAttribute` naming the first index that is out of range, the axis and its size.
+    Raises `InvalidAttribute` naming the op (`by`), the first index that is out of range, the axis (`what`), its size.
     """
     if not indices.size:
         return indices
-    if indices.min() < -n or indices.max() >= n:
-        bad = indices[(indices < -n) | (indices >= n)].flat[0] if indices.ndim else indices
-        where = "an axis" if axis is None else f"axis {axis}, which is"
-        allowed = f"allowed are {-n} to {n - 1}" if n else "there is nothing to index"
-        raise InvalidAttribute(f"{by}: index {bad} is out of range for {where} of size {n} ({allowed}).")
+    least = -n if low is None else low
+    if indices.min() < least or indices.max() >= n:
+        bad = np.ravel(indices)[np.ravel((indices < least) | (indices >= n))][0]
+        allowed = f"allowed are {least} to {n - 1}" if n else "there is nothing to index"
+        raise InvalidAttribute(f"{by}: index {bad} is out of range for {what} of size {n} ({allowed}).")
     result: Array = np.where(indices < 0, indices + n, indices)[()]
     return result
 
 
 class WrapIndex(Op):
-    """Indices into an axis of `n` entries, checked, with negative ones counted from its end."""
+    """Indices into an axis of `n` entries, checked, with negative ones counted from its end.
+
+    `by`, `what` and `low` as for `wrapped`.
+    """
 
     name = "wrap_index"
     family = "core"
@@ -55,7 +62,7 @@ class WrapIndex(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Raises `InvalidAttribute` for an index that is out of range."""
-        return wrapped(np.asarray(arrays[0]), params["n"], by=params["by"], axis=params["axis"])[()]
+        return wrapped(np.asarray(arrays[0]), **params)[()]
 
 
 registry.add(WrapIndex())
@@ -71,26 +78,16 @@ def known(v: Var) -> Array | None:
     return None
 
 
-def checked(indices: Var, n: int, *, by: str, axis: int) -> Var:
+def checked(indices: Var, n: int, *, by: str, what: str | int, low: int | None = None) -> Var:
     """Indices ready for the core: constants are checked at once, the others by a node.
 
-    `by` is the op and `axis` the axis that an error names.
+    `what` is the axis as a message names it; an integer means "axis 2".
     """
+    words = f"axis {what}" if isinstance(what, int) else what
     constant = known(indices)
     if constant is not None:
-        return indices.b.var(wrapped(constant, n, by=by, axis=axis), "int64")
-    result: Var = indices.b.write("wrap_index", indices, n=n, by=by, axis=axis)
-    return result
-
-
-# -------------------------------------------------------------------------------------------------- views of an operand
-
-
-def permuted(x: Var, order: Sequence[int]) -> Var:
-    """The axes in another order; `order` counts from the front. No node where that changes nothing."""
-    if list(order) == list(range(x.rank)):
-        return x
-    result: Var = x.b.write("permute_dims", x, axes=tuple(a - x.rank for a in order))
+        return indices.b.var(wrapped(constant, n, by=by, what=words, low=low), "int64")
+    result: Var = indices.b.write("wrap_index", indices, n=n, by=by, what=words, low=low)
     return result
 
 
@@ -102,80 +99,121 @@ def reshaped(x: Var, shape: Sequence[int]) -> Var:
     return result
 
 
-# ------------------------------------------------------------------------------------------------------------- the pair
+# ------------------------------------------------------------------------------------------------------------ the pair
 
 
 def _rows(indices: Array, batch: int, middle: Shape, n: int) -> Array:
     """Positions of the indexed rows, if all axes up to and with the indexed one are flattened into one."""
-    lead = indices.shape[:batch]
-    count, inner = prod(lead), prod(middle)
+    count, inner = prod(indices.shape[:batch]), prod(middle)
     outer = np.arange(count * inner, dtype=np.int64).reshape(count, inner, 1) * n
     rows: Array = outer + indices.reshape(count, 1, prod(indices.shape[batch:]))
     return rows
 
 
-def _gather_back(ct: Var, k: int, operands: Sequence[Var], *, axis: int, batch: int) -> Var:
+def _one(index: Any, axis: int) -> Any:
+    """The index of one axis, counted from the end, for use as `x[…]`."""
+    return (..., index, *[slice(None)] * (-axis - 1))
+
+
+def _place(name: str, x: Var, indices: Var, axis: int, batch: int) -> int:
+    """The axis, counted from 0, once it and the shared axes are checked."""
+    at = normalize_axis(axis, x.rank) + x.rank
+    if batch > min(at, indices.rank) or x.shape[:batch] != indices.shape[:batch]:
+        raise ShapeMismatch(
+            f"{name}: with batch_dims = {batch} the first {batch} axes must be those of the indices as well, and must "
+            f"stand before axis {at}; the shapes are {list(x.shape)} and {list(indices.shape)}."
+        )
+    return at
+
+
+def _gather_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
     x, indices = operands
     zeros = Var(ct.b, ct.b.zeros(Aval(x.shape, ct.dtype)))
-    result: Var = ct.b.write("core_scatter_add", zeros, indices, ct, axis=axis, batch=batch)
+    result: Var = ct.b.write("scatter_add", zeros, indices, ct, **params)
     return result
 
 
-class CoreGather(Op):
-    """Entries along one axis of x at given indices.
+class Gather(Op):
+    """Entries of an array at given indices along an axis, by default the first, as ONNX's Gather and `np.take(axis=0)`.
 
-    x: [*batch, *middle, n, *rest], indices: int64 [*batch, *index]  ->  [*batch, *middle, *index, *rest]
+    x: [*batch, *middle, n, *rest], indices: int [*batch, *index]  ->  [*batch, *middle, *index, *rest]
 
-    `axis` is the one of size n, counted from the end; `batch` is the number of leading axes that x and the indices
-    share. Linear in x. Indices are in range already (`checked`); others raise `InvalidAttribute`.
+    The axis of size n is replaced by the axes of the indices; `batch_dims` is how many leading axes the two share
+    (TensorFlow's `batch_dims`; usually none). An entry read twice gets the sum of both cotangents. PyTorch's
+    `gather(input, dim, index)` is another function: here it is `take_along_axis(input, index, dim)`.
+
+    In the core `axis` is counted from the end, and indices are in range already (`checked`).
     """
 
-    name = "core_gather"
-    family = "core"
-    internal = True
+    name = "gather"
+    aliases = ("Gather",)
+    family = "indexing"
+    parameters = (
+        Operand("x", ("a", "input", "data", "params")),
+        INDICES,
+        Attr("axis", AXIS, 0, ("dim",)),
+        Attr("batch_dims", COUNT, 0, keyword_only=True),
+    )
+    passes_integers = True
+    latex = "{x}_{{{indices}}}"
+    derivative = {"x": "\\dot{x}_{\\text{indices}}"}
     rules = (Linear(_gather_back), Zero())
+    examples = (
+        Example(([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], [2, 0, 2])),
+        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], 1), {"axis": -1}),
+        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[2, 2], [0, 1]]), {"axis": 1, "batch_dims": 1}),
+        Example(([[1.0, 2.0]], []), note="nothing read"),
+    )
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node, over checked indices."""
+        x, indices = operands
+        batch = attrs["batch_dims"]
+        at = _place("gather", x, indices, attrs["axis"], batch)
+        index = checked(indices, x.shape[at], by="gather", what=at)
+        result: Var = b.write(self, x, index, axis=at - x.rank, batch_dims=batch)
+        return result
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """The axis replaced by those of the indices."""
         x, indices = avals
-        at, batch = x.rank + params["axis"], params["batch"]
+        at, batch = x.rank + params["axis"], params["batch_dims"]
         if not 0 <= batch <= at or x.shape[:batch] != indices.shape[:batch] or indices.dtype != "int64":
-            raise ShapeMismatch(f"core_gather: {x} cannot be indexed by {indices} ({batch} axes shared).")
+            raise ShapeMismatch(f"gather: {x} cannot be indexed by {indices} ({batch} axes shared).")
         return Aval(x.shape[:at] + indices.shape[batch:] + x.shape[at + 1 :], x.dtype)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A view for a single index, else a new array."""
         x, indices = np.asarray(arrays[0]), np.asarray(arrays[1])
-        axis, batch = params["axis"], params["batch"]
+        axis, batch = params["axis"], params["batch_dims"]
         at = x.ndim + axis
         try:
-            if batch == 0 and not (x.flags.c_contiguous and indices.ndim):
-                # take would copy all of an x that is not contiguous
-                where = indices if indices.ndim else int(indices)
-                return x[(..., where, *[slice(None)] * (-axis - 1))][()]
+            if batch == 0 and indices.ndim == 0:
+                return x[_one(int(indices), axis)][()]
+            if batch == 0 and not x.flags.c_contiguous:
+                return x[_one(indices, axis)][()]  # take would copy the whole of x first
             if batch == 0:
                 return np.take(x, indices, axis=at)[()]
         except IndexError:
-            wrapped(indices, x.shape[at], by="gather")
-            raise
-        indices = wrapped(indices, x.shape[at], by="gather")
+            pass  # the next line says which index it was
+        indices = wrapped(indices, x.shape[at], by="gather", what="an axis")
         middle, rest = x.shape[batch:at], x.shape[at + 1 :]
-        rows = _rows(indices, batch, middle, x.shape[at])
         flat = x.reshape(prod(x.shape[: at + 1]), prod(rest))
-        return np.take(flat, rows, axis=0).reshape(x.shape[:at] + indices.shape[batch:] + rest)[()]
+        taken = np.take(flat, _rows(indices, batch, middle, x.shape[at]), axis=0)
+        return taken.reshape(x.shape[:at] + indices.shape[batch:] + rest)[()]
 
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """Mapped indices are one more axis of the index where nothing is shared yet, else one more shared axis."""
         x, indices = operands
-        axis, batch = params["axis"], params["batch"]
+        axis, batch = params["axis"], params["batch_dims"]
         if batch == 0 and not mapped[1]:
-            return b.write(self, x, indices, axis=axis, batch=0).ref
+            return b.write(self, x, indices, **params).ref
         if batch == 0 and not mapped[0]:
-            y = b.write(self, x, indices, axis=axis, batch=0)
+            y = b.write(self, x, indices, **params)
             at = x.rank + axis
             return permuted(y, [at, *[k for k in range(y.rank) if k != at]]).ref
         led = [lead(b, v, size, m) for v, m in zip(operands, mapped, strict=True)]
-        return b.write(self, *led, axis=axis, batch=batch + 1).ref
+        return b.write(self, *led, axis=axis, batch_dims=batch + 1).ref
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Two for each element moved: memory is read out of order."""
@@ -183,52 +221,89 @@ class CoreGather(Op):
         return 2.0 * result.size
 
 
-def _scatter_back(ct: Var, k: int, operands: Sequence[Var], *, axis: int, batch: int) -> Var:
+def _scatter_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
     if k == 0:
         return ct
-    result: Var = ct.b.write("core_gather", ct, operands[1], axis=axis, batch=batch)
+    result: Var = ct.b.write("gather", ct, operands[1], **params)
     return result
 
 
-class CoreScatterAdd(Op):
-    """x with updates added along one axis at given indices; those that meet add up.
+class ScatterAdd(Op):
+    """x with updates added at given indices along an axis; where indices repeat, their updates add up.
 
-    x: [*batch, *middle, n, *rest], indices: int64 [*batch, *index], updates: [*batch, *middle, *index, *rest]  ->  as x
+    x: [*batch, *middle, n, *rest], indices: int [*batch, *index],
+    updates: broadcast to [*batch, *middle, *index, *rest]  ->  as x
 
-    Linear in x and updates together; the transpose of `core_gather`.
+    NumPy's `np.add.at(x, indices, updates)`, JAX's `x.at[indices].add(updates)`; `batch_dims` is how many leading axes
+    x and the indices share. PyTorch's `scatter_add(input, dim, index, src)`, whose index has an entry for every update,
+    is another function. Linear in x and updates together; the transpose of `gather`.
     """
 
-    name = "core_scatter_add"
-    family = "core"
-    internal = True
+    name = "scatter_add"
+    family = "indexing"
+    parameters = (
+        Operand("x", ("a", "input")),
+        INDICES,
+        Operand("updates", ("src", "source", "values")),
+        Attr("axis", AXIS, 0, ("dim",)),
+        Attr("batch_dims", COUNT, 0, keyword_only=True),
+    )
+    passes_integers = True
+    latex = "{x} + \\textstyle\\sum_k e_{{{indices}_k}} \\, {updates}_k"
+    derivative = {"x": "1", "updates": "e_{\\text{indices}}"}
     rules = (Linear(_scatter_back, joint=True), Zero(), Linear(_scatter_back, joint=True))
+    examples = (
+        Example(([1.0, 2.0, 3.0], [0, 2, 0], [10.0, 20.0, 30.0]), note="an index twice"),
+        Example(
+            ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [-1, 1], [[10.0], [20.0]]), {"axis": 1}, note="broadcasting"
+        ),
+        Example(([1.0, 2.0], [], []), note="nothing added"),
+    )
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """One node, over checked indices and updates of the full shape."""
+        x, indices, updates = operands
+        batch = attrs["batch_dims"]
+        at = _place("scatter_add", x, indices, attrs["axis"], batch)
+        index = checked(indices, x.shape[at], by="scatter_add", what=at)
+        shape = x.shape[:at] + index.shape[batch:] + x.shape[at + 1 :]
+        try:
+            spread = broadcast_to(updates, shape)
+        except ShapeMismatch:
+            raise ShapeMismatch(
+                f"scatter_add: updates of shape {list(updates.shape)} cannot be broadcast to {list(shape)}, the shape "
+                f"of x with its axis {at} replaced by the shape of the indices, {list(index.shape[batch:])}."
+            ) from None
+        result: Var = b.write(self, x, index, spread, axis=at - x.rank, batch_dims=batch)
+        return result
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """The aval of x."""
         x, indices, updates = avals
-        at, batch = x.rank + params["axis"], params["batch"]
+        at, batch = x.rank + params["axis"], params["batch_dims"]
         if (
             x.shape[:batch] != indices.shape[:batch]
             or updates != (x.shape[:at] + indices.shape[batch:] + x.shape[at + 1 :], x.dtype)
             or indices.dtype != "int64"
         ):
             raise ShapeMismatch(
-                f"core_scatter_add: {updates} cannot be added to {x} at {indices} ({batch} axes shared)."
+                f"scatter_add: {updates} cannot be added to {x} at {indices} ({batch} axes shared)."
             )
         return x
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Additions in the order of the indices, as `np.add.at`."""
         x, indices, updates = (np.asarray(a) for a in arrays)
-        axis, batch = params["axis"], params["batch"]
+        axis, batch = params["axis"], params["batch_dims"]
         at = x.ndim + axis
         n, rest = x.shape[at], x.shape[at + 1 :]
         result = np.array(x, order="C")
-        indices = wrapped(indices, n, by="scatter_add")
+        indices = wrapped(indices, n, by="scatter_add", what="an axis")
         if indices.ndim == 0:
-            result[(..., int(indices), *[slice(None)] * (-axis - 1))] += updates
+            result[_one(int(indices), axis)] += updates
             return result
-        # np.add.at is fast (a compiled loop) only for one-dimensional arrays: everything is flattened.
+        # Flattened, since np.add.at has a compiled loop for one-dimensional arrays alone; and it must not broadcast
+        # there: with two-dimensional indices into a vector NumPy 2.4 reads behind the end of shorter updates.
         places = _rows(indices, batch, x.shape[batch:at], n)
         if prod(rest) != 1:
             places = places[..., None] * prod(rest) + np.arange(prod(rest))
@@ -238,22 +313,24 @@ class CoreScatterAdd(Op):
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """Mapped indices are one more axis that all share; else only x and the updates gain one."""
         x, indices, updates = operands
-        axis, batch = params["axis"], params["batch"]
+        axis, batch = params["axis"], params["batch_dims"]
         x, updates = lead(b, x, size, mapped[0]), lead(b, updates, size, mapped[2])
         if batch == 0 and not mapped[1]:
-            return b.write(self, x, indices, updates, axis=axis, batch=0).ref
-        return b.write(self, x, lead(b, indices, size, mapped[1]), updates, axis=axis, batch=batch + 1).ref
+            return b.write(self, x, indices, updates, **params).ref
+        return b.write(
+            self, x, lead(b, indices, size, mapped[1]), updates, axis=axis, batch_dims=batch + 1
+        ).ref
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """One for each element of x, some for each of the updates."""
         return operands[0].size + 8.0 * operands[2].size
 
 
-registry.add(CoreGather())
-registry.add(CoreScatterAdd())
+registry.add(Gather())
+registry.add(ScatterAdd())
 
 
 def gather_axis(x: Var, indices: Var, axis: int) -> Var:
-    """`core_gather` along an axis counted from the end, with checked indices that share no axis with x."""
-    result: Var = x.b.write("core_gather", x, indices, axis=axis, batch=0)
+    """`gather` along an axis counted from the end, with checked indices that share no axis with x."""
+    result: Var = x.b.write("gather", x, indices, axis=axis, batch_dims=0)
     return result

@@ -17,7 +17,8 @@ from engine.aval import Array, Shape, broadcast_shapes
 from engine.builder import Builder, Var, call
 from engine.errors import Arity, InvalidAttribute, ShapeMismatch, Unsupported
 from engine.op import Attr, Example, InputRef, Op, Operand, registry
-from engine.ops.gather import checked, gather_axis, known, permuted, reshaped, wrapped
+from engine.ops.arrange import permuted
+from engine.ops.gather import checked, gather_axis, known, reshaped, wrapped
 from engine.ops.shape import take_slice
 
 
@@ -62,9 +63,9 @@ _Item: TypeAlias = _New | _Gap | _Cut | _At | _Array
 class GetItem(Op):
     """Part of an array, x[index], with NumPy's rules: integers, slices, `...`, None, arrays of integers, masks.
 
-    Index arrays are broadcast together and stand in the result where the first of them stands, or in front if a slice,
-    `...` or None separates them (integers count as index arrays beside index arrays). A constant mask is the list of its
-    true positions. Reading an entry several times adds up its cotangents.
+    Index arrays are broadcast together and stand in the result where the first of them stands, or in front if a
+    slice, `...` or None separates them (integers count as index arrays beside index arrays). A constant mask is the
+    list of its true positions. Reading an entry several times adds up its cotangents.
 
     In a graph `{"input": k}` inside the index is the value of the node's input number k (0 is the array itself).
     Slice bounds and masks must be known before anything runs, since they decide the shape.
@@ -213,7 +214,8 @@ def _resolve(index: Sequence[Any], operands: Sequence[Any]) -> list[_Item]:
     named = sum(_axes(part) for part in parts)
     if named > len(shape):
         raise InvalidAttribute(
-            f"getitem: too many indices: the array has {len(shape)} axes (shape {list(shape)}), and the index names {named}."
+            f"getitem: too many indices: the array has {len(shape)} axes (shape {list(shape)}), and the index names "
+            f"{named}."
         )
     if sum(part is Ellipsis for part in parts) > 1:
         raise InvalidAttribute("getitem: an index can have only one ellipsis (...).")
@@ -239,8 +241,8 @@ def _part(part: Any, operands: Sequence[Any]) -> Any:
     if isinstance(part, InputRef):
         if not 1 <= part.index < len(operands) or operands[part.index] is None:
             raise Arity(
-                f"getitem: the index refers to input {part.index} of the node, which has {len(operands)} inputs (input 0 "
-                f"is the array, the further ones count from 1)."
+                f"getitem: the index refers to input {part.index} of the node, which has {len(operands)} inputs "
+                f"(input 0 is the array, the further ones count from 1)."
             )
         v: Var = operands[part.index]
         if v.dtype == "bool":
@@ -248,16 +250,17 @@ def _part(part: Any, operands: Sequence[Any]) -> Any:
             if mask is not None and mask.ndim:
                 return mask
             raise Unsupported(
-                "getitem: x[mask] has a shape that depends on the values in the mask, and shapes must be known before "
-                "anything runs. Use where(mask, x, 0), whose sum is the sum of the chosen entries; sum(mask) counts them."
+                "getitem: x[mask] has a shape that depends on the values in the mask, and shapes must be known "
+                "before anything runs. Use where(mask, x, 0), whose sum is the sum of the chosen entries; sum(mask) "
+                "counts them."
             )
         return v
     if isinstance(part, Slice):
         for name, bound in zip(part._fields, part, strict=True):
             if isinstance(bound, InputRef | Var):
                 raise Unsupported(
-                    f"getitem: the {name} of a slice decides the shape of the result, so it must be known before anything "
-                    f"runs: a constant, or made of shapes. For n entries from a computed start on, use "
+                    f"getitem: the {name} of a slice decides the shape of the result, so it must be known before "
+                    f"anything runs: a constant, or made of shapes. For n entries from a computed start on, use "
                     f"take(x, start + arange(n)); for a range that varies, where(…, x, 0)."
                 )
         try:
@@ -295,14 +298,14 @@ def _on_axis(part: Any, axis: int, shape: Shape) -> list[_Item]:
     """What a part of the index does to the axes from `axis` on."""
     n = shape[axis]
     if isinstance(part, int):
-        return [_At(axis, int(wrapped(np.asarray(part), n, by="getitem", axis=axis)))]
+        return [_At(axis, int(wrapped(np.asarray(part), n, by="getitem", what=f"axis {axis}")))]
     if isinstance(part, slice):
         cut = part.indices(n)
         return [_Cut(axis, *(cut if len(range(*cut)) else (0, 0, 1)))]
     if isinstance(part, Var):
-        return [_Array(axis, checked(part, n, by="getitem", axis=axis))]
+        return [_Array(axis, checked(part, n, by="getitem", what=axis))]
     if part.dtype.kind != "b":
-        return [_Array(axis, wrapped(part, n, by="getitem", axis=axis))]
+        return [_Array(axis, wrapped(part, n, by="getitem", what=f"axis {axis}"))]
     own = shape[axis : axis + part.ndim]
     if part.shape != own:
         raise ShapeMismatch(

@@ -1,180 +1,24 @@
-"""Products of matrices and vectors: matmul, dot, inner, outer, tensordot, kron, cross, trace, …
+"""Products of vectors, matrices and arrays: dot, inner, outer, tensordot, kron, cross, trace, …
 
-The core holds `matmul` of equally many stacked matrices. All else is written with it by way of `contract`, which sums a
-product of two arrays over the axes that they share, and with multiplications where there is nothing to sum.
+All are composites: sums of products by `contract`, which makes them one `matmul`, and multiplications where there is
+nothing to sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from engine.attrs import AXES_PAIR, AXIS, INT, OPTIONAL_AXIS
-from engine.aval import Aval, Avals, broadcast_shapes, normalize_axis
+from engine.aval import normalize_axis
 from engine.builder import Builder, Var, call
-from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
-from engine.op import Attr, Example, Linear, Op, Operand, Spelling, registry
-from engine.ops.gather import gather_axis, permuted, reshaped
-from engine.ops.shape import take_slice
-
-# --------------------------------------------------------------------------------------------------------- contractions
-
-
-def contract(x: Var, xs: Sequence[Hashable], y: Var, ys: Sequence[Hashable], out: Sequence[Hashable]) -> Var:
-    """Σ x·y over the labels that stand in both `xs` and `ys` and not in `out`, as one matmul.
-
-    `xs`, `ys` and `out` label the axes of x, y and the result. A label of `out` that both have is a batch; one that only
-    one of them has must stand in `out`. Sizes of equal labels are equal.
-    """
-    batch = [n for n in xs if n in ys and n in out]
-    summed = [n for n in xs if n in ys and n not in out]
-    left, right = [n for n in xs if n not in ys], [n for n in ys if n not in xs]
-    result = [*batch, *left, *right]
-    size = dict(zip([*xs, *ys], [*x.shape, *y.shape], strict=True))
-    if not summed:
-        product: Var = call(x.b, "multiply", _aligned(x, xs, out), _aligned(y, ys, out))
-        return product
-    if list(out) == [*batch, *right, *left] != result:
-        return contract(y, ys, x, xs, out)
-    lead = [size[n] for n in batch]
-    m, k, n = (prod(size[n] for n in names) for names in (left, summed, right))
-    a = reshaped(permuted(x, [list(xs).index(n) for n in (*batch, *left, *summed)]), (*lead, m, k))
-    b = reshaped(permuted(y, [list(ys).index(n) for n in (*batch, *summed, *right)]), (*lead, k, n))
-    c: Var = x.b.write("matmul", a, b)
-    c = reshaped(c, [size[n] for n in result])
-    return permuted(c, [result.index(n) for n in out])
-
-
-def _aligned(x: Var, xs: Sequence[Hashable], out: Sequence[Hashable]) -> Var:
-    """Axes in the order of `out`, with 1 for those that x does not have."""
-    size = dict(zip(xs, x.shape, strict=True))
-    own = permuted(x, [list(xs).index(n) for n in out if n in size])
-    first = next((i for i, n in enumerate(out) if n in size), len(out))
-    return reshaped(own, [size.get(n, 1) for n in out[first:]])
-
-
-# --------------------------------------------------------------------------------------------------------------- matmul
-
-
-def _matmul_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
-    other = operands[1 - k]
-    turned: Var = ct.b.write("permute_dims", other, axes=(-1, -2))
-    back: Var = ct.b.write("matmul", *((ct, turned) if k == 0 else (turned, ct)))
-    return back
-
-
-_X1 = Operand("x1", ("a", "A", "x", "input", "mat1"))
-_X2 = Operand("x2", ("b", "B", "y", "other", "mat2"))
-_PRODUCT = {"x1": "\\dot{x_1}\\, x_2", "x2": "x_1 \\, \\dot{x_2}"}
-
-
-class Matmul(Op):
-    """Matrix product, x1 @ x2; stacks of matrices in the last two axes, vectors as NumPy takes them.
-
-    x1: [*s, m, k], x2: [*t, k, n]  ->  [*broadcast(s, t), m, n]. A vector x1 is a row, a vector x2 a column, and that axis
-    is not in the result. Scalars are refused.
-
-    Both derivatives are matrix products: x̄1 = ȳ x2ᵀ, x̄2 = x1ᵀ ȳ. Infinities and NaN follow IEEE arithmetic.
-    """
-
-    name = "matmul"
-    aliases = ("@", "mm", "bmm", "mv", "MatMul")
-    family = "linalg"
-    parameters = (_X1, _X2)
-    latex = "{x1} \\, {x2}"
-    derivative = _PRODUCT
-    rules = (Linear(_matmul_back),)
-    examples = (
-        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [[1.0, -1.0], [0.5, 2.0], [3.0, 0.0]])),
-        Example(([[1.0, 2.0], [3.0, 4.0]], [5.0, 6.0]), note="a matrix and a vector"),
-        Example(([1.0, 2.0], [5.0, 6.0]), note="two vectors: a scalar"),
-        Example(([[[1.0, 2.0]], [[3.0, 4.0]]], [[[1.0], [2.0]], [[0.5], [-1.0]]]), note="a stack"),
-        Example(([[[1.0, 2.0]], [[3.0, 4.0]]], [[1.0], [2.0]]), note="a stack by one matrix"),
-        Example(([[], []], []), note="no columns: zeros"),
-    )
-
-    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """A contraction over the last axis of x1; axes that only one of the two has are no batch but rows or columns."""
-        x, y = operands
-        _check_matmul("matmul", x, y)
-        row, column = x.rank == 1, y.rank == 1
-        s, t = x.shape[: x.rank - 2] if not row else (), y.shape[: y.rank - 2] if not column else ()
-        try:
-            lead = broadcast_shapes([s, t])
-        except ShapeMismatch as wrong:
-            raise ShapeMismatch(
-                f"matmul: shapes {list(x.shape)} and {list(y.shape)} do not go together: the axes before the last two "
-                f"must be equal, or 1. {wrong.detail}"
-            ) from None
-        xs, x = _labelled(x, s, lead, ["k"] if row else ["m", "k"])
-        ys, y = _labelled(y, t, lead, ["k"] if column else ["k", "n"])
-        out = [*range(-len(lead), 0), *([] if row else ["m"]), *([] if column else ["n"])]
-        ones = [n for n in out if n not in xs and n not in ys]
-        if not ones:
-            return contract(x, xs, y, ys, out)
-        z = contract(x, xs, y, ys, [n for n in out if n not in ones])
-        return reshaped(z, (*lead, *z.shape[z.rank - (2 - row - column) :]))
-
-    def infer(self, *avals: Aval, **params: Any) -> Avals:
-        """Stacks of equal shape; the inner sizes must be equal."""
-        (s, dtype), (t, other) = avals
-        if len(s) < 2 or s[:-2] != t[:-2] or s[-1] != t[-2]:
-            raise ShapeMismatch(f"matmul: shapes {list(s)} and {list(t)} do not go together.")
-        if dtype != other:
-            raise DtypeMismatch(f"matmul: dtypes {dtype} and {other} are not equal.")
-        return Aval((*s[:-1], t[-1]), dtype)
-
-    def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """NumPy's matmul: BLAS for floating-point numbers."""
-        return np.matmul(arrays[0], arrays[1])
-
-    def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
-        """A batch of matrices by one matrix is one larger product."""
-        x, y = operands
-        if all(mapped) or any(v.rank - m != 2 for v, m in zip(operands, mapped, strict=True)):
-            return super().vmap(b, size, operands, mapped, **params)
-        lead = ["batch"]
-        return contract(
-            x, [*lead * mapped[0], "m", "k"], y, [*lead * mapped[1], "k", "n"], [*lead, "m", "n"]
-        ).ref
-
-    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
-        """2·m·n·k for each matrix. Integers have no BLAS: they cost about twelve times as much (500², two cores)."""
-        assert isinstance(result, Aval)
-        return 2.0 * result.size * operands[0].shape[-1] * (12.0 if result.dtype == "int64" else 1.0)
-
-
-def _check_matmul(name: str, x: Var, y: Var) -> None:
-    for which, v in (("first", x), ("second", y)):
-        if v.rank == 0:
-            raise ShapeMismatch(
-                f"{name} needs arrays of at least one axis, and the {which} operand is a scalar (shapes {list(x.shape)} "
-                f"and {list(y.shape)}). Use * to multiply by a number."
-            )
-    inner = -1 if y.rank == 1 else -2
-    if x.shape[-1] != y.shape[inner]:
-        at = "last" if inner == -1 else "last but one"
-        raise ShapeMismatch(
-            f"{name}: shapes {list(x.shape)} and {list(y.shape)} do not go together: the last axis of the first has size "
-            f"{x.shape[-1]}, the {at} axis of the second has size {y.shape[inner]}; they must be equal."
-        )
-
-
-def _labelled(
-    x: Var, own: Sequence[int], lead: Sequence[int], last: Sequence[Hashable]
-) -> tuple[list[Hashable], Var]:
-    """Labels of a stack, and the stack without those axes of size 1 that are stretched or stand for nothing."""
-    kept = [i - len(own) for i, n in enumerate(own) if n != 1]
-    core = x.shape[len(own) :]
-    return [*kept, *last], reshaped(x, [*[lead[i] for i in kept], *core])
-
-
-registry.add(Matmul())
-
-# ----------------------------------------------------------------------------------------------------- products of two
+from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.op import Attr, Example, Op, Operand, Spelling, registry
+from engine.ops.arrange import permuted
+from engine.ops.gather import gather_axis, reshaped
+from engine.ops.matmul import X1, X2, check_inner, contract
 
 _A = Operand("a", ("x1", "x", "input"))
 _B = Operand("b", ("x2", "y", "other", "tensor", "vec2"))
@@ -207,7 +51,7 @@ class Dot(Op):
         if not x.rank or not y.rank:
             scaled: Var = call(b, "multiply", x, y)
             return scaled
-        _check_matmul("dot", x, y)
+        check_inner("dot", x, y)
         xs = [*(("x", i) for i in range(x.rank - 1)), "k"]
         ys: list[Hashable] = [*(("y", i) for i in range(y.rank - 2)), "k", *["n"] * (y.rank > 1)]
         return contract(x, xs, y, ys, [*xs[:-1], *[n for n in ys if n != "k"]])
@@ -240,7 +84,7 @@ class Vecdot(Op):
 
     name = "vecdot"
     family = "linalg"
-    parameters = (_X1, _X2, Attr("axis", AXIS, -1, ("dim",)))
+    parameters = (X1, X2, Attr("axis", AXIS, -1, ("dim",)))
     composite = True
     latex = "\\langle {x1}, {x2} \\rangle"
     derivative = {"x1": "\\langle \\dot{x_1}, x_2 \\rangle", "x2": "\\langle x_1, \\dot{x_2} \\rangle"}
@@ -251,8 +95,8 @@ class Vecdot(Op):
         x, y = (_last(v, attrs["axis"], "vecdot") for v in operands)
         if x.shape[-1] != y.shape[-1]:
             raise ShapeMismatch(
-                f"vecdot: along axis {attrs['axis']} the vectors have {x.shape[-1]} and {y.shape[-1]} components (shapes "
-                f"{list(operands[0].shape)} and {list(operands[1].shape)}); they must have equally many."
+                f"vecdot: along axis {attrs['axis']} the vectors have {x.shape[-1]} and {y.shape[-1]} components "
+                f"(shapes {list(operands[0].shape)} and {list(operands[1].shape)}); they must have equally many."
             )
         z: Var = call(b, "matmul", x.reshape((*x.shape[:-1], 1, x.shape[-1])), y.reshape((*y.shape, 1)))
         return reshaped(z, z.shape[:-2])
@@ -348,8 +192,8 @@ class Tensordot(Op):
         for i, j in zip(xs, ys, strict=True):
             if x.shape[i] != y.shape[j]:
                 raise ShapeMismatch(
-                    f"tensordot: axis {i} of the first operand (shape {list(x.shape)}) has size {x.shape[i]}, axis {j} of "
-                    f"the second (shape {list(y.shape)}) has size {y.shape[j]}; axes summed together must be equal."
+                    f"tensordot: axis {i} of the first operand (shape {list(x.shape)}) has size {x.shape[i]}, axis {j} "
+                    f"of the second (shape {list(y.shape)}) has size {y.shape[j]}; axes summed together must be equal."
                 )
         return _tensordot(x, xs, y, ys)
 
@@ -444,9 +288,9 @@ class Cross(Op):
         x, y = _last(x, axes[0], "cross", "axisa"), _last(y, axes[1], "cross", "axisb")
         if x.shape[-1] != 3 or y.shape[-1] != 3:
             raise ShapeMismatch(
-                f"cross: vectors must have 3 components; along axes {axes[0]} and {axes[1]} shapes {list(operands[0].shape)} "
-                f"and {list(operands[1].shape)} have {x.shape[-1]} and {y.shape[-1]}. In the plane it is the number "
-                f"a[0]*b[1] - a[1]*b[0]."
+                f"cross: vectors must have 3 components; along axes {axes[0]} and {axes[1]} shapes "
+                f"{list(operands[0].shape)} and {list(operands[1].shape)} have {x.shape[-1]} and {y.shape[-1]}. In the "
+                f"plane it is the number a[0]*b[1] - a[1]*b[0]."
             )
         next1, next2 = (b.var(np.array(order), "int64") for order in ([1, 2, 0], [2, 0, 1]))
         z: Var = gather_axis(x, next1, -1) * gather_axis(y, next2, -1)
@@ -492,23 +336,8 @@ class Trace(Op):
             raise ShapeMismatch(
                 f"trace needs a matrix, an array of at least two axes; the shape is {list(a.shape)}."
             )
-        i = normalize_axis(attrs["axis1"], a.rank, what="axis1") + a.rank
-        j = normalize_axis(attrs["axis2"], a.rank, what="axis2") + a.rank
-        if i == j:
-            raise InvalidAttribute(f"trace: axis1 and axis2 both name axis {i}; they must differ.")
-        result: Var = call(b, "sum", diagonal(a, i, j, attrs["offset"]), axis=-1)
+        result: Var = call(b, "sum", call(b, "diagonal", a, **attrs), axis=-1)
         return result
-
-
-def diagonal(a: Var, i: int, j: int, offset: int = 0) -> Var:
-    """The diagonal of axes i and j (counted from the front), as the last axis, behind the other axes."""
-    n, m = a.shape[i], a.shape[j]
-    others = [k for k in range(a.rank) if k not in (i, j)]
-    flat = reshaped(permuted(a, [*others, i, j]), (*[a.shape[k] for k in others], n * m))
-    length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
-    start = offset if offset >= 0 else -offset * m
-    cut = (start, start + (length - 1) * (m + 1) + 1, m + 1) if length else (0, 0, 1)
-    return take_slice(flat, [cut])
 
 
 for _op in (Dot(), Vdot(), Vecdot(), Inner(), Outer(), Tensordot(), Kron(), Cross(), Trace()):

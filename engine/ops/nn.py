@@ -203,7 +203,7 @@ class LayerNorm(Op):
     examples = (
         Example(([[1.0, 2.0, 4.0], [-1.0, 0.5, 2.0]], [0.5, 1.5, -2.0], [1.0, 2.0, 3.0]), {"normalized_shape": (3,)}),
         Example(([[1.0, 2.0, 4.0], [-1.0, 0.5, 2.0]],), {"normalized_shape": (2, 3), "eps": 0.1}),
-        Example(([[1.0, 2.0], [3.0, 5.0]], None, [1.0, 2.0]), {"normalized_shape": 2}),
+        Example(([[1.0, 2.0, 4.5], [3.0, 5.0, -1.0]], None, [1.0, 2.0, 0.5]), {"normalized_shape": 3}),
         Example(([2.0, 2.0],), {"normalized_shape": 2}, note="a constant: eps alone keeps this finite"),
     )
 

@@ -138,8 +138,13 @@ class VectorNorm(Op):
         return times(dx, slope).sum(axes)
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Where the vector is 0 (and there is one)."""
-        return np.asarray(y == 0) if reduced_size(np.shape(arrays[0]), params["axes"]) else None
+        """Where the vector is 0; for an ord below 1 where one entry is."""
+        zero = np.asarray(arrays[0] == 0)
+        axes = params["axes"]
+        if not reduced_size(zero.shape, axes):
+            return None
+        mask: Array = zero.all(axis=axes) if params.get("ord", 2.0) >= 1 else zero.any(axis=axes)
+        return np.asarray(mask)
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Squares, or powers."""

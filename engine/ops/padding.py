@@ -59,16 +59,15 @@ class Pad(Arrangement):
         """One embedding in zeros, or pieces joined along one axis after the other."""
         x: Var = operands[0]
         mode = attrs["mode"]
-        if x.rank == 0:
-            return x
         widths = _pairs(attrs["pad_width"], x.rank, "pad_width")
         if any(w < 0 for pair in widths for w in pair):
             raise InvalidAttribute("pad: pad_width must not be negative; a slice makes an array smaller.")
         shape = [n + before + behind for n, (before, behind) in zip(x.shape, widths, strict=True)]
         check_size(b, shape, x)
-        values = _pairs(attrs["constant_values"], x.rank, "constant_values")
+        if x.rank == 0:
+            return x
         if mode == "constant":
-            return _constant(x, widths, values)
+            return _constant(x, widths, _pairs(attrs["constant_values"], x.rank, "constant_values"))
         for a, (before, behind) in enumerate(widths):
             if before or behind:
                 if x.shape[a] == 0:

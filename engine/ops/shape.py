@@ -309,7 +309,7 @@ class Concat(Op):
 
 registry.add(Concat())
 
-MOST_PARTS = 64
+MOST_PARTS = 32
 """Most operands of one `concat` node: the walks look at all of them for each."""
 
 

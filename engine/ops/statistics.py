@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, nan, sqrt
+from math import nan, sqrt
 from typing import Any
 
 from engine.attrs import AXES, NUMBER
 from engine.aval import normalize_axes, normalize_axis
-from engine.builder import Builder, Var, call
+from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.reduction import AXIS_ATTRS, keep, reduced_size, spread
@@ -150,13 +150,15 @@ def degrees(x: Var, axes: Sequence[int], ddof: float) -> float:
 
 
 def shared_by(total: Var, x: Var, axes: Sequence[int], divisor: float) -> Var:
-    """`total`, a sum of squares of x or its root, divided by a `divisor` that may be 0: x / 0 = ∞, 0 / 0 = NaN.
+    """`total`, a sum of squares of x or its root, divided by a `divisor` that may be 0: ∞, or of 0 NaN.
 
-    0 / 0 has derivative NaN. The rule of the quotient would give ∞·0, NaN in reverse but a strong zero in forward mode.
+    That NaN has derivative NaN, and that ∞ has 0. The rule of the quotient would give ∞·0, which is NaN in reverse mode
+    but a strong zero in forward mode.
     """
     if divisor > 0:
         return total / divisor
-    result: Var = call(x.b, "where", total > 0.0, inf, x.sum(tuple(axes)) * nan)
+    b, some = x.b, total > 0.0
+    result: Var = call(b, "where", some, cast(b, some, x.dtype) / 0.0, x.sum(tuple(axes)) * nan)
     return result
 
 

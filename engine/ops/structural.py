@@ -13,9 +13,17 @@ from engine.ops.elementwise import Elementwise
 
 identity = registry.add(
     Elementwise(
-        "identity", lambda x: x, ("1",), doc="The value itself, as a node of its own: `y = x` in program text.",
-        latex="{x}", aliases=("Identity", "asarray", "copy"), passes_integers=True, derivative={"x": "1"}, weight=0,
-        family="structure", examples=(Example(([1.0, 2.0],)),),
+        "identity",
+        lambda x: x,
+        ("1",),
+        doc="The value itself, as a node of its own: `y = x` in program text.",
+        latex="{x}",
+        aliases=("Identity", "asarray", "copy"),
+        passes_integers=True,
+        derivative={"x": "1"},
+        weight=0,
+        family="structure",
+        examples=(Example(([1.0, 2.0],)),),
     )
 )
 
@@ -93,4 +101,3 @@ class Size(Op):
 registry.add(Shape())
 registry.add(Ndim())
 registry.add(Size())
-

@@ -1,7 +1,7 @@
 """Formulas as trees of boxes, between what they mean and how they are written, and the two ways of writing them.
 
-`latex_of` and `mathml_of` print the same tree, each with a stack of its own: no tree is too deep for them. Whatever text a
-box holds is data: it is escaped here, so that nothing a user calls a node can become a command or an element.
+`latex_of` and `mathml_of` print the same tree, each with a stack of its own: no tree is too deep for them. Whatever
+text a box holds is data: it is escaped here, so that nothing a user calls a node becomes a command or an element.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from xml.sax.saxutils import escape
 
-# ---------------------------------------------------------------------------------------------------------------- boxes
+# --------------------------------------------------------------------------------------------------------------- boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,9 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of cells: `cases`, a `matrix`, or equations `aligned` at their signs."""
+    """Rows of cells: `cases`, a `matrix`, or `equations` between two cells each (a row of one cell is none)."""
 
-    kind: Literal["cases", "matrix", "aligned"]
+    kind: Literal["cases", "matrix", "equations"]
     rows: tuple[tuple[Box, ...], ...]
 
 
@@ -145,10 +145,25 @@ class Slot:
 
 
 Box: TypeAlias = (
-    Row | Ident | Num | Prose | Sign | Func | Space | Times | Apply | Script | Frac | Root | Accent | Fence | Table | Slot
+    Row
+    | Ident
+    | Num
+    | Prose
+    | Sign
+    | Func
+    | Space
+    | Times
+    | Apply
+    | Script
+    | Frac
+    | Root
+    | Accent
+    | Fence
+    | Table
+    | Slot
 )
 
-# --------------------------------------------------------------------------------------------------------------- symbols
+# ------------------------------------------------------------------------------------------------------------- symbols
 
 GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ϵ", "varepsilon": "ε", "zeta": "ζ", "eta": "η",
@@ -180,8 +195,8 @@ LARGE = frozenset({"\\sum", "\\prod", "\\int", "\\bigvee", "\\bigwedge", "\\bigc
 """Signs that stand before what they gather."""
 
 SYMBOLS = frozenset({
-    "\\top", "\\perp", "\\dagger", "\\prime", "\\infty", "\\partial", "\\nabla", "\\ldots", "\\dots", "\\cdots", "\\vdots",
-    "\\ddots", "\\emptyset", "\\varnothing", "\\#", "\\ast", "\\star", "\\bullet", "!", "'", ":",
+    "\\top", "\\perp", "\\dagger", "\\prime", "\\infty", "\\partial", "\\nabla", "\\ldots", "\\dots", "\\cdots",
+    "\\vdots", "\\ddots", "\\emptyset", "\\varnothing", "\\#", "\\ast", "\\star", "\\bullet", "!", "'", ":",
 })  # fmt: skip
 """Signs that are written without space around them, like letters (some of them only in an exponent)."""
 
@@ -197,7 +212,7 @@ FENCES: dict[str, str] = {
 }  # fmt: skip
 
 ACCENTS = {
-    "\\overline": "¯", "\\bar": "¯", "\\hat": "^", "\\widehat": "^", "\\tilde": "~", "\\widetilde": "~", "\\vec": "→",
+    "\\overline": "\u203e", "\\bar": "¯", "\\hat": "^", "\\widehat": "^", "\\tilde": "~", "\\widetilde": "~", "\\vec": "→",
     "\\dot": "˙", "\\ddot": "¨",
 }  # fmt: skip
 
@@ -209,12 +224,12 @@ FUNCTIONS = frozenset({
 """Functions that LaTeX has a command for."""
 
 
-# --------------------------------------------------------------------------------------------------------------- escaping
+# ------------------------------------------------------------------------------------------------------------ escaping
 
 _TEXT_ESCAPES = {
     "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", "$": "\\$", "&": "\\&", "#": "\\#", "_": "\\_", "%": "\\%",
     "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "<": "\\textless{}", ">": "\\textgreater{}",
-    "|": "\\textbar{}", "-": "-{}", "'": "'{}", "`": "`{}", " ": "\\ ",
+    "|": "\\textbar{}", "…": "\\dots{}", "-": "-{}", "'": "'{}", "`": "`{}", " ": "\\ ",
 }  # fmt: skip
 """What means something else in text (or is joined with its neighbours: -- is a dash, two spaces are one)."""
 
@@ -244,13 +259,15 @@ def xml_text(content: str) -> str:
     return escape(_NOT_XML.sub("\ufffd", content)).replace(" ", "\u00a0")
 
 
-# ----------------------------------------------------------------------------------------------------------------- LaTeX
+# --------------------------------------------------------------------------------------------------------------- LaTeX
 
 _Piece: TypeAlias = "str | Box"
 _COMMAND_AT_END = re.compile(r"\\[A-Za-z]+\Z")
 
 
-def _print(box: Box, expand: Callable[[Box], Sequence[_Piece]], join: Callable[[list[str], str], None]) -> str:
+def _print(
+    box: Box, expand: Callable[[Box], Sequence[_Piece]], join: Callable[[list[str], str], None]
+) -> str:
     """Print a tree from left to right, with a stack in place of recursion."""
     out: list[str] = []
     stack: list[_Piece] = [box]
@@ -302,9 +319,9 @@ def _latex(box: Box) -> Sequence[_Piece]:
         case Space(latex):
             return [latex]
         case Times(quiet):
-            return [] if quiet else ["\\,"]
-        case Apply():
-            return []
+            return [" "] if quiet else ["\\,"]
+        case Apply(opened):
+            return [" "] if opened else []
         case Script(base, sub, sup):
             simple = isinstance(base, Ident | Num | Func | Sign | Fence)
             return [
@@ -315,24 +332,26 @@ def _latex(box: Box) -> Sequence[_Piece]:
         case Frac(top, bottom):
             return ["\\frac", *_group(top), *_group(bottom)]
         case Root(body, index):
-            return ["\\sqrt", *(["[", *_group(index), "]"] if index is not None else []), *_group(body)]
+            order = [] if index is None else ["[", index, "]"] if isinstance(index, Num) else ["[", *_group(index), "]"]
+            return ["\\sqrt", *order, *_group(body)]
         case Accent(latex, body):
             return [latex, *_group(body)]
         case Fence(left, body, right):
             return [f"\\left{left}", body, f"\\right{right}"]
         case Table(kind, rows):
-            name = {"cases": "cases", "matrix": "bmatrix", "aligned": "aligned"}[kind]
+            name = {"cases": "cases", "matrix": "bmatrix", "equations": "aligned"}[kind]
+            between = " &= " if kind == "equations" else " & "
             pieces: list[_Piece] = [f"\\begin{{{name}}}"]
             for k, row in enumerate(rows):
                 pieces.append(" \\\\ " if k else " ")
                 for n, cell in enumerate(row):
-                    pieces += [" & ", cell] if n else [cell]
+                    pieces += [between, cell] if n else [cell]
             return [*pieces, f" \\end{{{name}}}"]
         case Slot(name):
             raise ValueError(f"an empty place is no formula: {name}")
 
 
-# ---------------------------------------------------------------------------------------------------------------- MathML
+# -------------------------------------------------------------------------------------------------------------- MathML
 
 
 def mathml_of(box: Box) -> str:
@@ -360,7 +379,7 @@ def _operator(char: str, attributes: str = "") -> str:
     return f"<mo{attributes}>{escape(char)}</mo>"
 
 
-_COLUMNS = {"cases": ("left", "left"), "matrix": ("center",), "aligned": ("right", "left")}
+_COLUMNS = {"cases": ("left", "left"), "matrix": ("center",), "equations": ("right", "left")}
 
 
 def _mathml(box: Box) -> Sequence[_Piece]:
@@ -402,7 +421,8 @@ def _mathml(box: Box) -> Sequence[_Piece]:
         case Root(body, index):
             return _element("msqrt", body) if index is None else _element("mroot", body, index)
         case Accent(latex, body):
-            return ['<mover accent="true">', body, _operator(ACCENTS[latex]), "</mover>"]
+            wide = ' stretchy="true"' if latex in ("\\overline", "\\widehat", "\\widetilde") else ""
+            return ['<mover accent="true">', body, _operator(ACCENTS[latex], wide), "</mover>"]
         case Fence(left, body, right):
             opening = [_operator(FENCES[left], ' form="prefix" stretchy="true"')] if FENCES[left] else []
             closing = [_operator(FENCES[right], ' form="postfix" stretchy="true"')] if FENCES[right] else []
@@ -411,18 +431,22 @@ def _mathml(box: Box) -> Sequence[_Piece]:
             columns = _COLUMNS[kind]
             width = max((len(row) for row in rows), default=0)
             sides = [columns[min(n, len(columns) - 1)] for n in range(width)]
-            style = ' displaystyle="true"' if kind == "aligned" else ""
-            table: list[_Piece] = [f'<mtable{style} columnalign="{" ".join(sides)}">']
+            display = ' displaystyle="true"' if kind == "equations" else ""
+            table: list[_Piece] = [f'<mtable{display} columnalign="{" ".join(sides)}">']
             for row in rows:
                 table.append("<mtr>")
-                for side, cell in zip(sides, row, strict=False):
-                    table += [f'<mtd class="{side}">', cell, "</mtd>"]
+                for n, (side, cell) in enumerate(zip(sides, row, strict=False)):
+                    sign = ["<mo>=</mo>"] if n and kind == "equations" else []
+                    table += [f'<mtd class="{side}">', *sign, cell, "</mtd>"]
                 table.append("</mtr>")
             table.append("</mtable>")
-            if kind == "aligned":
+            if kind == "equations":
                 return table
             left, right = ("{", "") if kind == "cases" else ("[", "]")
-            ends = [_operator(c, f' form="{form}" stretchy="true"') if c else "" for c, form in ((left, "prefix"), (right, "postfix"))]
+            ends = [
+                _operator(c, f' form="{form}" stretchy="true"') if c else ""
+                for c, form in ((left, "prefix"), (right, "postfix"))
+            ]
             return _element("mrow", ends[0], *table, ends[1])
         case Slot(name):
             raise ValueError(f"an empty place is no formula: {name}")

@@ -1,8 +1,8 @@
 """Programs as drawings: text in the DOT language, for Graphviz.
 
 In the manner of micrograd: a box for each value, with cells for its name, its value and its gradient, and before each
-computed value an ellipse with the op's sign. Inputs are blue, outputs have a thick orange border (hues that colour-blind
-readers tell apart: M. Okabe & K. Ito, "Color Universal Design", 2008), so that neither fact depends on hue alone.
+computed value an ellipse with the op's sign. Inputs are blue, outputs have a thick orange border: hues that
+colour-blind readers tell apart (M. Okabe & K. Ito, "Color Universal Design", 2008), and the border not by hue alone.
 
 Names in DOT are n0, n1, … and never a user's id, which appears only as escaped text inside labels and tooltips.
 """
@@ -34,7 +34,8 @@ OP_FILL = "#f5f7fa"
 _HEAD = """digraph program {{
   graph [rankdir={direction}, bgcolor="white", pad="0.2", nodesep="0.25", ranksep="{ranksep}"];
   node [fontname="Helvetica,Arial,sans-serif", fontsize=12, fontcolor="{ink}", color="{line}"];
-  edge [fontname="Helvetica,Arial,sans-serif", fontsize=10, fontcolor="{quiet}", color="{line}", arrowsize="0.7", tailport={port}];
+  edge [fontname="Helvetica,Arial,sans-serif", fontsize=10, fontcolor="{quiet}", color="{line}",
+    arrowsize="0.7", tailport={port}];
 """
 
 _NOT_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -68,7 +69,12 @@ def to_dot(
         stacked=direction == "TB",
     )
     head = _HEAD.format(
-        direction=direction, ranksep="0.35" if direction == "LR" else "0.3", ink=INK, line=LINE, quiet=QUIET, port="e" if direction == "LR" else "s"
+        direction=direction,
+        ranksep="0.35" if direction == "LR" else "0.3",
+        ink=INK,
+        line=LINE,
+        quiet=QUIET,
+        port="e" if direction == "LR" else "s",
     )
     return head + "".join(f"  {line};\n" for line in drawing.lines()) + "}\n"
 
@@ -136,7 +142,12 @@ class _Drawing:
             tip.append(f"shape {list(shape.shape)}, {shape.dtype}")
         for word, known in (("data", self.values), ("grad", self.gradients)):
             array = known.get(step.id)
-            if array is None and word == "data" and step.op is CONSTANT and isinstance(step.attrs["value"], Literal):
+            if (
+                array is None
+                and word == "data"
+                and step.op is CONSTANT
+                and isinstance(step.attrs["value"], Literal)
+            ):
                 array = step.attrs["value"].value
             if array is not None:
                 cells.append(text(f"{word} {short_array(array, shape=shape is None)}"))
@@ -175,12 +186,15 @@ class _Drawing:
         if small:
             label += f'<BR/><FONT POINT-SIZE="9" COLOR="{LINE}">{text(small)}</FONT>'
         is_sign = name != step.op.name and not small
-        form = 'shape=circle, fixedsize=true, width="0.42", fontsize=15' if is_sign else 'shape=ellipse, margin="0.07,0.03"'
+        form = (
+            'shape=circle, fixedsize=true, width="0.42", fontsize=15'
+            if is_sign
+            else 'shape=ellipse, margin="0.07,0.03"'
+        )
         # Operands stand in their order: x - y is not y - x.
         order = ", ordering=in" if len(step.operands) > 1 else ""
-        return (
-            f'o{i} [{form}{order}, style=filled, fillcolor="{OP_FILL}", class="op", tooltip={tooltip(tip)}, label=<{label}>]'
-        )
+        look = f'{form}{order}, style=filled, fillcolor="{OP_FILL}"'
+        return f'o{i} [{look}, class="op", tooltip={tooltip(tip)}, label=<{label}>]'
 
     def _attrs(self, step: Step) -> str:
         def name(k: int) -> str:
@@ -194,7 +208,7 @@ class _Drawing:
         return ", ".join(f"{k}={short_attr(v, name)}" for k, v in step.attrs.items())
 
     def _operands(self, i: int, step: Step) -> Iterator[str]:
-        """Edges to an op from its operands, one for each time that one stands there; literals have nodes of their own."""
+        """Edges to an op from its operands, one for each time that one stands there, and nodes for literals."""
         for k, argument in enumerate(step.operands):
             if isinstance(argument, int):
                 source = f"o{argument}" if argument in self.tuples else f"n{argument}"
@@ -208,7 +222,7 @@ class _Drawing:
                 yield f"c{i}_{k} -> o{i}"
 
 
-# ------------------------------------------------------------------------------------------------------------- escaping
+# ------------------------------------------------------------------------------------------------------------ escaping
 
 
 def text(content: str) -> str:

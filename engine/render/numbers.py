@@ -18,7 +18,7 @@ MODERATE = (1e-3, 1e5)
 
 
 def short_number(x: Any) -> str:
-    """A scalar as drawings show it: `3.0000`, `1.2500e-07`, `42`, `true`, and the API's names for what is not finite."""
+    """A scalar as drawings show it: `3.0000`, `1.2500e-07`, `42`, `true`, and the API's names for non-finite ones."""
     if isinstance(x, bool | np.bool_):
         return "true" if x else "false"
     if isinstance(x, int | np.integer):
@@ -92,7 +92,7 @@ def clipped(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
-# ---------------------------------------------------------------------------------------------------- static attributes
+# --------------------------------------------------------------------------------------------------- static attributes
 
 MOST_ITEMS = 8
 """Longest list that is shown in full in an attribute or an index."""
@@ -133,4 +133,6 @@ def short_index(index: Sequence[Any], name: Callable[[int], str] = _reference) -
 
 
 def _listed(values: Sequence[Any], name: Callable[[int], str]) -> str:
-    return ", ".join([*(short_attr(v, name) for v in values[:MOST_ITEMS]), *["…"] * (len(values) > MOST_ITEMS)])
+    return ", ".join(
+        [*(short_attr(v, name) for v in values[:MOST_ITEMS]), *["…"] * (len(values) > MOST_ITEMS)]
+    )

@@ -54,15 +54,23 @@ _LEVELS: dict[str, int] = {
     ",": LIST, ";": LIST, "\\mid": LIST, ":": LIST, "\\mapsto": LIST,
     "\\lor": OR, "\\vee": OR, "\\land": AND, "\\wedge": AND,
     "+": ADD, "-": ADD, "\\pm": ADD, "\\oplus": OR, "\\cup": ADD, "\\setminus": ADD,
-    "\\cdot": MUL, "\\times": MUL, "\\div": MUL, "/": MUL, "\\odot": MUL, "\\oslash": MUL, "\\otimes": MUL, "\\ast": MUL,
-    "\\star": MUL, "\\circ": MUL, "\\bullet": MUL, "\\cap": MUL, "\\bmod": MOD,
+    "\\cdot": MUL, "\\times": MUL, "\\div": MUL, "/": MUL, "\\odot": MUL, "\\oslash": MUL, "\\otimes": MUL,
+    "\\ast": MUL, "\\star": MUL, "\\circ": MUL, "\\bullet": MUL, "\\cap": MUL, "\\bmod": MOD,
 }  # fmt: skip
-_PREFIXES = {"+": MUL, "-": MUL, "\\pm": MUL, "\\lnot": CALL, "\\neg": CALL, "\\exists": CALL, "\\forall": CALL}
+_PREFIXES = {
+    "+": MUL,
+    "-": MUL,
+    "\\pm": MUL,
+    "\\lnot": CALL,
+    "\\neg": CALL,
+    "\\exists": CALL,
+    "\\forall": CALL,
+}
 """Signs that may stand before what they act on, and the level that this needs."""
 _MINUS = frozenset({"+", "-", "\\pm"})
 """Those among them that cannot stand straight after another sign."""
 
-_LOOSE_RIGHT = frozenset({"-", "\\div", "/", "\\oslash", "\\bmod", "\\setminus", "\\circ"})
+_LOOSE_RIGHT = frozenset({"-", "\\div", "/", "\\times", "\\oslash", "\\bmod", "\\setminus", "\\circ"})
 """Signs whose right operand needs parentheses even around the same sign."""
 
 
@@ -70,8 +78,8 @@ _LOOSE_RIGHT = frozenset({"-", "\\div", "/", "\\oslash", "\\bmod", "\\setminus",
 class Pattern:
     """A template with its level of precedence.
 
-    `signed`: it begins with a minus; `open`: it ends in an open function application, so that nothing may follow it in a
-    product.
+    `signed`: it begins with a minus; `open`: it ends in an open function application, so that nothing may follow it in
+    a product.
     """
 
     box: Box
@@ -125,7 +133,7 @@ def parts(box: Box) -> tuple[Box, ...]:
     return ()
 
 
-# -------------------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------------------------- reading
 
 _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|\d+(?:\.\d+)?|\s+|.", re.DOTALL)
 
@@ -326,7 +334,7 @@ class _Reader:
         return Table("cases" if name == "cases" else "matrix", tuple(rows))
 
 
-# ---------------------------------------------------------------------------------------------------------- arrangement
+# --------------------------------------------------------------------------------------------------------- arrangement
 
 
 @dataclass(slots=True)
@@ -395,7 +403,7 @@ def _operand_need(sign: Sign, *, right: bool) -> int:
 
 
 def _product(boxes: Sequence[Box], need: int, *, lead: bool) -> tuple[list[Box], int, bool]:
-    """Boxes side by side: a product, or functions and their arguments. Returns them, their level and whether they end open."""
+    """Boxes side by side: a product, or functions and their arguments; with their level and whether they end open."""
     factors = _factors(boxes)
     count = sum(not isinstance(f[0], Space) for f in factors)
     result: list[Box] = []
@@ -463,7 +471,7 @@ def _factor(factor: Sequence[Box], need: int, *, lead: bool, last: bool) -> tupl
         return [head], _level_alone(head), False
     if isinstance(_core(head), Sign):
         inner, _, _ = _product(rest, MUL, lead=False)
-        return [head, *([Space("\\,")] if isinstance(head, Script) else []), *inner], MUL, True
+        return [head, *inner], MUL, True
     if len(rest) == 1 and _parenthesis(rest[0]):
         return [head, Apply(open=False), rest[0]], CALL, False
     inner, _, _ = _factor(rest, FRAC, lead=False, last=True)
@@ -482,3 +490,25 @@ def _level_alone(box: Box) -> int:
         case Row(items):
             return _arranged(items).level
     return ATOM
+
+
+def with_index(pattern: Pattern, name: str) -> Pattern | None:
+    """The pattern with a slot `name` as index of what it begins with: its one function or large sign, or delimiters.
+
+    None where there is no such place, or something else could be meant by the index.
+    """
+    head, *rest = pattern.box.items if isinstance(pattern.box, Row) else (pattern.box,)
+    core = _core(head)
+    function = isinstance(core, Func) or _large(core) or (bool(rest) and isinstance(rest[0], Apply))
+    alone = not rest and isinstance(core, Fence | Ident | Accent)
+    functions = sum(isinstance(box, Func | Apply) or _large(box) for box in walk(pattern.box))
+    calls = sum(isinstance(box, Apply) for box in walk(pattern.box))
+    indexed = isinstance(head, Script) and head.sub is not None
+    if not (function or alone) or indexed or calls > 1 or functions - calls > 1:
+        return None
+    changed = Script(core, Slot(name), head.sup if isinstance(head, Script) else None)
+    return replace(pattern, box=Row((changed, *rest)) if rest else changed)
+
+
+def _large(box: Box) -> bool:
+    return isinstance(box, Sign) and box.latex in LARGE

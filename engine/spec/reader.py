@@ -43,6 +43,7 @@ from engine.spec.order import evaluation_order
 from engine.spec.reading import GraphLimits, Reading, below, type_name
 
 SCALARS = frozenset((int, bool, str, type(None)))
+"""Types of those values of attributes of which no more is to be known than what their kind says."""
 
 CANDIDATES = 1000
 """So many ids are looked through for the one that was meant; a mistake must not cost more than a few milliseconds."""
@@ -274,7 +275,7 @@ class Scope:
                 self.ids, self.position = ids, position
                 return
         for i, entry in enumerate(entries):
-            name = entry.get("id") if entry.__class__ is dict else None
+            name: Any = entry.get("id") if entry.__class__ is dict else None
             is_str = name.__class__ is str
             if is_str and self.position.setdefault(name, i) == i and is_id(name):
                 self.ids.append(name)
@@ -382,29 +383,24 @@ class Scope:
 
         A hundred thousand bad nodes must not take much longer than as many good ones.
         """
-        op, refs, attrs = entry.get("op"), entry.get("inputs", ()), entry.get("attrs")
-        call = self.reading.call(op) if op.__class__ is str else None
-        if (
-            op.__class__ is not str
-            or "value" in entry
-            or (call is not None and call.op in (INPUT, CONSTANT, ITEM))
-        ):
-            return None
-        wrong = len(entry) - 1 - ("id" in entry) - ("inputs" in entry) - ("attrs" in entry) + (call is None)
-        if refs.__class__ is not list and "inputs" in entry:
-            return None
-        for ref in refs:
-            if ref.__class__ is str:
-                wrong += ref not in self.position and ref not in NON_FINITE
-            elif (ref.__class__ is not float and ref.__class__ is not int) or self.reading.number(
-                ref
-            ) is None:
-                return None
+        op, refs, attrs = entry.get("op"), entry.get("inputs", ()), entry.get("attrs", NO_ATTRS)
+        call = self.reading.call(op) if isinstance(op, str) else None
+        if "value" in entry or (call is not None and call.op in (INPUT, CONSTANT, ITEM)):
+            return 1 if len(entry) == 2 and "id" in entry and op == CONSTANT.name else None
+        wrong = len(entry) - ("id" in entry) - ("op" in entry) - ("inputs" in entry) - ("attrs" in entry)
+        wrong += call is None
+        usual, nulls = True, 0
+        if isinstance(refs, list):
+            for ref in refs:
+                found = self.mistakes_in_operand(ref) if ref is not None else 0
+                wrong += found or 0
+                usual = usual and found is not None
+            nulls = refs.count(None)
+        elif "inputs" in entry:
+            wrong += 1
         if call is None:
-            return wrong
-        if "attrs" not in entry:
-            return wrong or (0 if len(refs) in call.plain else 1 if len(refs) in call.wrong else None)
-        if attrs.__class__ is not dict:
+            return wrong if usual else None
+        if not isinstance(attrs, dict):
             return None
         shape: list[int | str] = [len(refs)]
         for key, value in attrs.items():
@@ -412,14 +408,37 @@ class Scope:
             if parameter is None:
                 wrong += 1
             elif not isinstance(parameter, Attr) or parameter.name in shape or value.__class__ not in SCALARS:
-                return None
+                usual = False
             else:
                 shape.append(parameter.name)
                 try:
                     parameter.kind.check(value)
                 except ValueError:
                     wrong += 1
-        return wrong or (0 if tuple(shape) in call.shapes else None)
+        if wrong or not usual:
+            return wrong if usual else None
+        if nulls:
+            all_required = len(call.required) == len(refs) and call.most == len(refs) and not call.needed
+            return nulls if all_required and not attrs else None
+        if tuple(shape) in call.shapes:
+            return 0
+        return 1 if not attrs and len(refs) in call.wrong else None
+
+    def mistakes_in_operand(self, ref: Any) -> int | None:
+        """How many mistakes there are in one operand, none or one; None where that takes a closer look."""
+        if ref.__class__ is str:
+            return ref not in self.position and ref not in NON_FINITE
+        if ref.__class__ is float or ref.__class__ is int:
+            return self.reading.number(ref) is None
+        if isinstance(ref, dict):
+            return None if "data" in ref else 1
+        first: Any = ref
+        while isinstance(first, list) and first:
+            first = first[0]
+        wrong = (
+            first is None or isinstance(first, dict) or (isinstance(first, str) and first not in NON_FINITE)
+        )
+        return 1 if wrong else None
 
     def check_results(self) -> None:
         """Nodes of several results must be read by `item`, and only they."""

@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, Where, quoted
 from engine.op import REQUIRED, Attr, Op, Operand, Parameter, Spelling, registry, signature
 from engine.program import MAX_ID, Literal
-from engine.values import Given, read_value, to_literal
+from engine.values import read_value, to_literal
 
 CACHED = 100_000
 """So many numbers are remembered."""
@@ -164,7 +164,7 @@ class Reading:
                     return None
             except OverflowError:
                 return None
-            found = to_literal(Given(np.array(float(value)), True, False))
+            found = Literal(np.array(float(value)))
             if len(self.numbers) < CACHED:
                 self.numbers[value] = found
         return found

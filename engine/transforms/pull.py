@@ -22,6 +22,7 @@ from engine.builder import Builder, GraphBuilder, Var, item
 from engine.graph import ITEM, Graph, Node, single
 from engine.op import General, Linear, Op, Params, Partial, Subgraph, Zero
 
+
 def floating(aval: Avals) -> bool:
     """Whether a node can carry a derivative (one of several results suffices)."""
     return aval.floating if isinstance(aval, Aval) else any(a.floating for a in aval)
@@ -99,22 +100,23 @@ def _pull_rest(
     ct = adj[i]
     general = [k for k in wanted if isinstance(op.rule(k), General)]
     backs: list[tuple[int, Any]] = []
+    operands = [Var(b, refs[j]) for j in inputs]
     for k in wanted:
         rule = op.rule(k)
         if isinstance(rule, Linear):
-            operands = [Var(b, refs[j]) for j in inputs]
             backs.append((k, rule.transpose(Var(b, ct), k, operands, **params).ref))
     if general:
         avals = tuple(single(nodes[j].aval) for j in inputs)
         cts = ct if isinstance(ct, list) else [ct]
         ready = tuple(c is not None for c in cts)
         back = pullback_graph(op, node.params, avals, node.aval, tuple(general), ready, b.dtype)
-        ys = [refs[i]] if isinstance(node.aval, Aval) else [item(b, refs[i], m) for m in range(len(node.aval))]
+        ys = (
+            [refs[i]] if isinstance(node.aval, Aval) else [item(b, refs[i], m) for m in range(len(node.aval))]
+        )
         args = [*[refs[j] for j in inputs], *ys, *[c for c in cts if c is not None]]
         backs.extend(zip(general, b.inline(back, args), strict=True))
     subgraph = [k for k in wanted if isinstance(op.rule(k), Subgraph)]
     if subgraph:
-        operands = [Var(b, refs[j]) for j in inputs]
         cts = [None if c is None else Var(b, c) for c in ct]
         for k, v in zip(subgraph, op.pull(b, operands, refs[i], cts, subgraph, **params), strict=True):
             if v is not None:

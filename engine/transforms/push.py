@@ -63,7 +63,9 @@ def _push_one(b: Builder, node: Node, i: int, nodes: Sequence[Node], refs: Any, 
             if rule.joint:
                 joint.append(k)
             else:
-                parts.append(b.emit(op, [dots[m] if n == k else refs[m] for n, m in enumerate(inputs)], node.params))
+                parts.append(
+                    b.emit(op, [dots[m] if n == k else refs[m] for n, m in enumerate(inputs)], node.params)
+                )
         elif isinstance(rule, General):
             general.append(k)
         elif isinstance(rule, Subgraph):
@@ -116,5 +118,7 @@ def jvp_graph(graph: Graph, seeds: Sequence[int], dtype: DType) -> Graph:
     outs = []
     for o in graph.outputs:
         aval = single(graph.nodes[o].aval)
-        outs.append(dots[o] if dots[o] is not None else b.zeros(aval if aval.floating else Aval(aval.shape, dtype)))
+        outs.append(
+            dots[o] if dots[o] is not None else b.zeros(aval if aval.floating else Aval(aval.shape, dtype))
+        )
     return b.build([*graph.outputs, *outs])

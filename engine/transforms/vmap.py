@@ -8,7 +8,7 @@ writes its own `vmap`; one with several results may return a tuple of references
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.aval import Aval, DType, broadcast_shapes
@@ -49,7 +49,7 @@ def vmap(
             leads.append(True)
         else:
             operands = [Var(b, place[j]) for j in node.inputs]
-            place.append(op.vmap(b, size, operands, [leads[j] for j in node.inputs], **dict(node.params)))
+            place.append(_mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params)))
             leads.append(True)
     return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
 
@@ -62,14 +62,25 @@ def lead(b: GraphBuilder, v: Var, size: int, mapped: bool) -> Var:
     return result
 
 
-def default_vmap(op: Op, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
-    """Re-inference: all operands lead with the batch axis (scalar operands of elementwise ops excepted)."""
+def _mapped(
+    op: Op,
+    b: GraphBuilder,
+    size: int,
+    operands: Sequence[Var],
+    mapped: Sequence[bool],
+    params: Mapping[str, Any],
+) -> Any:
+    """The op's own `vmap`, or re-inference: all operands lead with the batch axis (literals of elementwise ops excepted)."""
+    own = op.vmap(b, size, operands, mapped, **params)
+    if own is not None:
+        return own
     if op.elementwise:
-        # An unmapped scalar may stay one: elementwise ops take scalars beside arrays. A mapped scalar is a vector now,
-        # so it must be given the rank of the others.
+        # A scalar constant stays one: elementwise ops take literals beside arrays. Anything else gets the shape of the
+        # others, a mapped scalar (a vector now) by way of their rank, so that the graph can be differentiated again.
         rank = max(v.rank - m for v, m in zip(operands, mapped, strict=True))
         led = [
-            v if not m and v.rank == 0 else _aligned(b, v, size, m, rank) for v, m in zip(operands, mapped, strict=True)
+            v if v.rank == 0 and b.nodes[v.ref].op is CONSTANT else _aligned(b, v, size, m, rank)
+            for v, m in zip(operands, mapped, strict=True)
         ]
         shape = broadcast_shapes([v.shape for v in led])
         led = [v if v.shape in (shape, ()) else b.write("broadcast_to", v, shape=shape) for v in led]
@@ -85,9 +96,7 @@ def _aligned(b: GraphBuilder, v: Var, size: int, mapped: bool, rank: int) -> Var
     return led
 
 
-def map_graph(
-    graph: Graph, size: int, axes: Sequence[int | None], dtype: DType, **limits: float
-) -> Graph:
+def map_graph(graph: Graph, size: int, axes: Sequence[int | None], dtype: DType, **limits: float) -> Graph:
     """`vmap` with any axis of each input mapped (None: not mapped), and the batch axis leading in every output."""
     mapped, leads = vmap(graph, size, [a is not None for a in axes], dtype, **limits)
     b = GraphBuilder(dtype, **limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from service import examples, media
 from service.openapi import Operation, describe_operation
@@ -12,8 +12,8 @@ from service.work import RenderWork, Services, perform
 
 OPERATION = Operation(
     "A drawing of the program",
-    "A box for each value, an ellipse for each op. With `inputs` the boxes show values and gradients, else the structure "
-    "alone. `dot` works on every server; `svg` and `png` are drawn by Graphviz.",
+    "A box for each value, an ellipse for each op. With `inputs` the boxes show values and gradients, else the "
+    "structure alone. `dot` works on every server; `svg` and `png` are drawn by Graphviz.",
     None,
     tuple(media.DRAWINGS.values()),
     errors=(501,),
@@ -33,15 +33,16 @@ async def render(request: Request) -> Response:
         form = next((f for f, kind in media.DRAWINGS.items() if media.named(request.headers, kind)), "svg")
     kind = media.DRAWINGS[form]
     if media.choose(request.headers, (kind,)) != kind:
-        raise problem("not-acceptable", f"The drawing would be {kind}, which the header Accept does not allow.")
+        raise problem(
+            "not-acceptable", f"The drawing would be {kind}, which the header Accept does not allow."
+        )
     body = work.body if form == "dot" else await work.graphviz(work.body.decode(), form)
     return Response(body, media_type=kind, headers={"Vary": "Accept"})
 
 
-def router() -> APIRouter:
-    """The routes."""
-    routes = APIRouter()
-    routes.add_api_route(
+def add_routes(app: FastAPI) -> None:
+    """Add the routes."""
+    app.add_api_route(
         "/v1/render",
         render,
         methods=["POST"],
@@ -49,4 +50,3 @@ def router() -> APIRouter:
         response_model=None,
         **describe_operation("render", OPERATION, examples.of("render")),
     )
-    return routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from fastapi import APIRouter, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from service import examples, media
 from service.admission import Ticket
@@ -32,8 +32,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "grad": Operation(
         "Value and gradient",
-        "The derivative of one node with respect to every other, through every path. `gradients[n]` is ∂of/∂n in n's shape. "
-        "An output that is no scalar needs a `seed`.",
+        "The derivative of one node with respect to every other, through every path. `gradients[n]` is ∂of/∂n in n's "
+        "shape. An output that is no scalar needs a `seed`.",
         GradAnswer,
     ),
     "jvp": Operation(
@@ -48,7 +48,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "jacobian": Operation(
         "All first derivatives",
-        "`jacobian[out][in]` has the shape out.shape + in.shape. Reverse or forward mode, whichever takes fewer passes.",
+        "`jacobian[out][in]` has the shape out.shape + in.shape. In reverse or forward mode, whichever is less work.",
         JacobianAnswer,
     ),
     "hessian": Operation(
@@ -63,8 +63,8 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "trace": Operation(
         "Both walks, step by step",
-        "The evaluation trace as one writes it by hand: values, local partial derivatives, adjoints and what each adds to "
-        "them. `Accept: text/markdown` gives tables.",
+        "The evaluation trace as one writes it by hand: values, local partial derivatives, adjoints and what each step "
+        "adds to them. `Accept: text/markdown` gives tables.",
         TraceAnswer,
         (media.MARKDOWN,),
     ),
@@ -87,7 +87,9 @@ def ticket(request: Request, services: Services) -> Ticket:
         except ValueError:
             wanted = math.nan
         if not 0 < wanted < math.inf:
-            raise problem("invalid-field", "The header X-Request-Timeout must be a positive number of seconds.")
+            raise problem(
+                "invalid-field", "The header X-Request-Timeout must be a positive number of seconds."
+            )
         seconds = min(seconds, wanted)
     return Ticket(seconds)
 
@@ -109,12 +111,11 @@ def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awai
     return endpoint
 
 
-def router() -> APIRouter:
-    """The routes."""
-    routes = APIRouter()
+def add_routes(app: FastAPI) -> None:
+    """Add the routes."""
     for verb, operation in OPERATIONS.items():
         offered = (media.JSON, *operation.also)
-        routes.add_api_route(
+        app.add_api_route(
             f"/v1/{verb}",
             verb_endpoint(verb, offered),
             methods=["POST"],
@@ -122,7 +123,6 @@ def router() -> APIRouter:
             response_model=None,
             **describe_operation(verb, operation, examples.of(verb)),
         )
-    return routes
 
 
-__all__ = ["OPERATIONS", "router", "ticket"]
+__all__ = ["OPERATIONS", "add_routes", "ticket"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from engine.attrs import IndexArray, Slice
 from engine.op import InputRef
@@ -29,13 +28,26 @@ def _getitem(*operands: Any, index: Any) -> Any:
     return operands[0][_index(index, operands)]
 
 
-def _scatter_add(x: Any, indices: Any, updates: Any, *, axis: int) -> Any:
-    y = np.moveaxis(np.array(x, np.result_type(x, updates)), axis, 0)
-    target = np.empty(np.shape(indices) + y.shape[1:], y.dtype)
-    moved = np.moveaxis(np.broadcast_to(updates, np.moveaxis(target, 0, axis).shape), axis, 0) if np.ndim(indices) == 1 else updates
-    target[...] = moved
-    np.add.at(y, indices, target)
-    return np.moveaxis(y, 0, axis)
+def _gather(x: Any, indices: Any, *, axis: int, batch_dims: int) -> Any:
+    if batch_dims:
+        inner = axis - 1 if axis >= 0 else axis
+        return np.stack([_gather(r, i, axis=inner, batch_dims=batch_dims - 1) for r, i in zip(x, indices, strict=True)])
+    return np.take(x, indices, axis)
+
+
+def _scatter_add(x: Any, indices: Any, updates: Any, *, axis: int, batch_dims: int) -> Any:
+    if batch_dims:
+        inner = axis - 1 if axis >= 0 else axis
+        spread = np.broadcast_to(updates, (len(x), *np.shape(updates)[1:])) if np.ndim(updates) else [updates] * len(x)
+        return np.stack([
+            _scatter_add(r, i, u, axis=inner, batch_dims=batch_dims - 1)
+            for r, i, u in zip(x, indices, spread, strict=True)
+        ])  # fmt: skip
+    y = np.array(x, np.result_type(x, updates))
+    at = axis % x.ndim
+    chosen = (slice(None),) * at + (indices,)
+    np.add.at(y, chosen, np.broadcast_to(updates, np.shape(y[chosen])))
+    return y
 
 
 def _one_hot(indices: Any, *, num_classes: int, axis: int) -> Any:
@@ -50,7 +62,8 @@ def _pad(x: Any, *, pad_width: Any, mode: str, constant_values: Any) -> Any:
 
 
 def _arange(start: Any, stop: Any, step: Any) -> Any:
-    return np.arange(0.0, start, step) if stop is None else np.arange(0.0 if start is None else start, stop, step)
+    low, high = (0.0, start) if stop is None else (0.0 if start is None else start, stop)
+    return np.arange(*(int(v) if all(float(u).is_integer() for u in (low, high, step)) else v for v in (low, high, step)))
 
 
 def _diag(x: Any, k: int) -> Any:
@@ -68,9 +81,22 @@ def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
     if x.size == 0:
         return np.log(np.sum(x, axis=axis, keepdims=keepdims))
     top = np.max(np.real(x), axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    y = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
-    return y if keepdims else np.squeeze(y, axis=axis if axis is None else axis)
+    # One of the largest entries is taken out of the sum, so that its 1 does not swallow the others.
+    e = np.exp(x - np.where(np.isfinite(top), top, 0.0))
+    many = np.sum(np.real(x) == top, axis=axis, keepdims=True)
+    rest = np.sum(np.where(np.real(x) == top, e - 1, e), axis=axis, keepdims=True)
+    y = top + np.where(np.isneginf(top), 0.0, np.log(many) + np.log1p(rest / many))
+    return y if keepdims else np.squeeze(y, axis=axis)
+
+
+def _scaled_norm(function: Any) -> Any:
+    """A norm of numbers scaled to about 1, so that no square overflows."""
+
+    def value(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = None) -> Any:  # noqa: A002  # NumPy's name
+        size = float(np.max(np.abs(x), initial=0.0)) or 1.0
+        return size * function(x / size, axis, keepdims, ord)
+
+    return value
 
 
 def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool) -> Any:
@@ -78,10 +104,12 @@ def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool) -> Any:
 
 
 def _variance(x: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
-    # Written out, since that of complex numbers is another thing.
-    n = x.size / max(np.mean(x, axis=axis).size, 1)
-    d = x - np.mean(x, axis=axis, keepdims=True)
-    return np.sum(d * d, axis=axis, keepdims=keepdims) / np.float64(n - ddof)
+    # Written out, since that of complex numbers is another thing; moved first, since the mean of equal numbers is rounded.
+    axes = tuple(range(x.ndim)) if axis is None else axis
+    x = x - (x.reshape(-1)[0] if x.size else 0.0)
+    n = x.size / max(np.mean(x, axis=axes).size, 1)
+    d = x - np.mean(x, axis=axes, keepdims=True)
+    return np.sum(d * d, axis=axes, keepdims=keepdims) / np.float64(n - ddof)
 
 
 def _std(x: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
@@ -152,7 +180,7 @@ TABLE: dict[str, Reference] = {
     # Indexing.
     "getitem": Reference(_getitem),
     "take": Reference(lambda a, indices, axis, mode: np.take(a, indices, axis, mode=mode)),
-    "gather": Reference(lambda x, indices, axis: np.take(x, indices, axis)),
+    "gather": Reference(_gather),
     "take_along_axis": Reference(lambda arr, indices, axis: np.take_along_axis(arr, indices, axis)),
     "scatter_add": Reference(_scatter_add),
     "one_hot": Reference(_one_hot),
@@ -168,9 +196,9 @@ TABLE: dict[str, Reference] = {
     "count_nonzero": _reduce(np.count_nonzero),
     "logsumexp": Reference(_logsumexp),
     "cumsum": Reference(lambda x, axis: np.cumsum(x, axis)),
-    "vector_norm": Reference(lambda x, axis, keepdims, ord: np.linalg.vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)),
-    "matrix_norm": Reference(lambda x, keepdims, ord: np.linalg.matrix_norm(x, keepdims=keepdims, ord=ord)),
-    "norm": Reference(lambda x, ord, axis, keepdims: np.linalg.norm(x, ord, axis, keepdims)),
+    "vector_norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.vector_norm(x, axis=axis, keepdims=keep, ord=ord))),
+    "matrix_norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.matrix_norm(x, keepdims=keep, ord=ord))),
+    "norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.norm(x, ord, axis, keep))),
     "average": Reference(_average),
     "var": Reference(_variance),
     "std": Reference(_std),
@@ -192,4 +220,3 @@ TABLE: dict[str, Reference] = {
     "ndim": Reference(np.ndim),
     "size": Reference(np.size),
 }  # fmt: skip
-assert scipy.special is not None

@@ -10,7 +10,8 @@ import numpy as np
 import scipy.special
 from mpmath import mpf
 
-from tests.engine.conformance import Reference
+from engine.op import Example
+from tests.engine.conformance import Fixed, Reference
 
 
 def _where(c: Any, x: Any, y: Any) -> Any:
@@ -43,6 +44,8 @@ def _pow(x: Any, y: Any) -> Any:
 
 
 def _exact_pow(x: Any, y: Any) -> Any:
+    if x == 0:
+        return mpf(0) if y > 0 else mpf(1) if y == 0 else mpmath.nan
     return x**y if x > 0 or y == int(y) else mpmath.nan
 
 
@@ -57,6 +60,10 @@ def _fmod(x: Any, y: Any) -> Any:
 
 def _trunc(x: Any) -> Any:
     return mpmath.floor(x) if x > 0 else mpmath.ceil(x)
+
+
+def _round(x: Any, decimals: int) -> Any:
+    return np.rint(x) if decimals == 0 else np.round(x, decimals)
 
 
 def _sinc(x: Any) -> Any:
@@ -118,17 +125,13 @@ def _rows(*names: str, **found: Any) -> dict[str, Reference]:
     return {n: Reference(getattr(np, n), getattr(mpmath, n)) for n in names} | found
 
 
-def _integer_like(numpy_function: Callable[..., Any], exact: Callable[..., Any]) -> Reference:
-    return Reference(numpy_function, exact)
-
-
 TABLE: dict[str, Reference] = {
     **_rows(
         "exp", "log", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "expm1", "log1p", "hypot", "sign",
     ),
     "add": Reference(np.add, lambda x, y: x + y),
     "subtract": Reference(np.subtract, lambda x, y: x - y),
-    "multiply": Reference(np.multiply, lambda x, y: x * y),
+    "multiply": Reference(lambda x, y, strong=None: x * y, lambda x, y, strong=None: x * y),
     "divide": Reference(np.divide, lambda x, y: x / y),
     "floor_divide": Reference(np.floor_divide, lambda x, y: mpmath.floor(x / y)),
     "remainder": Reference(np.remainder, _mod),
@@ -138,10 +141,17 @@ TABLE: dict[str, Reference] = {
     "abs": Reference(np.abs, abs),
     "square": Reference(np.square, lambda x: x * x),
     "reciprocal": Reference(np.reciprocal, lambda x: 1 / x),
-    "pow": Reference(_pow, _exact_pow),
+    "pow": Reference(
+        _pow, _exact_pow,
+        (
+            Example(([0.0, -2.0, 1.5], Fixed(0.0)), note="x**0"), Example(([0.0, -2.0, 1.5], Fixed(1.0)), note="x**1"),
+            Example(([0.0, -2.0, 1.5], Fixed(2.0)), note="x**2"), Example(([1.5, -2.0], Fixed(-2.0)), note="x**-2"),
+            Example(([1.5, 0.25], Fixed(0.5)), note="x**0.5"),
+        ),
+    ),
     "floor": Reference(np.floor, mpmath.floor),
     "ceil": Reference(np.ceil, mpmath.ceil),
-    "round": Reference(np.rint, mpmath.nint),
+    "round": Reference(_round, lambda x, decimals: mpmath.nint(x * 10**decimals) / 10**decimals),
     "trunc": Reference(np.trunc, _trunc),
     "maximum": Reference(np.maximum, max),
     "minimum": Reference(np.minimum, min),

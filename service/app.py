@@ -1,0 +1,104 @@
+"""The application: routes, middleware and state put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from service import __version__, openapi, problems, schemas
+from service.admission import Admission
+from service.envelope import REQUESTS
+from service.limits import engine_limits
+from service.middleware import BodyLimit, Context, Hosts
+from service.problems import problem
+from service.routes import operations, render, verbs
+from service.settings import Settings
+from service.work import Services
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """The ASGI application. `lifespan` is entered while it serves, inside its own."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def serving(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            if lifespan is None:
+                yield
+            else:
+                async with lifespan(app):
+                    yield
+        finally:
+            services.admission.close()
+
+    app = FastAPI(
+        title="Wengert",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        root_path=settings.root_path,
+        lifespan=serving,
+    )
+    services = Services(settings, engine_limits(settings), Admission(settings.threads, settings.queue))
+    app.state.services = services
+    app.state.draining = False
+    app.state.openapi = None
+    for part in (verbs, render, operations):
+        part.add_routes(app)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit, most=settings.body_bytes)
+    app.add_middleware(Hosts, allowed=settings.allowed_hosts, own=settings.host)
+    app.add_middleware(Context, access_log=settings.access_log)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.openapi = lambda: openapi.build(app, _models())  # type: ignore[method-assign]
+    return app
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """The router's own errors: no such path, or not with this method."""
+    assert isinstance(error, HTTPException)
+    instance = problems.instance_of(request.scope)
+    if error.status_code == 405:
+        allowed = _allowed(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allowed})
+        detail = f"{request.method[:20]} does not work here; {allowed} do."
+        return problems.respond(problem("method-not-allowed", detail, headers={"Allow": allowed}), instance)
+    if error.status_code == 404:
+        detail = "There is nothing at this path; GET /docs shows what there is."
+        return problems.respond(problem("not-found", detail), instance)
+    body = problems.plain(error.status_code, "Error", str(error.detail)[:200], instance)
+    return Response(body, error.status_code, headers=error.headers, media_type=problems.MEDIA_TYPE)
+
+
+def _allowed(request: Request) -> str:
+    """The methods that the path has, for the header Allow."""
+    methods = {"OPTIONS"}
+    scope = dict(request.scope)
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(sorted(methods))
+
+
+def _models() -> list[type[BaseModel]]:
+    """The models that the OpenAPI document refers to."""
+    answers = [o.answer for o in verbs.OPERATIONS.values() if o.answer is not None]
+    own: list[type[BaseModel]] = [
+        schemas.OpDocument,
+        schemas.OpsDocument,
+        schemas.LimitsDocument,
+        schemas.StatusDocument,
+    ]
+    return [*REQUESTS.values(), *answers, *own]

@@ -1,0 +1,164 @@
+"""HTTP below the application: uvicorn's protocol, with what a server on the open network needs besides.
+
+- A request must arrive in time: its head within `receive_timeout_s`, its body at least at `SLOWEST` bytes a second
+  after that. Slower senders get a 408 and are closed; slow answers and large uploads that flow are left alone.
+- A head is at most `HEAD_BYTES` long.
+- What is no HTTP gets a problem document, too.
+- A connection that is just sending a request is not closed by a shutdown, but answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.events import TimerHandle
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from service import __version__, problems
+from service.problems import problem
+
+SLOWEST = 16 * 1024
+"""Bytes of a body that must arrive each second, on the average, once `receive_timeout_s` is over."""
+
+HEAD_BYTES = 64 * 1024
+"""Longest request line and headers; what arrives in one piece (256 KiB at most) is not counted."""
+
+FIRST_REQUEST_S = 0.5
+"""Seconds that a new connection is given at a shutdown to send what is on its way."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. It has one timer, set again only when it fires, so that a request costs next to nothing."""
+
+    receive_timeout_s: ClassVar[float] = 10.0
+    """Set once for the process, before it serves (`cli.application`)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.begun: float | None = None
+        """When the request that is arriving began (or the connection, before its first); None between requests."""
+        self.in_head = True
+        self.head_bytes = 0
+        self.body_bytes = 0
+        self.silent = True
+        """Nothing has arrived yet."""
+        self.first = True
+        """No request has arrived yet."""
+        self.closing = False
+        self.timer: TimerHandle | None = None
+
+    # -- connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the clock: also a connection that says nothing is closed."""
+        super().connection_made(transport)
+        self.begun = self.loop.time()
+        self.timer = self.loop.call_later(self.receive_timeout_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """As uvicorn does, but let a request that is arriving arrive, and a new connection send its first."""
+        if self.begun is not None and (self.first or self.cycle.response_complete):
+            self.closing = True
+            if self.silent:
+                self.loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
+        else:
+            super().shutdown()
+
+    def _close_if_silent(self) -> None:
+        if self.silent:
+            self.transport.close()
+
+    # -- a request arrives
+
+    def data_received(self, data: bytes) -> None:
+        """Refuse heads without end."""
+        self.silent = False
+        super().data_received(data)
+        if self.in_head and self.begun is not None:
+            self.head_bytes += len(data)
+            if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                detail = f"The head of a request has {HEAD_BYTES:,} bytes at most."
+                self._refuse(431, problems.plain(431, "Request Header Fields Too Large", detail))
+
+    def on_message_begin(self) -> None:
+        """The first bytes of a request are there."""
+        super().on_message_begin()
+        self.begun = self.loop.time()
+        self.head_bytes = self.body_bytes = 0
+        if self.timer is None:
+            self.timer = self.loop.call_later(self.receive_timeout_s, self._look)
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self.in_head = False
+        super().on_headers_complete()
+        self.first = False
+        if self.closing:
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body is there."""
+        self.body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        self.begun = None
+        self.in_head = True
+        super().on_message_complete()
+
+    # -- it does not arrive
+
+    def _look(self) -> None:
+        """The timer has fired: is a request late?"""
+        self.timer = None
+        if self.begun is None or self.transport.is_closing():
+            return
+        now = self.loop.time()
+        due = self.begun + self.receive_timeout_s + (0.0 if self.in_head else self.body_bytes / SLOWEST)
+        if self.flow.read_paused:
+            due = now + 1.0  # it is not the client who keeps us waiting
+        if due > now:
+            self.timer = self.loop.call_later(due - now, self._look)
+        elif self.silent:
+            self.transport.close()
+        else:
+            detail = (
+                f"The request did not arrive within {self.receive_timeout_s:g} s (a body gets a second more for each "
+                f"{SLOWEST:,} bytes)."
+            )
+            late = problem("timeout", detail, status=408)
+            self._refuse(
+                late.status,
+                problems.encode(late, problems.instance_of(self.scope) if not self.in_head else "/"),
+            )
+
+    def send_400_response(self, msg: str) -> None:
+        """Not HTTP."""
+        self._refuse(400, problems.plain(400, "Bad Request", msg))
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        """Answer below the application, unless it has begun to answer, and close."""
+        arriving = self.cycle if not self.in_head and not self.cycle.response_complete else None
+        if arriving is None or not arriving.response_started:
+            head = [
+                STATUS_LINE[status],
+                *(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
+                b"content-type: %b\r\n" % problems.MEDIA_TYPE.encode(),
+                b"content-length: %d\r\n" % len(body),
+                b"wengert-version: %b\r\n" % __version__.encode(),
+                b"connection: close\r\n\r\n",
+            ]
+            self.transport.write(b"".join(head) + body)
+        if arriving is not None:
+            arriving.disconnected = True  # the application sees that there is nobody to answer
+            arriving.message_event.set()
+        self.transport.close()
