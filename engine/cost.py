@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.aval import Aval
+from engine.aval import Aval, DType
+from engine.builder import GraphBuilder, item
 from engine.errors import LimitExceeded
 from engine.graph import Graph, Node
+from engine.transforms.pull import vjp_graph
 
 GIB = 1 << 30
 
@@ -61,6 +63,14 @@ def node_bytes(node: Node) -> int:
     return aval.nbytes if isinstance(aval, Aval) else sum(a.nbytes for a in aval)
 
 
+def inner_cost(node: Node) -> Cost:
+    """Nodes that a loop or a choice computes inside, and the bytes it takes while it runs; flops are the op's own."""
+    params = dict(node.params)
+    bodies = [cost_of(p) for p in params.values() if isinstance(p, Graph)]
+    steps = params.get("length", 1) * max((c.nodes for c in bodies), default=0)
+    return Cost(steps, 0.0, max((c.bytes for c in bodies), default=0), max((c.largest_step for c in bodies), default=0.0))
+
+
 def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
     """Cost of computing the graph's outputs; with `keep` every node's value stays until the end."""
     nodes = graph.nodes
@@ -71,36 +81,66 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
     total = peak = sum(sizes.values())
     for i, dying in graph.schedule:
         node = nodes[i]
-        if node.aval == _SCALAR and not node.op.subgraphs:
+        if node.aval == _SCALAR and node.op.elementwise:
             flops += 1.0
             step = 1.0
         else:
             operands: list[Any] = [nodes[j].aval for j in node.inputs]
             step = node.op.flops(operands, node.aval, **dict(node.params))
             flops += step
-        largest = max(largest, step if not node.op.subgraphs else 0.0)
+        inside = inner_cost(node) if node.op.subgraphs else None
+        largest = max(largest, step if inside is None else inside.largest_step)
         size = sizes[i] = node_bytes(node)
         total += size
-        peak = max(peak, total)
+        peak = max(peak, total if inside is None else total + inside.bytes)
         for j in dying:
             total -= sizes.get(j, 0)
-        count += 1
+        count += 1 if inside is None else 1 + inside.nodes
     return Cost(count, flops, peak, largest)
 
 
 def _cost_of_all(nodes: Sequence[Node]) -> Cost:
-    flops, total, largest = 0.0, 0, 0.0
+    flops, total, largest, peak, count = 0.0, 0, 0.0, 0, len(nodes)
     for op, inputs, params, aval in nodes:
-        if aval == _SCALAR and not op.subgraphs:
+        if aval == _SCALAR and op.elementwise:
             flops += 1.0
             total += 8
             continue
         operands: list[Any] = [nodes[j].aval for j in inputs]
         step = op.flops(operands, aval, **dict(params))
         flops += step
-        largest = max(largest, 0.0 if op.subgraphs else step)
-        total += node_bytes(Node(op, inputs, params, aval))
-    return Cost(len(nodes), flops, total, largest)
+        node = Node(op, inputs, params, aval)
+        total += node_bytes(node)
+        if op.subgraphs:
+            inside = inner_cost(node)
+            step = inside.largest_step
+            peak = max(peak, inside.bytes)
+            count += inside.nodes
+        largest = max(largest, step)
+    return Cost(count, flops, total + peak, largest)
+
+
+def cost_of_way_back(graph: Graph, dtype: DType) -> Cost:
+    """Cost of the backward walk through the loops and choices of a graph, which is more than a multiple of the forward one.
+
+    A loop records its carries for the way back; how much that is shows only in its derivative, which is made here for
+    each loop alone.
+    """
+    nodes, flops, nbytes = 0, 0.0, 0
+    for node in graph.nodes:
+        if not node.op.subgraphs:
+            continue
+        b = GraphBuilder(dtype)
+        operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
+        alone = b.emit(node.op, [b.input(a) for a in operands], node.params)
+        outs = [item(b, alone, k) for k, a in enumerate(node.aval) if isinstance(a, Aval) and a.floating]
+        wrt = [i for i, a in zip(b.inputs, operands, strict=True) if a.floating]
+        derived = vjp_graph(b.build(()), outs, wrt, dtype)
+        cost = cost_of(derived)
+        nodes += cost.nodes
+        flops += cost.flops
+        nbytes = max(nbytes, cost.bytes)
+    return Cost(nodes, flops, nbytes)
 
 
 _SCALAR = Aval((), "float64")

@@ -371,10 +371,17 @@ class Registry:
                 return qualified
         op = self.get(name)
         if op is None:
-            near = nearest(name, self._names)
+            near = self._near(name)
             hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/ops lists the catalogue."
             raise UnknownOp(f"There is no op {quoted(name)}.{hint}", suggestions=near)
         return op, _PLAIN
+
+    def _near(self, name: str) -> tuple[str, ...]:
+        """Up to three names that may have been meant, of different ops."""
+        found: dict[Op, str] = {}
+        for candidate in nearest(name, self._names, 8):
+            found.setdefault(self._names[candidate], candidate)
+        return tuple(found.values())[:3]
 
     def __contains__(self, name: str) -> bool:
         return name in self._names

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand
 from engine.ops.elementwise import Elementwise
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
+from engine.spec.node import references_in
 from engine.values import Given
 
 IDENTITY = "identity"
@@ -161,15 +162,32 @@ def integer_inputs(program: Program) -> set[int]:
     wanted: set[int] = set()
     for i in range(len(program.steps) - 1, -1, -1):
         step = program.steps[i]
+        inside = _integer_operands(step) if step.attrs else ()
         for k, a in enumerate(step.operands):
             if not isinstance(a, int) or a in wanted:
                 continue
             role = role_of(step.op, k)
-            reference = role is None or role.integer
+            reference = role is None or role.integer or k in inside
             through = i in wanted and (step.op.passes_integers or step.op is ITEM)
             if reference or (through and not (role is not None and role.boolean)):
                 wanted.add(a)
     return {i for i in wanted if program.steps[i].op is INPUT}
+
+
+def _integer_operands(step: Step) -> set[int]:
+    """Operands of a step whose attributes refer to them, or whose bodies have an integer position for them.
+
+    The inputs of a body are the step's last operands: a loop's counter is in front of them, and the condition of a
+    choice is in front of what its branches take.
+    """
+    found = {k for value in step.attrs.values() for k in references_in(value)}
+    passed = [k for k in range(len(step.operands)) if k not in found]
+    for value in step.attrs.values():
+        if isinstance(value, Program):
+            inner = integer_inputs(value)
+            pairs = zip(reversed(value.inputs), reversed(passed), strict=False)
+            found |= {k for i, k in pairs if i in inner}
+    return found
 
 
 def role_of(op: Op, k: int) -> Operand | None:
@@ -192,22 +210,36 @@ class _Body:
         ids = [self.program.steps[i].id for i in self.program.inputs]
         if len(ids) != len(avals):
             raise Arity(f"The body takes {len(ids)} inputs ({_listed(ids)}); it is called with {len(avals)}.")
-        inner = Specializer(self.program, self._owner.dtype, self._owner.limits, depth=self._owner.depth + 1)
-        return inner.run(dict(zip(ids, avals, strict=True)), {}).graph
+        owner = self._owner
+        key = (id(self.program), tuple(avals))
+        if key not in owner.bodies:
+            inner = Specializer(self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies)
+            owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), {}).graph
+        return owner.bodies[key]
 
 
 MAX_NESTING = 32
 """Deepest nesting of subgraphs: they are typed one inside the other."""
 
 
-class Specializer:
-    """One pass over a program's steps. `statics` holds the values of integer inputs that may decide shapes."""
+Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...]], Graph]
+"""Bodies that were typed before, by their program (its `id`, since it lives as long) and the avals of their inputs.
 
-    def __init__(self, program: Program, dtype: DType, limits: Limits, depth: int = 0) -> None:
+A loop may try its body with several kinds of carries; without this, loops in loops would be tried 2ⁿ times.
+"""
+
+
+class Specializer:
+    """One pass over a program's steps. `static` holds the values of integers that may decide shapes."""
+
+    def __init__(
+        self, program: Program, dtype: DType, limits: Limits, depth: int = 0, bodies: Bodies | None = None
+    ) -> None:
         self.program = program
         self.dtype = dtype
         self.limits = limits
         self.depth = depth
+        self.bodies: Bodies = {} if bodies is None else bodies
         # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
         self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000)
         self.results: list[Any] = []
@@ -376,10 +408,11 @@ class Specializer:
             attrs[name] = self._attr(step, name, value, refs, dynamic)
         operands: list[Any] = []
         for k, a in enumerate(step.operands):
-            if k in refs:
-                operands.append(None)
-            else:
-                operands.append(self._operand(step, k, a))
+            role = role_of(step.op, k)
+            if k in refs and role is not None and role.variadic:
+                continue  # a loop's body does not get what only decides its length
+            known = k in refs and (role is None or role.optional)
+            operands.append(None if known else self._operand(step, k, a))
         declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
         while len(operands) > declared and operands and operands[-1] is None:
             operands.pop()

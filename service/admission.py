@@ -14,9 +14,9 @@ import contextvars
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from starlette.requests import ClientDisconnect
@@ -140,6 +140,21 @@ class Admission:
     def close(self) -> None:
         """Take nothing more; what waits is dropped, what runs ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """The result of something that can be cancelled, which it is when the client goes (`ClientDisconnect`)."""
+    task = asyncio.create_task(work)
+    watcher = asyncio.create_task(_gone(receive))
+    try:
+        await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        watcher.cancel()
+        if task.cancel():
+            await asyncio.wait((task,))
 
 
 def out_of_time(ticket: Ticket) -> DeadlineExceeded:

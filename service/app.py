@@ -45,13 +45,12 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        root_path=settings.root_path,
         lifespan=serving,
     )
     services = Services(settings, engine_limits(settings), Admission(settings.threads, settings.queue))
     app.state.services = services
     app.state.draining = False
-    app.state.openapi = None
+    app.state.documents = {}
     for part in (verbs, render, operations):
         part.add_routes(app)
     # The last one added is the outermost.

@@ -88,7 +88,7 @@ def _column(value: Any, form: Form) -> Any:
 
 def _listed(value: Array) -> Any:
     """A nested list, printed by orjson, whose `null`s (there are no others) stand where non-finite numbers are."""
-    plain = np.ascontiguousarray(value)
+    plain = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
     if plain.dtype.kind != "f" or np.isfinite(plain).all():
         return plain
     bad = plain[~np.isfinite(plain)].tolist()

@@ -102,7 +102,7 @@ def _example(op: Op) -> dict[str, Any] | None:
 def _as_text(op: Op, names: list[str], attrs: Mapping[str, Any]) -> dict[str, Any] | None:
     operands_first = all(isinstance(p, Operand) for p in op.parameters[: len(op.operands)])
     variadic = any(p.variadic for p in op.operands)
-    if op.family == "structure" or not operands_first or (variadic and len(op.operands) > 1):
+    if op.multiple or not operands_first or (variadic and len(op.operands) > 1):
         return None
     if not all(isinstance(v, bool | int | str | tuple | list | None) for v in attrs.values()):
         return None

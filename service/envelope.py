@@ -21,8 +21,7 @@ from engine.errors import EngineError, nearest, quoted
 from engine.language import TextLimits, parse_text
 from engine.program import NON_FINITE, Program
 from engine.spec import GraphLimits, read_graph
-from engine.specialize import input_arrays
-from engine.values import Given, read_value
+from engine.values import SAFE_INTEGER, Given, read_value
 from service.arrays import Form
 from service.problems import Collector, Mistake, pointer_to
 from service.schemas import (
@@ -104,7 +103,6 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
     mistakes = Collector()
     model = REQUESTS[verb]
     fields = _fields(verb, model, body, mistakes)
-    inputs, unread = _values(fields.inputs, "inputs", "input", settings, mistakes)
     program = _program(fields, body, settings, mistakes)
     in_axes = _in_axes(fields.in_axes, mistakes)
     signature = _signature(getattr(fields, "signature", None), program, mistakes)
@@ -115,12 +113,11 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
         ("vector", "vector entry for"),
     ):
         if name in model.model_fields:
-            maps[name], _ = _values(getattr(fields, name), name, what, settings, mistakes)
+            maps[name] = _values(getattr(fields, name), name, what, settings, mistakes)
     seed = getattr(fields, "seed", None)
     if seed is not None:
         seed = _value(seed, "the seed", "/seed", settings, mistakes)
-    if mistakes.mistakes and program is not None:
-        _add_input_mistakes(program, {**inputs, **unread}, verb, mistakes)
+    inputs = _inputs(fields.inputs, program, settings, verb, mistakes)
     mistakes.raise_if_any()
     assert program is not None
     request = Request(
@@ -284,6 +281,7 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
 
 
 def _value(value: Any, what: str, pointer: str, settings: Settings, mistakes: Collector) -> Given | None:
+    """A value; None where it is wrong, which is noted."""
     try:
         return read_value(value, most_elements=settings.elements, what=what, pointer=pointer)
     except EngineError as error:
@@ -293,35 +291,65 @@ def _value(value: Any, what: str, pointer: str, settings: Settings, mistakes: Co
 
 def _values(
     values: Mapping[str, Any], name: str, what: str, settings: Settings, mistakes: Collector
-) -> tuple[dict[str, Given], dict[str, Given]]:
-    """The values of a map, and stand-ins for those that are wrong."""
+) -> dict[str, Given]:
+    """The values of a map, without those that are wrong."""
     found: dict[str, Given] = {}
-    unread: dict[str, Given] = {}
     for key, value in values.items():
-        if type(value) is float and value - value == 0.0:  # most inputs are plain numbers
+        kind = type(value)
+        if kind is float and value - value == 0.0:  # most values are plain finite numbers
             found[key] = Given(np.array(value), True, False)
-            continue
-        given = _value(value, f"{what} {quoted(key)}", f"/{name}{pointer_to([key])}", settings, mistakes)
-        if given is not None:
-            found[key] = given
-        else:
-            unread[key] = Given(np.array(0.0), True, False)
-    return found, unread
+        elif kind is int and -SAFE_INTEGER <= value <= SAFE_INTEGER:
+            found[key] = Given(np.array(float(value)), True, True)
+        elif not mistakes.full:
+            given = _value(value, f"{what} {quoted(key)}", f"/{name}{pointer_to([key])}", settings, mistakes)
+            if given is not None:
+                found[key] = given
+        elif value is None or (kind is str and value not in NON_FINITE):
+            mistakes.omitted += 1  # no longer described; and arrays are no longer looked at
+    return found
 
 
-def _add_input_mistakes(
-    program: Program, inputs: Mapping[str, Given], verb: str, mistakes: Collector
-) -> None:
-    """Note inputs that are unknown or missing, where other mistakes keep `prepare` from being asked."""
-    try:
-        input_arrays(program, inputs, "float64")
-    except EngineError as error:
-        found = Collector()
-        found.add_engine(error)
-        for mistake in found.mistakes:
-            if verb not in ("parse", "render") or mistake.kind == "unknown-input":
-                mistakes.add(mistake)
-        mistakes.omitted += found.omitted
+def _inputs(
+    given: Mapping[str, Any], program: Program | None, settings: Settings, verb: str, mistakes: Collector
+) -> dict[str, Given]:
+    """The values of inputs. Names that are no inputs are mistakes; missing ones are left to `prepare`, unless other
+    mistakes keep it from being asked."""
+    if program is None:
+        return _values(given, "inputs", "input", settings, mistakes)
+    steps = program.steps
+    names = {steps[i].id: "value" in steps[i].attrs for i in program.inputs}
+    known = {k: v for k, v in given.items() if k in names}
+    if len(known) < len(given):
+        for name in given:
+            if name not in names:
+                mistakes.add_if_wanted(partial(_unknown_input, name, names, "inputs"))
+    found = _values(known, "inputs", "input", settings, mistakes)
+    if mistakes.mistakes and verb not in ("parse", "render"):
+        for name, has_default in names.items():
+            if name not in given and not has_default:
+                mistakes.add_if_wanted(partial(_missing_input, name))
+    return found
+
+
+def _unknown_input(name: str, inputs: Iterable[str], where: str) -> Mistake:
+    near = nearest(name, inputs)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return Mistake(
+        "unknown-input",
+        f"The program has no input {quoted(name)}.{hint}",
+        node=name,
+        pointer=pointer_to([where, name]),
+        suggestions=near,
+    )
+
+
+def _missing_input(name: str) -> Mistake:
+    return Mistake(
+        "missing-input",
+        f"The input {quoted(name)} has no value.",
+        node=name,
+        pointer=pointer_to(["inputs", name]),
+    )
 
 
 # --------------------------------------------------------------------------------------------------- axes, signature
@@ -341,17 +369,19 @@ def _in_axes(given: Any, mistakes: Collector) -> tuple[Mapping[str, int], ...]:
             if isinstance(axis, int) and not isinstance(axis, bool) and abs(axis) <= MAX_RANK:
                 checked[name] = axis
             else:
-                place = ["in_axes", name] if single else ["in_axes", level, name]
-                mistakes.add(
-                    Mistake(
-                        "invalid-field",
-                        f"in_axes: the axis of {quoted(name)} must be an integer from {-MAX_RANK} to {MAX_RANK}; it is "
-                        f"{_shown(axis)}.",
-                        pointer=pointer_to(place),
-                    )
-                )
+                place = ("in_axes", name) if single else ("in_axes", level, name)
+                mistakes.add_if_wanted(partial(_wrong_axis, place, axis))
         result.append(checked)
     return tuple(result)
+
+
+def _wrong_axis(place: tuple[str | int, ...], axis: Any) -> Mistake:
+    return Mistake(
+        "invalid-field",
+        f"in_axes: the axis of {quoted(place[-1])} must be an integer from {-MAX_RANK} to {MAX_RANK}; it is "
+        f"{_shown(axis)}.",
+        pointer=pointer_to(place),
+    )
 
 
 def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict[str, Aval]:
@@ -360,22 +390,12 @@ def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict
     inputs = None if program is None else {program.steps[i].id for i in program.inputs}
     for name, entry in (given or {}).items():
         if inputs is not None and name not in inputs:
-            mistakes.add_if_wanted(partial(_unknown_input, name, inputs))
+            mistakes.add_if_wanted(partial(_unknown_input, name, inputs, "signature"))
             continue
         aval = _type(name, entry, mistakes)
         if aval is not None:
             result[name] = aval
     return result
-
-
-def _unknown_input(name: str, inputs: Iterable[str]) -> Mistake:
-    return Mistake(
-        "unknown-input",
-        f"The program has no input {quoted(name)}.",
-        node=name,
-        pointer=pointer_to(["signature", name]),
-        suggestions=nearest(name, inputs),
-    )
 
 
 def _type(name: str, entry: Any, mistakes: Collector) -> Aval | None:

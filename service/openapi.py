@@ -147,10 +147,19 @@ def describe_operation(verb: str, operation: Operation, examples: Sequence[Examp
 
 
 def describe_get(
-    name: str, summary: str, answer: type[BaseModel] | None, media: str = JSON, *, errors: Sequence[int] = ()
+    name: str,
+    summary: str,
+    answer: type[BaseModel] | None,
+    media: str = JSON,
+    *,
+    errors: Sequence[int] = (),
+    path_parameters: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Arguments of `add_api_route` that document a GET route of the server itself."""
     schema = {"type": "string"} if answer is None else ref(answer.__name__)
+    parameters = [
+        {"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in path_parameters
+    ]
     return {
         "name": name,
         "summary": summary,
@@ -166,7 +175,7 @@ def describe_get(
             },
             **problem_responses([403, *errors]),
         },
-        "openapi_extra": {"parameters": REQUEST_HEADERS[:1]},
+        "openapi_extra": {"parameters": [*parameters, *REQUEST_HEADERS[:1]]},
     }
 
 
@@ -179,7 +188,6 @@ def build(app: FastAPI, models: Sequence[type[BaseModel]]) -> dict[str, Any]:
         description=DESCRIPTION,
         routes=app.routes,
         tags=TAGS,
-        servers=[{"url": app.root_path or "/", "description": "This server"}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     _, generated = models_json_schema(

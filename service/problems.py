@@ -262,19 +262,21 @@ class Collector:
         self.mistakes: list[Mistake] = []
         self.omitted = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether further mistakes are only counted."""
+        return len(self.mistakes) >= ERRORS
+
     def add(self, mistake: Mistake) -> None:
         """Take note of a mistake."""
-        if len(self.mistakes) < ERRORS:
-            self.mistakes.append(mistake)
-        else:
-            self.omitted += 1
+        self.add_if_wanted(lambda: mistake)
 
     def add_if_wanted(self, make: Callable[[], Mistake]) -> None:
         """Take note of a mistake whose description costs something: it is made only if it will be listed."""
-        if len(self.mistakes) < ERRORS:
-            self.mistakes.append(make())
-        else:
+        if self.full:
             self.omitted += 1
+        else:
+            self.mistakes.append(make())
 
     def add_engine(self, error: EngineError) -> None:
         """Take note of what the engine found."""

@@ -147,7 +147,7 @@ class RenderRequest(ProgramRequest):
     """A program to be drawn."""
 
     format: Literal["dot", "svg", "png"] | None = Field(
-        None, description="By default what Accept asks for, else svg. dot needs no Graphviz on the server."
+        None, description="By default what Accept asks for, else dot, which needs no Graphviz on the server."
     )
     direction: Literal["LR", "TB"] = Field("LR", description="Left to right, or top to bottom.")
     show: Annotated[list[Show], FailFast()] | None = Field(

@@ -8,22 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
-from engine.describe import describe
 from starlette.types import Receive
 
 from engine.aval import Aval, aval_of
 from engine.cost import Limits
 from engine.derive import MAPPED, Job, prepare
+from engine.describe import describe, known_types
 from engine.errors import NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
-from engine.specialize import typed_array
+from engine.specialize import integer_inputs, typed_array
 from service import arrays
-from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket
-from service.drawing import draw
+from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, unless_gone
+from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
 from service.envelope import Envelope, read_envelope
 from service.json_body import read_object
 from service.markdown import trace_table
@@ -150,16 +150,23 @@ class Work:
             gradients=self.answer.get("gradients"),
         )
 
-    async def draw(self) -> None:
+    async def draw(self, receive: Receive) -> None:
         """Have the drawing made that `include` asks for."""
         if self.dot is not None and "svg" in self.envelope.include:
-            svg = await self.graphviz(self.dot, "svg")
+            svg = await self.graphviz(self.dot, "svg", receive)
             self.add("svg", svg.decode())
 
-    async def graphviz(self, dot: str, form: str) -> bytes:
-        """A drawing, made by Graphviz within the time that is left."""
+    async def graphviz(self, dot: str, form: Literal["svg", "png"], receive: Receive) -> bytes:
+        """A drawing, made by Graphviz within the time that is left. Raises `Problem`."""
         left = min(self.services.settings.drawing_timeout_s, self.ticket.deadline - time.monotonic())
-        return await draw(dot, form, timeout=max(left, 0.01))
+        try:
+            return await unless_gone(draw(dot, form, timeout_s=max(left, 0.01)), receive)
+        except DrawingUnavailable as error:
+            raise problem("drawing-unavailable", error.detail) from None
+        except DrawingTimeout as error:
+            raise problem("timeout", error.detail) from None
+        except DrawingFailed as error:
+            raise problem("unsupported", error.detail) from None
 
     def add(self, name: str, value: Any) -> None:
         """One more field at the end of the encoded answer (tables have no place for it)."""
@@ -236,8 +243,7 @@ class RenderWork(Work):
         show = ("values", "gradients") if self.show is None else self.show
         shapes = None
         if "shapes" in show:
-            known = describe(program, signature_of(self.envelope), self.services.limits, typed_only=True)
-            shapes = known["avals"]
+            shapes = known_types(program, signature_of(self.envelope), self.services.limits)
         return to_dot(
             program,
             values=self.answer.get("values"),
@@ -247,17 +253,22 @@ class RenderWork(Work):
             show=show,
         )
 
-    async def draw(self) -> None:
+    async def draw(self, receive: Receive) -> None:
         """Nothing: the drawing is the answer itself."""
 
 
 def signature_of(envelope: Envelope) -> Mapping[str, Aval]:
     """Types of inputs: as said in `signature`, else those of the values given."""
     request = envelope.request
+    integer = {request.program.steps[i].id for i in integer_inputs(request.program)}
     given = {
-        name: aval_of(typed_array(value, request.dtype, integer=False)) for name, value in request.inputs.items()
+        name: aval_of(typed_array(value, request.dtype, integer=name in integer))
+        for name, value in request.inputs.items()
     }
-    return {**given, **envelope.signature}
+    if request.dtype == "float64":
+        return {**given, **envelope.signature}
+    said = {name: Aval(a.shape, request.dtype) if a.floating else a for name, a in envelope.signature.items()}
+    return {**given, **said}
 
 
 def refuse_in_axes(envelope: Envelope) -> None:
@@ -288,7 +299,7 @@ async def perform(work: Work, receive: Receive) -> None:
                     await admission.run(work.finish, work.ticket, receive)
                 else:
                     work.finish()
-    await work.draw()
+    await work.draw(receive)
     work.add_timing()
 
 

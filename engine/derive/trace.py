@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
-from engine.cost import Cost, check, check_answer, cost_of
+from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.request import named_arrays, resolve_of, seed_for
 from engine.derive.verbs import Job
 from engine.derive.warn import Watch
@@ -52,7 +52,13 @@ class Trace(Job):
         self.tangents = named_arrays(typed, request, "tangents", request.tangents, (), False)
         self.most = SUMMARIZE_OVER if request.summarize_over is None else request.summarize_over
         base = cost_of(typed.graph, keep=True)
-        self.cost = Cost(base.nodes * 12, base.flops * 6, base.bytes * 4, base.largest_step)
+        back = cost_of_way_back(typed.graph, self.dtype)
+        self.cost = Cost(
+            base.nodes * 12 + back.nodes,
+            base.flops * 6 + back.flops,
+            base.bytes * 4 + back.bytes,
+            base.largest_step,
+        )
         check(self.cost, self.limits, "This trace")
         sizes = [min(typed.aval(i).size, self.most) for i in typed.reported]
         check_answer([Aval((4 * n,), "float64") for n in sizes], self.limits)

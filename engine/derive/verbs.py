@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder, GraphBuilder
-from engine.cost import Cost, Limits, check, check_answer, cost_of
+from engine.cost import Cost, Limits, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.batch import Batch, Runner
 from engine.derive.request import (
     Request,
@@ -26,11 +26,11 @@ from engine.derive.request import (
 )
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
-from engine.errors import EngineError, NotDifferentiable, Where
+from engine.errors import EngineError, NotDifferentiable, ShapeMismatch, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import Graph, Node, single
-from engine.specialize import Typed
+from engine.specialize import Typed, pointer_part
 from engine.transforms.pull import depends_on, pull, vjp_graph
 from engine.transforms.push import jvp_graph, push
 from engine.transforms.simplify import simplify
@@ -134,7 +134,7 @@ class FirstOrder(Job):
                     raise NotDifferentiable(
                         f"A cotangent belongs to an output; '{self.id(i)}' is none.",
                         node=self.id(i),
-                        where=Where(pointer=f"/cotangents/{self.id(i)}"),
+                        where=Where(pointer=f"/cotangents/{pointer_part(self.id(i))}"),
                     )
         elif verb == "jvp":
             self.tangents = named_arrays(
@@ -150,9 +150,13 @@ class FirstOrder(Job):
         graph = typed.graph
         factor = 1 if verb == "evaluate" else 3
         base = cost_of(graph, keep=True)
+        back = cost_of_way_back(graph, self.dtype) if verb in ("grad", "vjp") else Cost(0, 0.0, 0)
         members = int(np.prod(self.sizes)) if self.sizes else 1
         self.cost = Cost(
-            base.nodes * factor, base.flops * factor * members, base.bytes * factor * members, base.largest_step * members
+            base.nodes * factor + back.nodes,
+            (base.flops * factor + back.flops) * members,
+            (base.bytes * factor + back.bytes) * members,
+            base.largest_step * members,
         )
         check(self.cost, self.limits, f"This {verb}")
         check_answer(
@@ -277,11 +281,10 @@ class FirstOrder(Job):
 
 
 def check_mapped(job: Job, steps: Sequence[int]) -> None:
-    """Tangents and vectors of mapped inputs must have the mapped input's whole shape."""
-    from engine.errors import ShapeMismatch
-
+    """Tangents and vectors of inputs must have the input's whole shape, since they are mapped as it is."""
     assert job.batch is not None
-    tangents = {**getattr(job, "tangents", {}), **getattr(job, "vector", {})}
+    field = "tangents" if isinstance(job, FirstOrder) else "vector"
+    tangents: Mapping[int, Array] = getattr(job, field)
     for i in steps:
         name = job.id(i)
         position = next((k for k, s in enumerate(job.program.inputs) if s == i), None)
@@ -293,6 +296,7 @@ def check_mapped(job: Job, steps: Sequence[int]) -> None:
                 f"This belongs to the input '{name}' and is mapped as it is; it must have shape {list(expected)}, "
                 f"not {list(tangents[i].shape)}.",
                 node=name,
+                where=Where(pointer=f"/{field}/{pointer_part(name)}"),
             )
 
 

@@ -38,6 +38,29 @@ def _shown(x: Any) -> str:
     return f"{x:.6g}"
 
 
+def _moving(derivative: Any, mask: Array) -> Array:
+    """Where a tangent or cotangent is not zero; anywhere at all if its entries are not those of the mask."""
+    there: Array = np.asarray(derivative) != 0
+    return there if there.shape == mask.shape else np.broadcast_to(there.any(), mask.shape)
+
+
+def _unexplained(value: Array, operands: Sequence[Array], elementwise: bool) -> Array:
+    """Where a value is NaN though no operand is, or infinite though all operands are finite.
+
+    Of an elementwise op each entry is judged by the operands' entries in its place, of others by all of them.
+    """
+    nan, infinite = np.isnan(value), ~np.isfinite(value)
+    for o in operands:
+        if elementwise and o.shape in ((), value.shape):
+            nan = nan & ~np.isnan(o)
+            infinite = infinite & np.isfinite(o)
+        else:
+            nan = nan & (not np.isnan(o).any())
+            infinite = infinite & np.isfinite(o).all()
+    mask: Array = np.asarray(nan | infinite)
+    return mask
+
+
 def _short(argument: Any) -> str:
     value = argument.value
     return _shown(value) if value.ndim == 0 else "[…]"
@@ -102,11 +125,7 @@ class Watch:
                 )
                 continue
             operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
-            floats = [o for o in operands if o.dtype.kind == "f"]
-            if any(np.isnan(o).any() for o in floats):
-                continue
-            infinite = any(not np.isfinite(o).all() for o in floats)
-            mask = np.isnan(value) if infinite else ~np.isfinite(value)
+            mask = _unexplained(value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise)
             if not mask.any():
                 continue
             seen.add(name)
@@ -190,12 +209,8 @@ class Watch:
             if mask is None:
                 continue
             used = np.asarray(mask)
-            if forward:
-                moving = (derivatives[j] for j in node.inputs if derivatives[j] is not None)
-                if not any(np.any(np.asarray(t) != 0) for t in moving):
-                    continue
-            elif used.shape == np.shape(d):
-                used = used & (np.asarray(d) != 0)
+            moving = [derivatives[j] for j in node.inputs if derivatives[j] is not None] if forward else [d]
+            used = used & np.any([_moving(t, used) for t in moving], axis=0)
             if used.any():
                 step = self.typed.owner(i)
                 s = self.typed.program.steps[step]

@@ -11,9 +11,6 @@ from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph
 from engine.ops.elementwise import Elementwise
 
-LARGE = 1 << 16
-"""Elements from which on the clock is looked at before a step."""
-
 
 def forward(
     graph: Graph, arguments: Sequence[Any], builder: EagerBuilder, meter: Meter, blame: Callable[[int, EngineError], EngineError]

@@ -43,7 +43,8 @@ def _call(walker: Walker, node: Call) -> Walk:
         try:
             resolved = walker.modules.resolve(function)
         except Refused as refused:
-            return (yield from given_up(walker, node, SyntaxProblem(refused.detail)))
+            wrong = Call(refused.at, function, node.positional, node.keywords)
+            return (yield from given_up(walker, wrong, SyntaxProblem(refused.detail)))
         if resolved is not None:
             module, name = resolved
             return (yield from _function(walker, node, name, MODULES[module]))

@@ -140,20 +140,21 @@ class Modules:
 
         Raises `Refused` for a part of a module that is not known.
         """
-        parts = [node.name]
+        parts = [node]
         value: Expression = node.value
         while type(value) is Attribute and len(parts) < 5:
-            parts.append(value.name)
+            parts.append(value)
             value = value.value
         if type(value) is not Name or value.name not in self.prefixes:
             return None
         module = self.prefixes[value.name]
         while len(parts) > 1:
-            inner = f"{module}.{parts.pop()}"
+            part = parts.pop()
+            inner = f"{module}.{part.name}"
             if inner not in MODULES:
-                raise Refused(value.at, _no_module(inner))
+                raise Refused(part.at, _no_module(inner))
             module = inner
-        return module, parts[0]
+        return module, node.name
 
     def is_module(self, module: str, name: str) -> bool:
         """Whether `module.name` is a module."""

@@ -201,7 +201,9 @@ class Unstack(Arrangement):
         (x,) = operands
         axis = normalize_axis(attrs["axis"], x.rank)
         if x.shape[axis] == 0:
-            raise ShapeMismatch(f"unstack: axis {axis + x.rank} of shape {list(x.shape)} is empty: there are no parts.")
+            raise ShapeMismatch(
+                f"unstack: axis {axis + x.rank} of shape {list(x.shape)} is empty: there are no parts."
+            )
         rest = [m for a, m in enumerate(x.shape) if a - x.rank != axis]
         return tuple(slice_axis(x, axis, k, k + 1).reshape(rest) for k in range(x.shape[axis]))
 

@@ -41,6 +41,7 @@ class SignedPower(Op):
     family = "core"
     internal = True
     elementwise = True
+    convention = "At 0 the subgradient of least norm, 0."
     rules = (General(),)
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -76,7 +77,7 @@ class SignedPower(Op):
 registry.add(SignedPower())
 
 
-_CONVENTION = "At 0 the subgradient of least norm, 0; an entry of 0 contributes 0; with ord infinity, entries that tie share."
+_CONVENTION = "At 0 the subgradient of least norm, 0; entries of 0 contribute 0; with ord infinity, ties share."
 
 
 class VectorNorm(Op):

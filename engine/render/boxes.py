@@ -212,8 +212,8 @@ FENCES: dict[str, str] = {
 }  # fmt: skip
 
 ACCENTS = {
-    "\\overline": "\u203e", "\\bar": "¯", "\\hat": "^", "\\widehat": "^", "\\tilde": "~", "\\widetilde": "~", "\\vec": "→",
-    "\\dot": "˙", "\\ddot": "¨",
+    "\\overline": "\u203e", "\\bar": "¯", "\\hat": "^", "\\widehat": "^", "\\tilde": "~", "\\widetilde": "~",
+    "\\vec": "→", "\\dot": "˙", "\\ddot": "¨",
 }  # fmt: skip
 
 FUNCTIONS = frozenset({
@@ -222,6 +222,8 @@ FUNCTIONS = frozenset({
     "tanh",
 })  # fmt: skip
 """Functions that LaTeX has a command for."""
+_LIMITS = frozenset({"det", "gcd", "inf", "lim", "liminf", "limsup", "max", "min", "Pr", "sup"})
+"""Those whose index LaTeX sets below them."""
 
 
 # ------------------------------------------------------------------------------------------------------------ escaping
@@ -332,7 +334,13 @@ def _latex(box: Box) -> Sequence[_Piece]:
         case Frac(top, bottom):
             return ["\\frac", *_group(top), *_group(bottom)]
         case Root(body, index):
-            order = [] if index is None else ["[", index, "]"] if isinstance(index, Num) else ["[", *_group(index), "]"]
+            order = (
+                []
+                if index is None
+                else ["[", index, "]"]
+                if isinstance(index, Num)
+                else ["[", *_group(index), "]"]
+            )
             return ["\\sqrt", *order, *_group(body)]
         case Accent(latex, body):
             return [latex, *_group(body)]
@@ -357,7 +365,8 @@ def _latex(box: Box) -> Sequence[_Piece]:
 def mathml_of(box: Box) -> str:
     """The box as a presentation MathML document, a `math` element for display.
 
-    Cells of tables carry the class `left`, `right` or `center`, since MathML Core leaves alignment to style sheets.
+    Cells of tables carry the class `left`, `right` or `center`, since MathML Core leaves alignment to style sheets
+    (Chromium wants `text-align: -webkit-right`).
     """
     return (
         '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">'
@@ -453,4 +462,7 @@ def _mathml(box: Box) -> Sequence[_Piece]:
 
 
 def _large(base: Box) -> bool:
-    return isinstance(base, Sign) and base.latex in LARGE
+    """Whether an index stands below the base and not beside it."""
+    return (isinstance(base, Sign) and base.latex in LARGE) or (
+        isinstance(base, Func) and base.name in _LIMITS
+    )

@@ -40,6 +40,7 @@ _HEAD = """digraph program {{
 
 _NOT_XML = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What may stand in no XML document, and what Graphviz would break lines or fail at."""
+_BRACKETS_ALONE = re.compile(r"(^|;)(\]+)$")
 
 
 def to_dot(
@@ -231,17 +232,19 @@ def text(content: str) -> str:
     Graphviz reads such labels as XML and then still replaces escapes like `\\N`, so a backslash is doubled.
     """
     safe = _NOT_XML.sub("\ufffd", content).replace("\\", "\\\\")
-    return safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    escaped = safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    # Graphviz feeds its XML parser piece by piece, and a piece of nothing but ] might be the beginning of ]]>.
+    return _BRACKETS_ALONE.sub(lambda match: match[1] + "&#93;" * len(match[2]), escaped)
 
 
 def quote(content: str) -> str:
-    """Any text as a quoted DOT string whose value is shown (a label, a tooltip): entities are read there, too."""
-    return '"' + text(content) + '"'
+    """Any text as a quoted DOT string whose value is shown as a label: entities are read there, too."""
+    return f'"{text(content)}"'
 
 
 def tooltip(parts: list[str]) -> str:
-    """A tooltip of several lines."""
-    lines = (text(clipped(part, LONGEST_TIP)) for part in parts)
+    """A tooltip of several lines. Graphviz replaces escapes in tooltips twice, so backslashes are doubled twice."""
+    lines = (text(clipped(part, LONGEST_TIP).replace("\\", "\\\\")) for part in parts)
     return '"' + "\\n".join(lines) + '"'
 
 

@@ -9,7 +9,7 @@ recurses on the graph, and a plain node takes about a microsecond. And graphs co
 hundred thousand times is counted, not described.
 """
 
-import engine.ops  # fills the registry
+from engine import ops  # noqa: F401  # fills the registry
 from engine.spec.order import evaluation_order
 from engine.spec.reader import read_body, read_graph
 from engine.spec.reading import GraphLimits

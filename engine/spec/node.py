@@ -23,7 +23,18 @@ from engine.errors import (
     quoted,
 )
 from engine.op import Attr, InputRef, Operand, bind, check_attr, is_default, registry
-from engine.program import CONSTANT, INPUT, ITEM, NON_FINITE, Argument, Literal, Program, Step, result_count
+from engine.program import (
+    CONSTANT,
+    INPUT,
+    ITEM,
+    MAX_ID,
+    NON_FINITE,
+    Argument,
+    Literal,
+    Program,
+    Step,
+    result_count,
+)
 from engine.spec.reading import Call, Reading, below, type_name
 from engine.values import read_value, to_literal
 
@@ -81,7 +92,7 @@ class NodeReader:
         self.reading = graph.reading
         self.i = i
         self.name = name
-        self.id = name or None
+        self.id = name if 0 < len(name) <= MAX_ID else None
         self.entry = entry
 
     def read(self) -> tuple[Step | None, list[Argument]]:

@@ -40,7 +40,7 @@ from engine.program import (
 )
 from engine.spec.node import NO_ATTRS, NodeReader
 from engine.spec.order import evaluation_order
-from engine.spec.reading import GraphLimits, Reading, below, type_name
+from engine.spec.reading import GraphLimits, Reading, below, collection_paused, type_name
 
 SCALARS = frozenset((int, bool, str, type(None)))
 """Types of those values of attributes of which no more is to be known than what their kind says."""
@@ -71,7 +71,8 @@ def read_body(document: object, *, pointer: str = "/body", limits: GraphLimits |
 
 def _read(document: object, pointer: str, limits: GraphLimits, body: bool) -> Program:
     reading = Reading(limits)
-    program = Scope(reading, document, pointer, body=body).read()
+    with collection_paused():
+        program = Scope(reading, document, pointer, body=body).read()
     reading.mistakes.raise_if_any()
     assert program is not None, "a graph without a program has a mistake in it"
     return program
@@ -397,7 +398,7 @@ class Scope:
                 usual = usual and found is not None
             nulls = refs.count(None)
         elif "inputs" in entry:
-            wrong += 1
+            wrong, refs = wrong + 1, ()
         if call is None:
             return wrong if usual else None
         if not isinstance(attrs, dict):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,6 +171,38 @@ class Reading:
             if len(self.numbers) < CACHED:
                 self.numbers[value] = found
         return found
+
+
+class _Pause:
+    """How many readings are under way for which collection is paused, and whether it ran before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.readings = 0
+        self.resume = False
+
+
+_pause = _Pause()
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Reading makes millions of small objects and no reference cycles: looking for some takes twice as long as reading.
+
+    The garbage collector is the whole process's, so the last of several readings at the same time turns it on again.
+    """
+    with _pause.lock:
+        if _pause.readings == 0:
+            _pause.resume = gc.isenabled()
+            gc.disable()
+        _pause.readings += 1
+    try:
+        yield
+    finally:
+        with _pause.lock:
+            _pause.readings -= 1
+            if _pause.readings == 0 and _pause.resume:
+                gc.enable()
 
 
 def below(pointer: str, key: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.aval import Aval, DType
 from engine.builder import GraphBuilder
+from engine.errors import EngineError
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.op import Params
 
@@ -45,19 +46,40 @@ def simplify(graph: Graph, dtype: DType) -> Graph:
             place[i] = b.constant(node.params[0][1].value)
             continue
         inputs = tuple(place[j] for j in node.inputs)
+        if node.op.name == "reshape" and b.nodes[inputs[0]].op is node.op:
+            inputs = b.nodes[inputs[0]].inputs
         same = _trivial(b, node, inputs)
         if same is None:
             same = _folded(b, node, inputs)
         if same is not None:
             place[i] = same
             continue
-        key = (node.op, inputs, node.params)
+        key = (node.op, inputs, _exact(node.params))
         found = seen.get(key)
         if found is None:
             b.nodes.append(Node(node.op, inputs, node.params, node.aval))
             found = seen[key] = len(b.nodes) - 1
         place[i] = found
-    return b.build([place[o] for o in graph.outputs])
+    return _compact(b.build([place[o] for o in graph.outputs]))
+
+
+def _compact(graph: Graph) -> Graph:
+    """The graph without the nodes that simplification went past."""
+    live = needed(graph)
+    if all(live):
+        return graph
+    place: dict[int, int] = {}
+    nodes: list[Node] = []
+    for i, node in enumerate(graph.nodes):
+        if live[i]:
+            place[i] = len(nodes)
+            nodes.append(node._replace(inputs=tuple(place[j] for j in node.inputs)))
+    return Graph(tuple(nodes), tuple(place[i] for i in graph.inputs), tuple(place[o] for o in graph.outputs))
+
+
+def _exact(params: Params) -> Params:
+    """Params as a key: 0.0 and -0.0 are equal, but not the same."""
+    return tuple((name, str(v) if type(v) is float and v == 0 else v) for name, v in params)
 
 
 def _scalar(b: GraphBuilder, ref: int) -> float | None:
@@ -78,8 +100,6 @@ def _trivial(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None
                 return inputs[1 - k]
     if name == "negative" and b.nodes[inputs[0]].op is node.op:
         return b.nodes[inputs[0]].inputs[0]
-    if name == "reshape" and b.nodes[inputs[0]].op is node.op:
-        return b.emit(node.op, b.nodes[inputs[0]].inputs, node.params)
     return None
 
 
@@ -90,6 +110,9 @@ def _folded(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None:
     operands = [b.nodes[j] for j in inputs]
     if any(o.op is not CONSTANT for o in operands):
         return None
-    with np.errstate(all="ignore"):
-        value = node.op.evaluate(*[o.params[0][1].value[()] for o in operands], **dict(node.params))
+    try:
+        with np.errstate(all="ignore"):
+            value = node.op.evaluate(*[o.params[0][1].value[()] for o in operands], **dict(node.params))
+    except EngineError:  # a singular matrix; it may stand in a branch that is not taken
+        return None
     return b.constant(np.ascontiguousarray(value) if node.aval.shape else np.asarray(value))

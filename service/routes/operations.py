@@ -28,9 +28,9 @@ async def ops(request: Request) -> Response:
     return _json(request, {"ops": list(catalogue().values())})
 
 
-async def op(request: Request, name: str) -> Response:
+async def op(request: Request) -> Response:
     """`GET /v1/ops/{name}`."""
-    return _json(request, find(name))
+    return _json(request, find(request.path_params["name"]))
 
 
 async def show_limits(request: Request) -> Response:
@@ -53,10 +53,12 @@ async def readyz(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """`GET /openapi.json`."""
-    state = request.app.state
-    if state.openapi is None:
-        state.openapi = orjson.dumps(request.app.openapi())
-    return Response(state.openapi, media_type=media.JSON)
+    documents: dict[str, bytes] = request.app.state.documents
+    root = _root(request)
+    if root not in documents:
+        servers = [{"url": root or "/", "description": "This server"}]
+        documents[root] = orjson.dumps({**request.app.openapi(), "servers": servers})
+    return Response(documents[root], media_type=media.JSON)
 
 
 async def landing(request: Request) -> Response:
@@ -74,14 +76,14 @@ async def problem_list(request: Request) -> Response:
     return pages.problem_list(_root(request))
 
 
-async def problem_page(request: Request, name: str) -> Response:
+async def problem_page(request: Request) -> Response:
     """`GET /problems/{name}`."""
-    return pages.problem_page(name, _root(request))
+    return pages.problem_page(request.path_params["name"], _root(request))
 
 
-async def static(name: str) -> Response:
+async def static(request: Request) -> Response:
     """`GET /static/{name}`."""
-    return pages.static(name)
+    return pages.static(request.path_params["name"])
 
 
 def _root(request: Request) -> str:
@@ -99,7 +101,9 @@ def add_routes(app: FastAPI) -> None:
         "/v1/ops/{name}",
         op,
         methods=["GET"],
-        **describe_get("op", "One op, by name or alias", OpDocument, errors=(404, 406)),
+        **describe_get(
+            "op", "One op, by name or alias", OpDocument, errors=(404, 406), path_parameters=("name",)
+        ),
     )
     add(
         "/v1/limits",

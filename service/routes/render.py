@@ -30,13 +30,13 @@ async def render(request: Request) -> Response:
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:
-        form = next((f for f, kind in media.DRAWINGS.items() if media.named(request.headers, kind)), "svg")
+        form = next((f for f, kind in media.DRAWINGS.items() if media.named(request.headers, kind)), "dot")
     kind = media.DRAWINGS[form]
     if media.choose(request.headers, (kind,)) != kind:
         raise problem(
             "not-acceptable", f"The drawing would be {kind}, which the header Accept does not allow."
         )
-    body = work.body if form == "dot" else await work.graphviz(work.body.decode(), form)
+    body = work.body if form == "dot" else await work.graphviz(work.body.decode(), form, request.receive)
     return Response(body, media_type=kind, headers={"Vary": "Accept"})
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.op import registry
 from tests.engine.helpers import ask
 
 
@@ -42,8 +41,3 @@ def gradient(op: str, *operands: Any, seed: Any = None, **attrs: Any) -> Any:
 def hessian(op: str, *operands: Any, **attrs: Any) -> Any:
     """The second derivatives with respect to the first operand."""
     return answer("hessian", op, operands, attrs)["hessian"]["x0"]["x0"]
-
-
-def known(op: str) -> bool:
-    """Whether there is an op of that name."""
-    return op in registry

@@ -66,7 +66,7 @@ def test_var_and_std_count_degrees_of_freedom(ddof: float) -> None:
 )
 def test_average_takes_weights_of_the_array_or_of_its_axes(axis: Any, shape: tuple[int, ...]) -> None:
     weights = RNG.uniform(0.5, 2.0, shape)
-    full = weights if len(shape) == 3 else np.moveaxis(np.zeros((2, 3, 4)), 0, 0)
+    full = weights
     if len(shape) == 1:
         full = np.broadcast_to(weights[:, None], (2, 3, 4))
     elif len(shape) == 2:
@@ -205,15 +205,16 @@ def test_nothing_is_reported_where_there_is_a_derivative(name: str, x: list[floa
 
 
 @pytest.mark.parametrize(
-    "x", [[0.0, -50.0], [0.0, -800.0], [-1e-20, -40.0], [1e308, 1e308], [-1e308], [3.0, 3.0, 3.0], [], [nan, inf]]
+    "x",
+    [[0.0, -50.0], [0.0, -800.0], [-1e-20, -40.0], [1e308, 1e308], [-1e308], [3.0, 3.0, 3.0], [], [nan, inf]],
 )
 def test_logsumexp_is_as_exact_as_scipys(x: list[float]) -> None:
     near(value("logsumexp", np.array(x)), scipy.special.logsumexp(np.array(x)), rtol=1e-15, atol=0)
 
 
 def test_masked_entries_do_not_reach_what_they_mask() -> None:
-    text = "logsumexp(where(keep, log(x), -inf))"
-    asked = ask("grad", text, {"x": np.array([0.0, 2.0]), "keep": np.array([False, True]), "inf": inf})
+    text = "logsumexp(where(keep, log(x), -np.inf))"
+    asked = ask("grad", text, {"x": np.array([0.0, 2.0]), "keep": np.array([False, True])})
     near(asked["gradients"]["x"], [0.0, 0.5])
 
 

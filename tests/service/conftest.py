@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -54,7 +55,7 @@ class Client:
 
     def problem(self, verb: str, body: Any, status: int, name: str) -> Json:
         """The problem document of a request that must fail in this way."""
-        data = body if isinstance(body, bytes) else orjson.dumps(body)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         response = self.post(f"/v1/{verb}", content=data, headers={"content-type": "application/json"})
         return check_problem(response, status, name)
 

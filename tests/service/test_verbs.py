@@ -1,4 +1,4 @@
-"""The verbs through HTTP: fields of answers, common fields, what each takes and refuses. (Numbers are the engine's tests.)"""
+"""The verbs through HTTP: fields of answers, common fields, what each takes and refuses."""
 
 from __future__ import annotations
 
@@ -168,10 +168,14 @@ def test_dtype(client: Client) -> None:
 
 
 def test_non_finite_numbers_go_both_ways(client: Client) -> None:
-    asked = {"expression": "x * 2", "inputs": {"x": ["NaN", "Infinity", "-Infinity", 1]}, "seed": [1, 1, 1, 1]}
+    asked = {
+        "expression": "x * 2",
+        "inputs": {"x": ["NaN", "Infinity", "-Infinity", 1]},
+        "seed": [1, 1, 1, 1],
+    }
     answer = client.ask("grad", asked)
     assert answer["value"] == ["NaN", "Infinity", "-Infinity", 2.0]
-    overflow = client.ask("evaluate", {"expression": "x * 1e400", "inputs": {"x": 1}})
+    overflow = client.ask("evaluate", {"expression": "x * 1e308", "inputs": {"x": 1e10}})
     assert overflow["outputs"] == {"t1": "Infinity"}
     assert overflow["warnings"]
 
@@ -185,7 +189,12 @@ def test_empty_arrays_keep_their_shape(client: Client) -> None:
 
 def test_names_may_look_like_a_sparse_block(client: Client) -> None:
     names = ["format", "shape", "row", "col", "data"]
-    asked = {"expression": "format*shape*row*col*data", "inputs": dict.fromkeys(names, 1), "nodes": "none", "wrt": names}
+    asked = {
+        "expression": "format*shape*row*col*data",
+        "inputs": dict.fromkeys(names, 1),
+        "nodes": "none",
+        "wrt": names,
+    }
     assert client.ask("grad", asked)["gradients"] == dict.fromkeys(names, 1.0)
 
 
@@ -221,7 +230,9 @@ def test_registered_programs_come_later(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize("path", ["taylor", "check", "derivative", "minimize", "graphs", "graphs/x/grad", "", "Grad"])
+@pytest.mark.parametrize(
+    "path", ["taylor", "check", "derivative", "minimize", "graphs", "graphs/x/grad", "", "Grad"]
+)
 def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404
@@ -230,7 +241,9 @@ def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
 
 def test_parse_takes_types_from_signature_or_inputs(client: Client) -> None:
     answer = client.ask("parse", {"expression": "A @ x", "inputs": {"A": [[1, 2]], "x": [1, 2]}})
-    again = client.ask("parse", {"expression": "A @ x", "signature": {"A": {"shape": [1, 2]}, "x": {"shape": [2.0]}}})
+    again = client.ask(
+        "parse", {"expression": "A @ x", "signature": {"A": {"shape": [1, 2]}, "x": {"shape": [2.0]}}}
+    )
     assert answer["shapes"] == again["shapes"]
-    assert answer["shapes"]["t1"] in ([1], {"shape": [1], "dtype": "float64"})
+    assert answer["shapes"] == {"A": [1, 2], "x": [2], "t1": [1]}
     assert client.ask("parse", {"expression": "A @ x"})["output_ids"] == ["t1"]

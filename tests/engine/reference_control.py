@@ -1,0 +1,114 @@
+"""References of loops and choices: plain Python loops over bodies that a few NumPy functions compute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.op import Example
+from engine.program import INPUT, Literal, Program
+from engine.spec import read_body
+from tests.engine.conformance import Reference
+
+FUNCTIONS: dict[str, Any] = {
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "sin": np.sin,
+    "exp": np.exp,
+    "identity": lambda x: x,
+    "less": np.less,
+    "sum": np.sum,
+}
+
+
+def run(body: Program, arguments: Sequence[Any]) -> list[Any]:
+    """A body's results, by NumPy."""
+    values: list[Any] = []
+    given = iter(arguments)
+    for step in body.steps:
+        if step.op is INPUT:
+            values.append(next(given))
+            continue
+        operands = [a.value if isinstance(a, Literal) else values[a] for a in step.operands if a is not None]
+        values.append(FUNCTIONS[step.op.name](*operands))
+    return [values[o] for o in body.outputs]
+
+
+def body(inputs: str, outputs: str, **nodes: Any) -> Program:
+    """A subgraph from a table: result = [op, operand, operand]."""
+    document = {
+        "inputs": inputs.split(),
+        "outputs": outputs.split(),
+        "nodes": [{"id": name, "op": op, "inputs": operands} for name, (op, *operands) in nodes.items()],
+    }
+    return read_body(document)
+
+
+def _scan(*operands: Any, carry: int, scanned: int, body: Program, length: Any, reverse: bool) -> Any:
+    carries, xs, constants = operands[:carry], operands[carry : carry + scanned], operands[carry + scanned :]
+    n = len(xs[0]) if xs else length
+    ys: list[list[Any]] = []
+    for t in reversed(range(n)) if reverse else range(n):
+        out = run(body, [*carries, *(x[t] for x in xs), *constants])
+        carries = tuple(out[:carry])
+        ys.append(out[carry:])
+    if reverse:
+        ys.reverse()
+    stacked = [np.array([y[k] for y in ys]) for k in range(len(body.outputs) - carry)]
+    return (*carries, *stacked)
+
+
+def _fori_loop(*operands: Any, start: int, stop: int, carry: int, body: Program) -> Any:
+    carries, constants = operands[:carry], operands[carry:]
+    for i in range(start, stop):
+        carries = tuple(run(body, [i, *carries, *constants]))
+    return carries
+
+
+def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
+    return tuple(run(branches["then" if condition else "else"], operands))
+
+
+SUM_OF_SINES = body("c x a", "d y", m=("multiply", "c", "a"), d=("add", "m", "x"), y=("sin", "d"))
+TWO_CARRIES = body("p q x", "r s", r=("add", "p", "x"), m=("multiply", "q", "x"), s=("sin", "m"))
+POWERS = body("c a", "d y", d=("multiply", "c", "a"), y=("multiply", "d", "d"))
+BABYLON = body("i y a", "h", q=("divide", "a", "y"), s=("add", "y", "q"), h=("multiply", 0.5, "s"))
+TURN = body("i u v", "w z", w=("sin", "v"), m=("multiply", "u", "v"), z=("add", "m", "i"))
+SINE = body("x y", "r", m=("multiply", "x", "y"), r=("sin", "m"))
+GROWTH = body("x y", "r", m=("exp", "x"), r=("divide", "m", "y"))
+BOTH = body("x y", "s p", s=("add", "x", "y"), p=("multiply", "x", "y"))
+NEITHER = body("x y", "s p", s=("subtract", "x", "y"), p=("sin", "x"))
+
+TABLE: dict[str, Reference] = {
+    "scan": Reference(
+        _scan,
+        examples=(
+            Example((0.5, [1.0, -2.0, 3.0], 0.7), {"carry": 1, "body": SUM_OF_SINES}),
+            Example(([0.5, 1.0], [[1.0, -2.0], [3.0, 0.25]], 0.7), {"carry": 1, "body": SUM_OF_SINES, "reverse": True}),
+            Example((0.5, 2.0, [1.0, -2.0, 3.0]), {"carry": 2, "body": TWO_CARRIES}),
+            Example((0.5, 1.5), {"carry": 1, "scanned": 0, "length": 3, "body": POWERS}),
+            Example((0.5, [], 0.7), {"carry": 1, "body": SUM_OF_SINES}, note="no step"),
+        ),
+    ),
+    "fori_loop": Reference(
+        _fori_loop,
+        examples=(
+            Example((2.0, 3.0), {"stop": 2, "body": BABYLON}),
+            Example(([2.0, 1.5], 3.0), {"stop": 2, "body": BABYLON}, note="a carry that broadcasts"),
+            Example((0.5, [1.0, 2.0]), {"start": 2, "stop": 4, "carry": 2, "body": TURN}, note="the counter counts"),
+            Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
+        ),
+    ),
+    "cond": Reference(
+        _cond,
+        examples=(
+            Example((True, [0.5, -1.5], 2.0), {"then": SINE, "else": GROWTH}),
+            Example((False, [0.5, -1.5], [2.0, 0.5]), {"then": SINE, "else": GROWTH}),
+            Example((True, 0.5, 2.0), {"then": BOTH, "else": NEITHER}, note="two results"),
+        ),
+    ),
+}
