@@ -167,6 +167,10 @@ class Builder(ABC):
         names["y"] = y
         return formula.times(self, ct, names, (0, 1) if strong_partial else (0,))
 
+    def add(self, x: Any, y: Any) -> Any:
+        """x + y of one floating aval: how the walks accumulate."""
+        return self.core("add", x, y)
+
     def zeros(self, aval: Aval) -> Any:
         """Zeros of an aval, which take no memory."""
         zero = self.constant(np.zeros((), aval.dtype))
@@ -353,11 +357,17 @@ class EagerBuilder(Builder):
         """The product as an array, by the compiled formula."""
         if self._step is not None:
             self._step()
-        compiled = formula.product(_function, strong_partial)
+        compiled = None if strong_partial else formula.compiled
+        if compiled is None:
+            compiled = formula.product(_function, strong_partial)
         n = len(operands)
         if n == 1:
             return compiled(ct, operands[0], None, None, y)
         return compiled(ct, operands[0], operands[1], operands[2] if n > 2 else None, y)
+
+    def add(self, x: Any, y: Any) -> Any:
+        """x + y."""
+        return x + y
 
     def literal(self, value: float) -> Any:
         """A NumPy scalar of the floating dtype."""

@@ -101,14 +101,15 @@ def _read(tree: ast.expr) -> Expression:
 class Formula:
     """A formula, read from its text."""
 
-    __slots__ = ("_compiled", "root", "text", "zero")
+    __slots__ = ("compiled", "compiled_strong", "root", "text", "zero")
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.root = _read(ast.parse(text, mode="eval").body)
         self.zero = self.root == Number(0.0)
         """Whether it is identically zero."""
-        self._compiled: dict[bool, Product] = {}
+        self.compiled: Product | None = None
+        self.compiled_strong: Product | None = None
 
     def write(self, b: Algebra, names: Mapping[str, Any]) -> Any:
         """The value of the formula."""
@@ -124,11 +125,13 @@ class Formula:
         Made once for each formula from the ops' NumPy functions; equal to `times` with an eager builder, but several
         times faster on scalars, where it also computes only the branch of a `where` that is taken.
         """
-        found = self._compiled.get(partial_is_strong)
+        found = self.compiled_strong if partial_is_strong else self.compiled
         if found is None:
-            found = self._compiled[partial_is_strong] = _compiled_times(
-                self.root, functions, (0, 1) if partial_is_strong else (0,)
-            )
+            found = _compiled_times(self.root, functions, (0, 1) if partial_is_strong else (0,))
+            if partial_is_strong:
+                self.compiled_strong = found
+            else:
+                self.compiled = found
         return found
 
     def __repr__(self) -> str:

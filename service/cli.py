@@ -6,21 +6,23 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 
-from service import __version__, logs
-from service.app import create_app
-from service.lifecycle import process
-from service.protocol import Protocol
+from service import __version__
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def application() -> FastAPI:
     """The application as this command serves it; settings come from the environment, in every worker process alike."""
+    from service.app import create_app  # a second to import, which --help need not wait for
+    from service.lifecycle import process
+    from service.protocol import Protocol
+
     settings = Settings()
     Protocol.receive_timeout_s = settings.receive_timeout_s
     return create_app(settings, lifespan=process)
@@ -52,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    from service import logs
+
     uvicorn.run(
         "service.cli:application",
         factory=True,

@@ -124,6 +124,8 @@ class FirstOrder(Job):
         self.seeds: dict[int, Array] = {}
         self.wrt: list[int] = []
         self.tangents: dict[int, Array] = {}
+        self.watched: list[int] = []
+        """What a forward sweep is asked for: where a kink was met, one backward walk tells whether it mattered."""
         if verb == "grad":
             self.of = resolve_of(typed, request)
             self.seeds = {self.of: seed_for(typed, request, self.of, self.sizes)}
@@ -171,6 +173,8 @@ class FirstOrder(Job):
             values, backs, dots = self._run_mapped(meter)
             watch = Watch(self.typed, self.limits.warnings)
             watch.reported_values(values)
+            of = next(iter(self.seeds), None)
+            watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
         else:
             values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}
@@ -210,7 +214,8 @@ class FirstOrder(Job):
                 for i, seed in self.seeds.items():
                     n = typed.node(i)
                     adj[n] = seed if adj[n] is None else adj[n] + seed
-                leaves = [typed.node(i) for i in self.wrt]
+                differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
+                leaves = [typed.node(i) for i in differentiated]
                 active = depends_on(nodes, leaves)
                 pull(b, nodes, refs, adj, active, range(len(nodes) - 1, -1, -1))
                 for i in self.wrt:
@@ -426,6 +431,8 @@ class Jacobian(Swept):
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
         answer["jacobian"] = {self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in blocks.items()}
+        for o, row in answer["jacobian"].items():
+            watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
 
 
@@ -443,7 +450,7 @@ class ForwardGrad(FirstOrder):
             *args[2:],
         ) if (given or inputs) else None
         super().__init__("grad", *args)
-        self.forward_wrt = self.inner.wrt if self.inner is not None else []
+        self.watched = self.inner.wrt if self.inner is not None else []
         self.wrt = []
         if self.inner is not None:
             self.cost = Cost(
@@ -459,16 +466,17 @@ class ForwardGrad(FirstOrder):
         seed = self.seeds[self.of]
         core = len(self.typed.aval(self.of).shape)
         nb = len(self.sizes)
-        lead = "ABCDEFGH"[:nb]
         gradients = {}
-        for i in self.forward_wrt:
+        for i in self.watched:
             block = blocks[i]
             own = [*range(nb + core)]
             rest = [*range(nb + core, block.ndim)]
             seed_axes = own[nb:] if seed.ndim == core else own
             with np.errstate(all="ignore"):
                 gradients[self.id(i)] = _contract(block, own, rest, seed, seed_axes, nb)
-        del lead
+        watch = Watch(self.typed, self.limits.warnings - len(answer["warnings"]))
+        watch.reported_derivatives(self.id(self.of), gradients)
+        answer["warnings"] += watch.warnings
         answer["gradients"] = gradients
         answer["mode"] = "forward"
         return answer
@@ -617,11 +625,15 @@ class SecondOrder(Swept):
         watch.reported_values({self.of: value})
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
+        watch.reported_derivatives(self.id(self.of), answer["gradients"])
         if self.verb == "hvp":
             found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
+            watch.reported_derivatives(self.id(self.of), answer["hvp"])
             return answer | self.tail(watch, self.mode, 1)
         answer["hessian"] = self._blocks(self.sweep(meter))
+        for row in answer["hessian"].values():
+            watch.reported_derivatives(self.id(self.of), row)
         return answer | self.tail(watch, self.mode, self.passes)
 
     def _blocks(self, swept: Sequence[Array]) -> dict[str, dict[str, Array]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.graph import CONSTANT, INPUT, ITEM
+from engine.graph import CONSTANT, INPUT, ITEM, Node
 from engine.specialize import Typed
 
 
@@ -98,6 +98,16 @@ class Watch:
                 name = self.typed.program.steps[i].id
                 first = np.asarray(values[i])[mask].ravel()[0]
                 self._add("non-finite-value", name, mask, f"{name} is {_shown(first)}")
+                return
+
+    def reported_derivatives(self, of: str, found: Mapping[str, Array]) -> None:
+        """Without the cotangents in between: the first of the answer's derivatives that is not finite."""
+        for name, value in found.items():
+            if _bad(value):
+                mask = ~np.isfinite(np.asarray(value))
+                first = np.asarray(value)[mask].ravel()[0]
+                detail = f"the derivative of {of} by {name} is {_shown(first)}"
+                self._add("non-finite-gradient", of, mask, detail, operand=name)
                 return
 
     def values(self, refs: Sequence[Any]) -> None:
@@ -198,17 +208,26 @@ class Watch:
                     self._uses.setdefault(k, []).append(i)
         return self._uses.get(j, [])
 
+    def kinked(self, refs: Sequence[Any]) -> bool:
+        """Whether a convention may have stood in for a derivative somewhere."""
+        masks = (self._kink(i, node, refs) for i, node in enumerate(self.typed.graph.nodes) if node.op.convention)
+        return any(m is not None and m.any() for m in masks)
+
+    def _kink(self, i: int, node: Node, refs: Sequence[Any]) -> Array | None:
+        """Where node `i` has no derivative; None if it has one everywhere."""
+        if not isinstance(node.aval, Aval) or not node.aval.floating:
+            return None
+        mask = node.op.kink([refs[j] for j in node.inputs], refs[i], **dict(node.params))
+        return None if mask is None else np.asarray(mask)
+
     def _kinks(self, refs: Sequence[Any], derivatives: Sequence[Any], forward: bool = False) -> None:
         for i, node in enumerate(self.typed.graph.nodes):
             if not node.op.convention:
                 continue
             d = derivatives[i]
-            if d is None or isinstance(d, list) or not isinstance(node.aval, Aval):
+            used = None if d is None or isinstance(d, list) else self._kink(i, node, refs)
+            if used is None:
                 continue
-            mask = node.op.kink([refs[j] for j in node.inputs], refs[i], **dict(node.params))
-            if mask is None:
-                continue
-            used = np.asarray(mask)
             moving = [derivatives[j] for j in node.inputs if derivatives[j] is not None] if forward else [d]
             used = used & np.any([_moving(t, used) for t in moving], axis=0)
             if used.any():

@@ -7,7 +7,7 @@ argument refers to.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.attrs import INDEX
@@ -61,7 +61,7 @@ def arguments(
     try:
         if len({k.name for k in node.keywords}) < len(node.keywords):
             raise Arity(f"{op.name}: an argument is given twice by name.")
-        bound = bind(op, positional, keywords, spelling=spelling)
+        bound = bind(op, positional, _listed(op, spelling, keywords), spelling=spelling)
     except EngineError as error:
         return (yield from given_up(walker, node, error))
     places: dict[int, int | str] = {id(v): k for k, v in enumerate(bound.operands)}
@@ -72,8 +72,7 @@ def arguments(
     origins = [node.at] * len(operands)
     attrs = dict(bound.attrs)
     spread: list[Value] = []
-    queue = [a for v in written for a in ([v] if id(v) in places or not isinstance(v, Many) else v)]
-    for argument in queue:
+    for argument, whole in _flat(written, places):
         place = places.get(id(argument))
         if place is None or argument is None:
             continue
@@ -84,12 +83,26 @@ def arguments(
         value = source.value if type(source) is Given else (yield source)
         operands[place] = value
         origins[place] = source.at
-        if lone and place == start:
+        if whole and lone and place == start:
             spread = _elements(walker, value, source.at)
     if spread:
         operands[-1:] = spread
         origins[-1:] = [node.at] * len(spread)
+    # `bind` lets go of absent operands at the end: of those that were written as None but are needed, too.
+    needed = max((k + 1 for k, p in enumerate(op.operands) if not p.optional and not p.variadic), default=0)
+    for _ in range(len(operands), needed):
+        operands.append(None)
+        origins.append(node.at)
     return make(walker, op, operands, attrs, node.at, origins)
+
+
+def _flat(written: list[Any], places: Mapping[int, int | str]) -> Iterator[tuple[Any, bool]]:
+    """The arguments as they are written; the elements (False) of a list that was taken apart."""
+    for argument in written:
+        if isinstance(argument, Many) and id(argument) not in places:
+            yield from ((element, False) for element in argument)
+        else:
+            yield argument, True
 
 
 def _floating(walker: Walker, op: Op, wanted: Any, at: int) -> Generator[Any, Any, None]:
@@ -99,6 +112,22 @@ def _floating(walker: Walker, op: Op, wanted: Any, at: int) -> Generator[Any, An
         walker.recorder.wrong(
             at, f"{op.name} yields floating-point numbers; convert them with .astype(int) or (bool)."
         )
+
+
+def _listed(op: Op, spelling: Spelling, keywords: dict[str, Any]) -> dict[str, Any]:
+    """The arguments given by name, a single one in the place of any number of them as a list."""
+    parameters = spelling.parameters if spelling.parameters is not None else op.parameters
+    variadic = next((p for p in parameters if isinstance(p, Operand) and p.variadic), None)
+    if variadic is None:
+        return keywords
+    names = (variadic.name, *variadic.aliases)
+    return {k: [v] if k in names and not isinstance(v, Many) else v for k, v in keywords.items()}
+
+
+def _optional(op: Op, k: int) -> bool:
+    """Whether operand `k` may be absent."""
+    declared = op.operands
+    return declared[k].optional if k < len(declared) else False
 
 
 def _starred(op: Op, spelling: Spelling, positional: list[Any]) -> list[Any]:
@@ -149,6 +178,10 @@ def make(
         made = walker.placeholder(at)
         walker.recorder.mistake(error, at, made.index)
         return made
+    for k, value in enumerate(values):
+        if value is None and not _optional(op, k):
+            walker.operand(None, origins[k])  # notes the mistake
+            return walker.placeholder(at)
     if not further and all(v is None or is_literal(v) for v in values):
         folded = walker.folder.call(op, values, checked)
         if folded is not None:

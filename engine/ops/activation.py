@@ -318,9 +318,7 @@ class Mish(Activation):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By logaddexp."""
-        return _gated(
-            operands[0], -800.0, 300.0, lambda v: call(b, "tanh", call(b, "logaddexp", v, 0.0))
-        )
+        return _gated(operands[0], -800.0, 300.0, lambda v: call(b, "tanh", call(b, "logaddexp", v, 0.0)))
 
 
 class Softplus(Activation):
@@ -348,7 +346,9 @@ class Softplus(Activation):
         """By logaddexp(βx, 0)."""
         (x,), beta, threshold = operands, attrs["beta"], attrs["threshold"]
         if beta == 0:
-            raise InvalidAttribute("softplus: beta is 0, but log(1 + exp(beta*x)) is divided by it; choose another, such as 1.")
+            raise InvalidAttribute(
+                "softplus: beta is 0, but log(1 + exp(beta*x)) is divided by it; choose another, such as 1."
+            )
         scaled = x if beta == 1 else x * beta
         smooth = call(b, "logaddexp", scaled, 0.0)
         smooth = smooth if beta == 1 else smooth / beta
@@ -384,7 +384,10 @@ class HardSigmoid(Activation):
     latex = "\\operatorname{{hard\\_sigmoid}}({x})"
     derivative = {"x": "\\tfrac{1}{6} [-3 < x < 3]"}
     convention = "At −3 and at 3 the derivative is 0."
-    examples = (Example(([0.5, -1.5, 4.0, -4.0],)), Example(([-3.0, 3.0],), smooth=False, note="at the kinks"))
+    examples = (
+        Example(([0.5, -1.5, 4.0, -4.0],)),
+        Example(([-3.0, 3.0],), smooth=False, note="at the kinks"),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By clip, as PyTorch: relu6(x + 3) / 6."""

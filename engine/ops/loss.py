@@ -90,7 +90,15 @@ def _strong(factor: Var, v: Var) -> Var:
 
 
 def _label_loss(
-    op: Op, logp: Var, labels: Var, weight: Var | None, axis: int, *, ignore: int, reduction: str, smoothing: float
+    op: Op,
+    logp: Var,
+    labels: Var,
+    weight: Var | None,
+    axis: int,
+    *,
+    ignore: int,
+    reduction: str,
+    smoothing: float,
 ) -> Var:
     """−w[label]·logp[label], ignored labels left out; the mean is over the weights of the labels."""
     b, classes = logp.b, logp.shape[axis]
@@ -140,7 +148,9 @@ class CrossEntropy(Op):
     floating = True
     latex = "-\\log \\operatorname{{softmax}}({input})_{{{target}}}"
     derivative = {"input": "\\operatorname{softmax}(x) - t"}
-    convention = "A class with logit −∞ has probability 0 and derivative 0; where its target is 0 it adds nothing."
+    convention = (
+        "A class with logit −∞ has probability 0 and derivative 0; where its target is 0 it adds nothing."
+    )
     examples = (
         Example(([[0.5, -1.5, 3.0], [1.0, 2.0, 0.25]], [2, 0])),
         Example(([[0.5, -1.5, 3.0], [1.0, 2.0, 0.25]], [[0.2, 0.3, 0.5], [0.1, 0.0, 0.9]])),
@@ -161,7 +171,9 @@ class CrossEntropy(Op):
         Example(([0.5, -1.5, 3.0], 1), note="one sample"),
         Example(([[1000.0, -1000.0, 0.5]], [0]), note="no overflow"),
         Example(([[0.5, -np.inf, 3.0]], [0]), smooth=False, note="a masked class"),
-        Example(([[0.5, -np.inf, 3.0]], [[0.25, 0.0, 0.75]]), smooth=False, note="a masked class of probability 0"),
+        Example(
+            ([[0.5, -np.inf, 3.0]], [[0.25, 0.0, 0.75]]), smooth=False, note="a masked class of probability 0"
+        ),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -169,7 +181,9 @@ class CrossEntropy(Op):
         x, target, weight = operands
         smoothing = attrs["label_smoothing"]
         if not 0.0 <= smoothing <= 1.0:
-            raise InvalidAttribute(f"cross_entropy: label_smoothing must be between 0 and 1; it is {smoothing}.")
+            raise InvalidAttribute(
+                f"cross_entropy: label_smoothing must be between 0 and 1; it is {smoothing}."
+            )
         axis = _class_axis(self, x)
         classes = x.shape[axis]
         weight = _class_weight(self, weight, classes, axis)
@@ -240,7 +254,14 @@ class NllLoss(Op):
         axis = _class_axis(self, x)
         weight = _class_weight(self, weight, x.shape[axis], axis)
         return _label_loss(
-            self, x, target, weight, axis, ignore=attrs["ignore_index"], reduction=attrs["reduction"], smoothing=0.0
+            self,
+            x,
+            target,
+            weight,
+            axis,
+            ignore=attrs["ignore_index"],
+            reduction=attrs["reduction"],
+            smoothing=0.0,
         )
 
 
@@ -297,7 +318,11 @@ class HuberLoss(Op):
     examples = (
         Example(([0.5, -1.5, 3.0], [1.0, 2.0, 0.25])),
         Example(([0.5, -1.5, 3.0], [1.0, 2.0, 0.25]), {"delta": 2.0, "reduction": "none"}),
-        Example(([1e200, 0.0], [1.0, 0.0]), {"reduction": "none"}, note="the square of the residual would overflow"),
+        Example(
+            ([1e200, 0.0], [1.0, 0.0]),
+            {"reduction": "none"},
+            note="the square of the residual would overflow",
+        ),
         Example(([1.0], [0.0]), smooth=False, note="where the two meet"),
     )
 
@@ -336,7 +361,9 @@ class BinaryCrossEntropyWithLogits(Op):
     convention = "A target of exactly 0 or 1 leaves the other term out, even where it is infinite."
     examples = (
         Example(([0.5, -1.5, 3.0], [1.0, 0.25, 0.0])),
-        Example(([0.5, -1.5, 3.0], [1.0, 0.25, 0.5], [1.0, 2.0, 0.5], [3.0, 1.0, 2.0]), {"reduction": "none"}),
+        Example(
+            ([0.5, -1.5, 3.0], [1.0, 0.25, 0.5], [1.0, 2.0, 0.5], [3.0, 1.0, 2.0]), {"reduction": "none"}
+        ),
         Example(([1000.0, -1000.0], [0.0, 1.0]), {"reduction": "sum"}, note="no overflow"),
         Example(([-np.inf, np.inf], [0.0, 1.0]), smooth=False, note="certain and right: loss 0"),
     )

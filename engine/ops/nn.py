@@ -68,7 +68,9 @@ class Softmax(_AlongAxes):
     spellings = {"scipy.special.softmax": Spelling({"axis": None})}
     latex = "\\operatorname{{softmax}}({x})"
     derivative = {"x": "\\operatorname{diag}(y) - y\\,y^\\top"}
-    convention = "An entry of −∞ (a mask) has probability 0 and derivative 0; if all are −∞, all probabilities are 0."
+    convention = (
+        "An entry of −∞ (a mask) has probability 0 and derivative 0; if all are −∞, all probabilities are 0."
+    )
     examples = (
         Example(([[0.5, -1.5, 3.0], [1.0, 2.0, 0.25]],)),
         Example(([[0.5, -1.5, 3.0], [1.0, 2.0, 0.25]],), {"axis": 0}),
@@ -164,7 +166,9 @@ class LinearLayer(Op):
         """By matmul."""
         x, weight, bias = operands
         if weight.rank not in (1, 2):
-            raise ShapeMismatch(f"linear: weight must be a matrix (out, in), or a vector (in,); its shape is {list(weight.shape)}.")
+            raise ShapeMismatch(
+                f"linear: weight must be a matrix (out, in), or a vector (in,); its shape is {list(weight.shape)}."
+            )
         if x.rank == 0 or x.shape[-1] != weight.shape[-1]:
             raise ShapeMismatch(
                 f"linear: weight of shape {list(weight.shape)} takes {weight.shape[-1]} features along the last axis of "
@@ -201,7 +205,10 @@ class LayerNorm(Op):
     floating = True
     latex = "\\frac{{{x} - \\mu}}{{\\sqrt{{\\sigma^2 + \\varepsilon}}}}"
     examples = (
-        Example(([[1.0, 2.0, 4.0], [-1.0, 0.5, 2.0]], [0.5, 1.5, -2.0], [1.0, 2.0, 3.0]), {"normalized_shape": (3,)}),
+        Example(
+            ([[1.0, 2.0, 4.0], [-1.0, 0.5, 2.0]], [0.5, 1.5, -2.0], [1.0, 2.0, 3.0]),
+            {"normalized_shape": (3,)},
+        ),
         Example(([[1.0, 2.0, 4.0], [-1.0, 0.5, 2.0]],), {"normalized_shape": (2, 3), "eps": 0.1}),
         Example(([[1.0, 2.0, 4.5], [3.0, 5.0, -1.0]], None, [1.0, 2.0, 0.5]), {"normalized_shape": 3}),
         Example(([2.0, 2.0],), {"normalized_shape": 2}, note="a constant: eps alone keeps this finite"),

@@ -77,7 +77,9 @@ class SignedPower(Op):
 registry.add(SignedPower())
 
 
-_CONVENTION = "At 0 the subgradient of least norm, 0; entries of 0 contribute 0; with ord infinity, ties share."
+_CONVENTION = (
+    "At 0 the subgradient of least norm, 0; entries of 0 contribute 0; with ord infinity, ties share."
+)
 
 
 class VectorNorm(Op):

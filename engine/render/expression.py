@@ -72,7 +72,7 @@ class _Filling:
             case Slot():
                 return self.slot(pattern, nest)[0]
             case Row(items):
-                return Row(_dotted([self.box(b, nest) for b in items]))
+                return Row(_settled([self.box(b, nest) for b in items]))
             case Script(base, sub, sup):
                 return self.script(base, sub, sup, nest)
             case Frac(top, bottom):
@@ -96,7 +96,7 @@ class _Filling:
             self.depth = max(self.depth, nest + e.depth)
             return e.box, e
         self.depth = max(self.depth, nest + 1 + e.depth)
-        if e.closed is not None and _fits(slot, replace(e, open=False, level=CALL), self.op):
+        if e.closed is not None and _fits(slot, replace(e, open=False), self.op):
             return e.closed, None
         self.size += 1
         return Fence("(", e.box, ")"), None
@@ -131,14 +131,16 @@ def fill(pattern: Pattern, op: str, given: Mapping[str, Expr]) -> Expr:
             written.append(box)
         else:
             written.append(filling.box(item, 0))
-    closed: Box | None = None
-    if pattern.level == FUN and opened:
-        at = next(k for k, b in enumerate(written) if isinstance(b, Apply) and b.open)
-        closed = Row((*written[:at], Apply(open=False), Fence("(", row(written[at + 1 :]), ")")))
+    level, closed = pattern.level, None
+    settled = _settled(written)
+    if level == FUN and opened:
+        at = next(k for k, b in enumerate(written) if isinstance(b, Apply))
+        if settled[at] == Apply(open=False):
+            level, opened = CALL, False
+        else:
+            closed = Row((*settled[:at], Apply(open=False), Fence("(", row(settled[at + 1 :]), ")")))
     depth = max(filling.depth, 0 if isinstance(top, Row) else 1)
-    return Expr(
-        row(_dotted(written)), pattern.level, signed, opened, closed, op if mixes else "", filling.size, depth
-    )
+    return Expr(row(settled), level, signed, opened, closed, op if mixes else "", filling.size, depth)
 
 
 def row(boxes: Sequence[Box]) -> Box:
@@ -146,11 +148,18 @@ def row(boxes: Sequence[Box]) -> Box:
     return boxes[0] if len(boxes) == 1 else Row(tuple(boxes))
 
 
-def _dotted(boxes: Sequence[Box]) -> tuple[Box, ...]:
-    """The boxes, with a dot for a product where its factors would read as something else: 2·3, z·(x + y), 2·½."""
+def _settled(boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """What can be said between boxes only when they are known.
+
+    A product has a dot where its factors would read as something else (2·3, z·(x + y), 2·½); a function whose argument
+    has got parentheses is a call.
+    """
     result = list(boxes)
     for k in range(1, len(result) - 1):
-        if isinstance(result[k], Times):
+        after = result[k + 1]
+        if isinstance(result[k], Apply) and isinstance(after, Fence) and after.left == "(":
+            result[k] = Apply(open=False)
+        elif isinstance(result[k], Times):
             left, right = _edge(result[k - 1], right=True), _edge(result[k + 1], right=False)
             if right == "number" or (left, right) in (("number", "fraction"), ("name", "fence")):
                 result[k] = Sign("\\cdot")

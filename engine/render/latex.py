@@ -457,7 +457,7 @@ class _Writer:
         base = self.exprs[source]
         if base.closed is not None:
             base = replace(base, box=base.closed, level=CALL)
-        inner = base if base.level >= CALL and not isinstance(base.box, Script) else fenced(base)
+        inner = base if base.level in (CALL, ATOM) and not isinstance(base.box, Script) else fenced(base)
         e = Expr(Script(inner.box, number(k).box), size=inner.size + 1, depth=inner.depth)
         self._put(i, e, define=self._defined(i))
 

@@ -47,7 +47,7 @@ from engine.render.boxes import (
 
 # ---------------------------------------------------------------------------------------------------------- precedence
 
-LIST, CASES, OR, AND, RELATION, MOD, ADD, MUL, NOT, FUN, POW, FRAC, CALL, BASE, ATOM = range(0, 150, 10)
+LIST, CASES, OR, AND, RELATION, MOD, ADD, MUL, NOT, FUN, CALL, POW, FRAC, BASE, ATOM = range(0, 150, 10)
 """Levels of precedence, loosest first. `FUN` is `sin x`, `CALL` is `max(x, y)`; `BASE` is what may have an exponent."""
 
 _LEVELS: dict[str, int] = {

@@ -69,7 +69,7 @@ def pull(
                 if slots is None:
                     slots = adj[owner] = [None] * len(nodes[owner].aval)
                 k = node.params[0][1]
-                slots[k] = ct if slots[k] is None else b.core("add", slots[k], ct)
+                slots[k] = ct if slots[k] is None else b.add(slots[k], ct)
             continue
         rest: list[int] = []
         operands: list[Any] | None = None
@@ -85,7 +85,7 @@ def pull(
                     operands = [refs[m] for m in inputs]
                 strong = bool(node.params) and op.strong_partial(k, dict(node.params))
                 back = b.product(rule.formula, ct, operands, refs[i], strong)
-                adj[j] = back if adj[j] is None else b.core("add", adj[j], back)
+                adj[j] = back if adj[j] is None else b.add(adj[j], back)
             elif type(rule) is not Zero:
                 rest.append(k)
         if rest:
@@ -123,7 +123,7 @@ def _pull_rest(
                 backs.append((k, v.ref))
     for k, back in backs:
         j = inputs[k]
-        adj[j] = back if adj[j] is None else b.core("add", adj[j], back)
+        adj[j] = back if adj[j] is None else b.add(adj[j], back)
 
 
 @lru_cache(maxsize=4096)
@@ -157,7 +157,7 @@ def pullback_graph(
         ct = next(given) if there else None
         if out is None or ct is None:
             continue
-        adj[out.ref] = ct if adj[out.ref] is None else b.core("add", adj[out.ref], ct)
+        adj[out.ref] = ct if adj[out.ref] is None else b.add(adj[out.ref], ct)
     active = depends_on(b.nodes, list(tangents.values()))
     pull(b, b.nodes[:end], range(end), adj, active, range(end - 1, start - 1, -1))
     backs = [adj[tangents[k]] if adj[tangents[k]] is not None else b.zeros(avals[k]) for k in wanted]
@@ -198,7 +198,7 @@ def vjp_graph(graph: Graph, of: Sequence[int], wrt: Sequence[int], dtype: DType)
     adj: list[Any] = [None] * n
     for i in of:
         ct = b.input(single(graph.nodes[i].aval))
-        adj[i] = ct if adj[i] is None else b.core("add", adj[i], ct)
+        adj[i] = ct if adj[i] is None else b.add(adj[i], ct)
     active = depends_on(graph.nodes, wrt)
     pull(b, graph.nodes, range(n), adj, active, range(n - 1, -1, -1))
     backs = [adj[i] if adj[i] is not None else b.zeros(single(graph.nodes[i].aval)) for i in wrt]

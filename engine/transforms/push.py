@@ -38,7 +38,7 @@ def push(b: Builder, nodes: Sequence[Node], refs: Any, dots: Any, order: Iterabl
         else:
             found = _push_one(b, node, i, nodes, refs, dots)
         if found is not None:
-            dots[i] = found if dots[i] is None else b.core("add", dots[i], found)
+            dots[i] = found if dots[i] is None else b.add(dots[i], found)
 
 
 def _push_one(b: Builder, node: Node, i: int, nodes: Sequence[Node], refs: Any, dots: Any) -> Any:
@@ -99,7 +99,7 @@ def _push_one(b: Builder, node: Node, i: int, nodes: Sequence[Node], refs: Any, 
         return [None if d is None else d.ref for d in op.push(b, xs, tangents, **params)]
     total = None
     for part in parts:
-        total = part if total is None else b.core("add", total, part)
+        total = part if total is None else b.add(total, part)
     return total
 
 

@@ -112,7 +112,9 @@ class Report:
         self.counts[check] += compared
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            self.trouble(check, f"{what}: at {list(at)} {a[at]!r}, expected {e[at]!r} ({int(wrong.sum())} of {a.size})")
+            self.trouble(
+                check, f"{what}: at {list(at)} {a[at]!r}, expected {e[at]!r} ({int(wrong.sum())} of {a.size})"
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------- examples
@@ -123,7 +125,9 @@ def array_of(value: Any, role: Operand | None) -> Array:
     array = np.asarray(value)
     if array.dtype.kind == "b":
         return array
-    integral = array.dtype.kind in "iu" or (array.dtype.kind == "f" and bool((array == np.floor(array)).all()))
+    integral = array.dtype.kind in "iu" or (
+        array.dtype.kind == "f" and bool((array == np.floor(array)).all())
+    )
     explicit = isinstance(value, np.ndarray | np.generic)
     if role is not None and role.integer and not (role.floats and array.dtype.kind == "f" and array.size):
         return array.astype(np.int64) if integral else array.astype(np.float64)
@@ -210,7 +214,9 @@ def cases(op: Op, reference: Reference | None) -> Iterator[Case]:
         label = f"example {n}" + (f" ({example.note})" if example.note else "")
         case = Case(op, operands, attrs, always, example.smooth, label)
         yield case
-        fixed = frozenset(k for k, v in enumerate(operands) if v is not None and (v.ndim == 0 or v.dtype.kind != "f"))
+        fixed = frozenset(
+            k for k, v in enumerate(operands) if v is not None and (v.ndim == 0 or v.dtype.kind != "f")
+        )
         if fixed and not always and len(fixed) < len(case.variable):
             yield Case(op, operands, attrs, fixed, example.smooth, f"{label}, literals {sorted(fixed)}")
 
@@ -277,7 +283,11 @@ def carefully(graph: Graph, arrays: Sequence[Any], dtype: DType) -> list[Any]:
             if node.op is not GRAPH_INPUT:
                 values[i] = eager.emit(node.op, [values[j] for j in node.inputs], node.params)
             several = values[i] if isinstance(values[i], tuple) else (values[i],)
-            avals = node.aval if isinstance(node.aval, tuple) and not isinstance(node.aval, Aval) else (node.aval,)
+            avals = (
+                node.aval
+                if isinstance(node.aval, tuple) and not isinstance(node.aval, Aval)
+                else (node.aval,)
+            )
             if len(several) != len(avals):
                 raise WrongAval(f"{node.op.name} yields {len(several)} results, inferred {len(avals)}")
             for value, aval in zip(several, avals, strict=True):
@@ -285,7 +295,9 @@ def carefully(graph: Graph, arrays: Sequence[Any], dtype: DType) -> list[Any]:
                     raise WrongAval(f"{node.op.name} yields a {type(value).__name__}")
                 actual = (value.shape, str(value.dtype))
                 if actual != (aval.shape, aval.dtype):
-                    raise WrongAval(f"{node.op.name} yields {value.dtype}{list(value.shape)}, inferred {aval}")
+                    raise WrongAval(
+                        f"{node.op.name} yields {value.dtype}{list(value.shape)}, inferred {aval}"
+                    )
                 protected(value)
     return values
 
@@ -371,7 +383,9 @@ def direction(x: Array, rng: np.random.Generator, most: float = math.inf) -> Arr
 def moved(arrays: Sequence[Array], tangents: Sequence[Array | None], t: float | complex) -> list[Array]:
     """x + t·ẋ."""
     return [
-        a if d is None else np.asarray(a + t * d if np.isfinite(a).all() else np.where(np.isfinite(a), a + t * d, a))
+        a
+        if d is None
+        else np.asarray(a + t * d if np.isfinite(a).all() else np.where(np.isfinite(a), a + t * d, a))
         for a, d in zip(arrays, tangents, strict=True)
     ]
 
@@ -382,7 +396,9 @@ def moved(arrays: Sequence[Array], tangents: Sequence[Array | None], t: float | 
 class Checker:
     """All checks of one case; `report` collects what they find."""
 
-    def __init__(self, report: Report, case: Case, reference: Reference | None, rng: np.random.Generator) -> None:
+    def __init__(
+        self, report: Report, case: Case, reference: Reference | None, rng: np.random.Generator
+    ) -> None:
         self.report = report
         self.case = case
         self.reference = reference
@@ -424,7 +440,10 @@ class Checker:
         for m, (v, e) in enumerate(zip(self.values, expected, strict=True)):
             kind = np.asarray(v).dtype.kind
             if kind != np.asarray(e).dtype.kind and not (kind == "f" and np.asarray(e).dtype.kind in "iub"):
-                self.report.trouble("value", self.named(f"result {m} is {np.asarray(v).dtype}, expected {np.asarray(e).dtype}"))
+                self.report.trouble(
+                    "value",
+                    self.named(f"result {m} is {np.asarray(v).dtype}, expected {np.asarray(e).dtype}"),
+                )
                 continue
             finite = np.abs(np.asarray(e, np.float64))[np.isfinite(np.asarray(e, np.float64))]
             atol = 0.0 if self.case.op.elementwise else 1e-13 * float(finite.max(initial=0.0))
@@ -486,7 +505,9 @@ class Checker:
         with np.errstate(all="ignore"):
             low = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in self.arrays]
         for a, x in zip(low, self.arrays, strict=True):
-            if x.dtype.kind == "f" and not np.array_equal((a == 0) | ~np.isfinite(a), (x == 0) | ~np.isfinite(x)):
+            if x.dtype.kind == "f" and not np.array_equal(
+                (a == 0) | ~np.isfinite(a), (x == 0) | ~np.isfinite(x)
+            ):
                 return  # the example is out of float32's range
         high = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in low]
         graphs = [(self.graph, self.case.graph("float32"), "value")]
@@ -501,7 +522,9 @@ class Checker:
             graphs = [(graphs[0], graphs[1], "value and gradient")]
         for wide, narrow, what in graphs:
             typecheck(narrow)
-            extra = [self.rng.uniform(0.5, 1.5, a.shape).astype(np.float32) for a in narrow.in_avals[len(low) :]]
+            extra = [
+                self.rng.uniform(0.5, 1.5, a.shape).astype(np.float32) for a in narrow.in_avals[len(low) :]
+            ]
             try:
                 values = carefully(narrow, [*low, *extra], "float32")
             except (WrongAval, ValueError) as wrong:
@@ -510,7 +533,17 @@ class Checker:
             seeds = [e.astype(np.float64) for e in extra]
             expected = compute(wide, [*high, *seeds])
             shaken = [
-                compute(wide, [*moved(high, [None if a.dtype.kind != "f" else direction(a, self.rng) for a in high], 2e-7), *seeds])
+                compute(
+                    wide,
+                    [
+                        *moved(
+                            high,
+                            [None if a.dtype.kind != "f" else direction(a, self.rng) for a in high],
+                            2e-7,
+                        ),
+                        *seeds,
+                    ],
+                )
                 for _ in range(2)
             ]
             for m, o in enumerate(narrow.outputs):
@@ -524,8 +557,20 @@ class Checker:
                     spread = sum(np.abs(np.asarray(s[m]) - e) for s in shaken)
                     spread = np.where(np.isfinite(spread), spread, 0.0)
                 finite = np.abs(e[np.isfinite(e)])
-                atol = 8 * spread + 1e-6 * float(finite.max(initial=0.0)) * (not self.case.op.elementwise) + 1e-37
-                self.report.equal("float32", values[o], e, self.named(f"{what} {m}"), rtol=1e-5, atol=atol, finite=what != "value")
+                atol = (
+                    8 * spread
+                    + 1e-6 * float(finite.max(initial=0.0)) * (not self.case.op.elementwise)
+                    + 1e-37
+                )
+                self.report.equal(
+                    "float32",
+                    values[o],
+                    e,
+                    self.named(f"{what} {m}"),
+                    rtol=1e-5,
+                    atol=atol,
+                    finite=what != "value",
+                )
 
     def check_integers(self) -> None:
         """Integers and booleans in place of floats give the same numbers, or an error that says so."""
@@ -535,7 +580,9 @@ class Checker:
         with np.errstate(all="ignore"):
             usable = [k for k in self.floats if bool((np.abs(self.arrays[k]) < 1e6).all())]
         for chosen in [*[[k] for k in usable], usable]:
-            for dtype in (np.int64, np.bool_) if op.promotes else (np.int64,):  # in a body, True + True is True
+            for dtype in (
+                (np.int64, np.bool_) if op.promotes else (np.int64,)
+            ):  # in a body, True + True is True
                 changed = list(self.arrays)
                 for k in chosen:
                     rounded = np.rint(self.arrays[k])
@@ -543,7 +590,9 @@ class Checker:
                 as_floats = [a if k not in chosen else a.astype(np.float64) for k, a in enumerate(changed)]
                 case = Case(op, self.case.with_arrays(changed), self.case.attrs)
                 try:
-                    expected = compute(Case(op, self.case.with_arrays(as_floats), self.case.attrs).graph(), as_floats)
+                    expected = compute(
+                        Case(op, self.case.with_arrays(as_floats), self.case.attrs).graph(), as_floats
+                    )
                 except EngineError:
                     continue
                 try:
@@ -551,10 +600,14 @@ class Checker:
                     got = [carefully(graph, changed, "float64")[o] for o in graph.outputs]
                 except EngineError as refused:
                     if (op.floating or op.passes_integers) and dtype == np.int64:
-                        self.report.trouble("integers", self.named(f"operands {chosen} as {dtype.__name__}: {refused}"))
+                        self.report.trouble(
+                            "integers", self.named(f"operands {chosen} as {dtype.__name__}: {refused}")
+                        )
                     continue
                 except WrongAval as wrong:
-                    self.report.trouble("integers", self.named(f"operands {chosen} as {dtype.__name__}: {wrong}"))
+                    self.report.trouble(
+                        "integers", self.named(f"operands {chosen} as {dtype.__name__}: {wrong}")
+                    )
                     continue
                 for v, e in zip(got, expected, strict=True):
                     if np.asarray(v).dtype.kind == "b" and np.asarray(e).dtype.kind == "f":
@@ -562,12 +615,24 @@ class Checker:
                     elif np.asarray(v).dtype.kind == "i":
                         with np.errstate(all="ignore"):
                             keep = np.isfinite(np.asarray(e, np.float64))
-                            v, e = np.where(keep, v, 0), np.where(keep, np.trunc(np.asarray(e, np.float64)), 0)
-                    self.report.equal("integers", v, e, self.named(f"operands {chosen} as {dtype.__name__}"), rtol=1e-12, atol=1e-300)
+                            v, e = (
+                                np.where(keep, v, 0),
+                                np.where(keep, np.trunc(np.asarray(e, np.float64)), 0),
+                            )
+                    self.report.equal(
+                        "integers",
+                        v,
+                        e,
+                        self.named(f"operands {chosen} as {dtype.__name__}"),
+                        rtol=1e-12,
+                        atol=1e-300,
+                    )
 
     # -- first derivatives
 
-    def seeds(self, positions: Sequence[int], scaled: bool = True, most: float = math.inf) -> list[Array | None]:
+    def seeds(
+        self, positions: Sequence[int], scaled: bool = True, most: float = math.inf
+    ) -> list[Array | None]:
         """Random tangents for some inputs, fitting their size or not."""
         return [
             None if k not in positions
@@ -611,7 +676,11 @@ class Checker:
 
         def along(tangents: Sequence[Array | None], t: float | complex) -> Array:
             result = listed(self.call_reference(self.case.with_arrays(moved(self.arrays, tangents, t))))
-            kept = [np.asarray(r) for r, v in zip(result, self.values, strict=True) if np.asarray(v).dtype.kind == "f"]
+            kept = [
+                np.asarray(r)
+                for r, v in zip(result, self.values, strict=True)
+                if np.asarray(v).dtype.kind == "f"
+            ]
             return np.concatenate([r.reshape(-1) for r in kept])
 
         for chosen in self.subsets():
@@ -625,8 +694,12 @@ class Checker:
             what, at = self.named(f"operands {chosen}"), slope.trusted
             if exact is not None:
                 tight = 1e-13 if self.case.op.elementwise else 1e-12
-                self.report.equal("jvp", got, exact, f"{what}, complex step", rtol=1e-9, atol=tight * size, finite=True)
-            elif not at.all() and np.isfinite(flat(self.float_values)).all() and np.isfinite(slope.value).all():
+                self.report.equal(
+                    "jvp", got, exact, f"{what}, complex step", rtol=1e-9, atol=tight * size, finite=True
+                )
+            elif (
+                not at.all() and np.isfinite(flat(self.float_values)).all() and np.isfinite(slope.value).all()
+            ):
                 self.report.trouble("jvp", f"{what}: differences do not settle; the example is not smooth")
             self.report.equal(
                 "jvp", got[at], slope.value[at], f"{what}, differences", rtol=1e-6, atol=1e-9 * size[at]
@@ -646,13 +719,23 @@ class Checker:
                 back = compute(reverse, [*self.arrays, *cts])[self.n :]
                 for b, t in zip(back, tangents, strict=True):
                     if np.shape(b) != np.shape(t):
-                        self.report.trouble("adjoint", self.named(f"a cotangent has shape {np.shape(b)}, its operand {np.shape(t)}"))
+                        self.report.trouble(
+                            "adjoint",
+                            self.named(f"a cotangent has shape {np.shape(b)}, its operand {np.shape(t)}"),
+                        )
                         return
                 with np.errstate(all="ignore"):
                     left, right = flat(out) * flat(cts), flat(back) * flat(tangents)
                     size = float(np.abs(left).sum() + np.abs(right).sum())
                 if math.isfinite(size):
-                    self.report.equal("adjoint", left.sum(), right.sum(), self.named(f"operands {chosen}"), rtol=0, atol=1e-11 * size)
+                    self.report.equal(
+                        "adjoint",
+                        left.sum(),
+                        right.sum(),
+                        self.named(f"operands {chosen}"),
+                        rtol=0,
+                        atol=1e-11 * size,
+                    )
             self._check_matrix(chosen, forward, reverse)
 
     def _check_matrix(self, chosen: Sequence[int], forward: Graph, reverse: Graph) -> None:
@@ -668,7 +751,15 @@ class Checker:
         ])  # fmt: skip
         finite = by_row[np.isfinite(by_row)]
         atol = 1e-13 * float(np.abs(finite).max(initial=0.0)) * (not self.case.op.elementwise)
-        self.report.equal("matrix", by_row, by_column, self.named(f"∂y/∂{chosen} in reverse and in forward mode"), rtol=1e-11, atol=atol, finite=not self.case.smooth)
+        self.report.equal(
+            "matrix",
+            by_row,
+            by_column,
+            self.named(f"∂y/∂{chosen} in reverse and in forward mode"),
+            rtol=1e-11,
+            atol=atol,
+            finite=not self.case.smooth,
+        )
 
     def check_strong_zero(self) -> None:
         """A zero tangent goes forward, and a zero cotangent back, as exactly zero, whatever the partials are."""
@@ -676,7 +767,9 @@ class Checker:
         nothing = [np.zeros_like(self.arrays[k]) for k in self.floats]
         for t in self.tangents_of(forward, nothing):
             self.report.equal("strong zero", t, np.zeros(np.shape(t)), self.named("forward"), rtol=0)
-        for b in compute(reverse, [*self.arrays, *[np.zeros(np.shape(v)) for v in self.float_values]])[self.n :]:
+        for b in compute(reverse, [*self.arrays, *[np.zeros(np.shape(v)) for v in self.float_values]])[
+            self.n :
+        ]:
             self.report.equal("strong zero", b, np.zeros(np.shape(b)), self.named("back"), rtol=0)
 
     def check_eager_walks(self) -> None:
@@ -749,10 +842,14 @@ class Checker:
         ror = after(graphs["reverse over reverse"], reverse, [*x, *ct, *v])
         rof = after(graphs["reverse over forward"], forward, [*x, *v, *ct])
         for_all = after(graphs["forward over reverse"], reverse, [*x, *ct, *v, *dct])[self.n :]
-        for_x = after(graphs["forward over reverse"], reverse, [*x, *ct, *v, *[np.zeros_like(c) for c in ct]])[self.n :]
+        for_x = after(
+            graphs["forward over reverse"], reverse, [*x, *ct, *v, *[np.zeros_like(c) for c in ct]]
+        )[self.n :]
         fof_all = [after(graphs["forward over forward"], forward, [*x, *v, *u, *du])[self.n + k] for k in ys]
         fof_x = [
-            after(graphs["forward over forward"], forward, [*x, *v, *u, *[np.zeros_like(t) for t in v]])[self.n + k]
+            after(graphs["forward over forward"], forward, [*x, *v, *u, *[np.zeros_like(t) for t in v]])[
+                self.n + k
+            ]
             for k in ys
         ]
         first_v = self.tangents_of(forward, v)
@@ -764,8 +861,14 @@ class Checker:
 
         def compare(got: Sequence[Any], expected: Sequence[Any], what: str) -> None:
             for g, e in zip(got, expected, strict=True):
-                atol = 1e-12 * scale(got, expected) + tiny if not self.case.op.elementwise else 1e-13 * np.abs(np.asarray(e)) + tiny
-                self.report.equal("second order", g, e, self.named(what), rtol=1e-9, atol=atol, finite=not self.case.smooth)
+                atol = (
+                    1e-12 * scale(got, expected) + tiny
+                    if not self.case.op.elementwise
+                    else 1e-13 * np.abs(np.asarray(e)) + tiny
+                )
+                self.report.equal(
+                    "second order", g, e, self.named(what), rtol=1e-9, atol=atol, finite=not self.case.smooth
+                )
 
         # Terms of one entry may cancel to nothing: rounding is measured by what the first derivatives weigh.
         tiny = 1e-13 * scale(first_ct, first_v)
@@ -782,12 +885,18 @@ class Checker:
                 rtol=0, atol=1e-10 * size + tiny * 100,
             )  # fmt: skip
         zero = [np.zeros_like(t) for t in v]
-        still = after(graphs["forward over reverse"], reverse, [*x, *[np.zeros_like(c) for c in ct], *v, *[np.zeros_like(c) for c in ct]])
+        still = after(
+            graphs["forward over reverse"],
+            reverse,
+            [*x, *[np.zeros_like(c) for c in ct], *v, *[np.zeros_like(c) for c in ct]],
+        )
         for s in (*still[self.n :], *after(graphs["reverse over forward"], forward, [*x, *zero, *ct])[:nx],
                   *after(graphs["reverse over reverse"], reverse, [*x, *ct, *zero])[:nx]):  # fmt: skip
             self.report.equal("strong zero", s, np.zeros(np.shape(s)), self.named("second order"), rtol=0)
         if self.case.smooth:
-            lift = lambda parts: [None if k not in self.floats else parts[self.floats.index(k)] for k in range(m)]  # noqa: E731
+            lift = lambda parts: [
+                None if k not in self.floats else parts[self.floats.index(k)] for k in range(m)
+            ]  # noqa: E731
             lv, lu = lift(v), lift(u)
             self._against_differences(
                 for_all,
@@ -803,9 +912,7 @@ class Checker:
             )  # fmt: skip
         assert len(ror) == nx + no
 
-    def _against_differences(
-        self, got: Sequence[Any], f: Callable[[float], Array], what: str
-    ) -> None:
+    def _against_differences(self, got: Sequence[Any], f: Callable[[float], Array], what: str) -> None:
         values = flat(got)
         slope = ridders(f, levels=9)
         size = slope.size if self.case.op.elementwise else np.full(values.shape, slope.size.max(initial=0.0))
@@ -824,7 +931,13 @@ class Checker:
         graphs = [(self.graph, [], "value")]
         if self.differentiable:
             graphs.append((self.reverse(self.floats), self.cotangents(), "reverse mode"))
-            graphs.append((self.forward(self.floats), [t for t in self.seeds(self.floats) if t is not None], "forward mode"))
+            graphs.append(
+                (
+                    self.forward(self.floats),
+                    [t for t in self.seeds(self.floats) if t is not None],
+                    "forward mode",
+                )
+            )
         for graph, extra, what in graphs:
             arrays = [*self.arrays, *extra]
             everything = list(range(len(arrays)))
@@ -851,28 +964,44 @@ class Checker:
         size = 3
         batches = {k: self.members(np.asarray(arrays[k]), size) for k in chosen}
         for turn in (0, -1):
-            axes = [None if k not in batches else (0 if turn == 0 else np.ndim(arrays[k])) for k in range(len(arrays))]
+            axes = [
+                None if k not in batches else (0 if turn == 0 else np.ndim(arrays[k]))
+                for k in range(len(arrays))
+            ]
             if turn and not any(axes):
                 continue
             try:
                 mapped = map_graph(graph, size, axes, "float64")
                 typecheck(mapped)
                 stacked = [
-                    np.stack(batches[k], axis=a) if a is not None else x for k, (x, a) in enumerate(zip(arrays, axes, strict=True))
+                    np.stack(batches[k], axis=a) if a is not None else x
+                    for k, (x, a) in enumerate(zip(arrays, axes, strict=True))
                 ]
                 got = [carefully(mapped, stacked, "float64")[o] for o in mapped.outputs]
             except (WrongAval, AssertionError, ValueError, EngineError, IndexError) as wrong:
-                self.report.trouble("vmap", self.named(f"{what}, operands {list(chosen)}: {type(wrong).__name__} {wrong}"))
+                self.report.trouble(
+                    "vmap", self.named(f"{what}, operands {list(chosen)}: {type(wrong).__name__} {wrong}")
+                )
                 return
             try:
-                loop = [compute(graph, [batches[k][m] if k in batches else x for k, x in enumerate(arrays)]) for m in range(size)]
+                loop = [
+                    compute(graph, [batches[k][m] if k in batches else x for k, x in enumerate(arrays)])
+                    for m in range(size)
+                ]
             except EngineError:
                 return
             for r, g in enumerate(got):
                 e = np.stack([np.asarray(one[r]) for one in loop])
                 finite = np.abs(e[np.isfinite(e)]) if e.dtype.kind == "f" else np.zeros(0)
                 atol = 1e-13 * float(finite.max(initial=0.0)) * (not self.case.op.elementwise)
-                self.report.equal("vmap", g, e, self.named(f"{what}, operands {list(chosen)}, axis {turn}"), rtol=1e-11, atol=atol)
+                self.report.equal(
+                    "vmap",
+                    g,
+                    e,
+                    self.named(f"{what}, operands {list(chosen)}, axis {turn}"),
+                    rtol=1e-11,
+                    atol=atol,
+                )
 
     def _check_derivative_of_map(self) -> None:
         """A mapped graph can be differentiated: the gradient of a sum over members is each member's own."""
@@ -909,21 +1038,34 @@ class Checker:
             finite = np.abs(e[np.isfinite(e)]) if e.dtype.kind == "f" else np.zeros(0)
             atol = 1e-13 * float(finite.max(initial=0.0)) * (not self.case.op.elementwise)
             shape = (3, 2, *e.shape) if led else e.shape
-            self.report.equal("vmap", g, np.broadcast_to(e, shape), self.named("a map of a map"), rtol=1e-11, atol=atol)
+            self.report.equal(
+                "vmap", g, np.broadcast_to(e, shape), self.named("a map of a map"), rtol=1e-11, atol=atol
+            )
 
     # -- elementwise
 
     def check_exact(self) -> None:
         """First and second partial derivatives of an elementwise op against mpmath."""
-        if self.reference is None or self.reference.exact is None or not self.case.smooth or self.case.literal:
+        if (
+            self.reference is None
+            or self.reference.exact is None
+            or not self.case.smooth
+            or self.case.literal
+        ):
             return
         if any(v is None for v in self.case.operands) or self.arrays[0].ndim > 1:
             return
-        exact, attrs = self.reference.exact, {**{a.name: a.default for a in self.case.op.attrs}, **self.case.attrs}
+        exact, attrs = (
+            self.reference.exact,
+            {**{a.name: a.default for a in self.case.op.attrs}, **self.case.attrs},
+        )
         shape = np.shape(self.values[0])
         points = [np.broadcast_to(a, shape).reshape(-1) for a in self.arrays]
         forward = {k: self.forward([k]) for k in self.floats}
-        firsts = {k: self.tangents_of(forward[k], [np.ones_like(self.arrays[k])])[0].reshape(-1) for k in self.floats}
+        firsts = {
+            k: self.tangents_of(forward[k], [np.ones_like(self.arrays[k])])[0].reshape(-1)
+            for k in self.floats
+        }
         seconds = {}
         for k, j in ((k, j) for k in self.floats for j in self.floats if k <= j):
             g = jvp_graph(forward[k], [forward[k].inputs[j]], "float64")
@@ -942,12 +1084,28 @@ class Checker:
                 still = 1e-40 if 0 in at else 1e-307  # a step from 0 has a size of its own
                 if k == j:
                     slack = abs(float(bend * at[k])) * 4 * EPS
-                    self.report.equal("exact", firsts[k][p], float(slope), self.named(f"∂/∂{k} at {here}"), rtol=1e-12, atol=slack + still)
+                    self.report.equal(
+                        "exact",
+                        firsts[k][p],
+                        float(slope),
+                        self.named(f"∂/∂{k} at {here}"),
+                        rtol=1e-12,
+                        atol=slack + still,
+                    )
                 slack = self._conditioning(exact, at, k, j, attrs, bend) * 8 * EPS
-                self.report.equal("exact", second[p], float(bend), self.named(f"∂²/∂{k}∂{j} at {here}"), rtol=1e-10, atol=slack + still)
+                self.report.equal(
+                    "exact",
+                    second[p],
+                    float(bend),
+                    self.named(f"∂²/∂{k}∂{j} at {here}"),
+                    rtol=1e-10,
+                    atol=slack + still,
+                )
 
     @staticmethod
-    def _conditioning(exact: Any, at: Sequence[Any], k: int, j: int, attrs: Mapping[str, Any], bend: Any) -> float:
+    def _conditioning(
+        exact: Any, at: Sequence[Any], k: int, j: int, attrs: Mapping[str, Any], bend: Any
+    ) -> float:
         """How much a second derivative changes when the point does, relatively."""
         nudge, change = mpmath.mpf(2) ** -40, 0.0
         for i in {k, j}:
@@ -1020,7 +1178,10 @@ def exact_partials(
         with mpmath.workdps(digits):
             here, first, second = _bends(f, at, k, j, attrs)
             size, change = abs(mpmath.mpf(here)), abs(at[k]) or 1
-            if min(abs(first) * change, abs(second) * change * (abs(at[j]) or 1)) > size * mpmath.mpf(10) ** -10:
+            if (
+                min(abs(first) * change, abs(second) * change * (abs(at[j]) or 1))
+                > size * mpmath.mpf(10) ** -10
+            ):
                 break
     return first, second
 
@@ -1056,7 +1217,10 @@ def check_kink(report: Report, case: Case, checker: Checker) -> None:
             continue
         mask = np.asarray(mask)
         if mask.dtype != np.bool_ or mask.shape != np.shape(y):
-            report.trouble("kink", f"{case.label}: {node.op.name} has a mask of {mask.dtype}{list(mask.shape)}, not bool{list(np.shape(y))}")
+            report.trouble(
+                "kink",
+                f"{case.label}: {node.op.name} has a mask of {mask.dtype}{list(mask.shape)}, not bool{list(np.shape(y))}",
+            )
         elif case.smooth and mask.any() and any(a.size for a in checker.arrays):
             report.trouble("kink", f"{case.label}: said to be smooth, but {node.op.name} is at a kink")
         elif mask.any() and not node.op.convention:
@@ -1064,7 +1228,18 @@ def check_kink(report: Report, case: Case, checker: Checker) -> None:
         report.counts["kink"] += 1
 
 
-SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (0,), (2, 3), (3, 3), (3, 0), (2, 1, 3), (1, 3, 3), (2, 3, 4, 4))
+SHAPES: tuple[tuple[int, ...], ...] = (
+    (),
+    (1,),
+    (3,),
+    (0,),
+    (2, 3),
+    (3, 3),
+    (3, 0),
+    (2, 1, 3),
+    (1, 3, 3),
+    (2, 3, 4, 4),
+)
 
 
 def check_misuse(report: Report, reference: Reference | None, rng: np.random.Generator, trials: int) -> None:
@@ -1113,7 +1288,9 @@ def _misuse(case: Case, rng: np.random.Generator) -> None:
         carefully(reverse, [*case.arrays, *cts], "float64")
         forward = jvp_graph(graph, [graph.inputs[k] for k in floats], "float64")
         typecheck(forward)
-        carefully(forward, [*case.arrays, *[rng.normal(size=case.arrays[k].shape) for k in floats]], "float64")
+        carefully(
+            forward, [*case.arrays, *[rng.normal(size=case.arrays[k].shape) for k in floats]], "float64"
+        )
     if case.arrays:
         mapped = map_graph(graph, 2, [0] * len(case.arrays), "float64")
         typecheck(mapped)
@@ -1159,7 +1336,9 @@ def examine(op: Op, reference: Reference | None, *, trials: int = 10) -> Report:
     return report
 
 
-def _check_counts(report: Report, reference: Reference | None, differentiable: bool, smooth: bool, seen: set[int]) -> None:
+def _check_counts(
+    report: Report, reference: Reference | None, differentiable: bool, smooth: bool, seen: set[int]
+) -> None:
     """Nothing may pass because nothing was compared."""
     op, counts = report.op, report.counts
     wanted = ["page", "json"]
@@ -1170,12 +1349,17 @@ def _check_counts(report: Report, reference: Reference | None, differentiable: b
     if differentiable:
         wanted += ["float32", "adjoint", "strong zero", "second order", "jvp"]
         if not smooth:
-            report.trouble("example", "no example is smooth and has elements, so no derivative was compared with differences")
+            report.trouble(
+                "example",
+                "no example is smooth and has elements, so no derivative was compared with differences",
+            )
         wanted += [f"operand {k}" for k in sorted(seen)]
         if op.elementwise:
             wanted.append("exact")
             if reference is not None and reference.exact is None:
-                report.trouble("reference", "an elementwise op needs an mpmath function to compare its derivatives with")
+                report.trouble(
+                    "reference", "an elementwise op needs an mpmath function to compare its derivatives with"
+                )
     if any(o.optional for o in op.operands):
         for k, o in enumerate(op.operands):
             if not any(len(e.operands) > k and e.operands[k] is not None for e in op.examples):
@@ -1206,7 +1390,14 @@ def ops_met(op: Op, reference: Reference | None) -> set[Op]:
             reverse = vjp_graph(graph, outs, wrt, "float64")
             note(reverse.nodes)
             note(jvp_graph(graph, wrt, "float64").nodes)
-            note(vjp_graph(reverse, reverse.outputs[len(graph.outputs) :], reverse.inputs[len(case.arrays) :], "float64").nodes)
+            note(
+                vjp_graph(
+                    reverse,
+                    reverse.outputs[len(graph.outputs) :],
+                    reverse.inputs[len(case.arrays) :],
+                    "float64",
+                ).nodes
+            )
         if case.arrays:
             for size in range(1, min(len(case.arrays), 3) + 1):
                 for chosen in combinations(range(len(case.arrays)), size):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,19 @@ def ask(
     return plain(prepare(verb, request(source, inputs, **fields), limits).run(meter or Meter()))
 
 
+def prepared(verb: str, source: Any, at: Mapping[str, Any], **fields: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A verb prepared once, as a function of the inputs that change; they keep their shapes."""
+    job = prepare(verb, request(source, at, **fields))
+    names = [job.program.steps[i].id for i in job.program.inputs]
+
+    def answer(changes: Mapping[str, Any]) -> dict[str, Any]:
+        for name, value in changes.items():
+            job.arguments[names.index(name)] = np.asarray(value, np.float64)
+        return plain(job.run(Meter()))
+
+    return answer
+
+
 def plain(value: Any) -> Any:
     """Arrays in an answer as arrays, also those that NumPy made scalars of."""
     if isinstance(value, dict):
@@ -119,9 +132,4 @@ def difference(f: Callable[[np.ndarray], Any], x: np.ndarray, h: float = 1e-3) -
         columns.append((8 * near_by - far) / (12 * h))
     if not columns:
         return np.zeros((*np.shape(f(x)), *x.shape))
-    return np.stack(columns, -1).reshape(*np.shape(columns[0]), *x.shape)
-
-
-def rows(values: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """Answers of the members of a batch as one answer with a leading axis."""
-    return {name: np.stack([np.asarray(v[name]) for v in values]) for name in values[0]}
+    return np.stack(columns, -1).reshape((*np.shape(columns[0]), *x.shape))

@@ -31,14 +31,20 @@ def _getitem(*operands: Any, index: Any) -> Any:
 def _gather(x: Any, indices: Any, *, axis: int, batch_dims: int) -> Any:
     if batch_dims:
         inner = axis - 1 if axis >= 0 else axis
-        return np.stack([_gather(r, i, axis=inner, batch_dims=batch_dims - 1) for r, i in zip(x, indices, strict=True)])
+        return np.stack(
+            [_gather(r, i, axis=inner, batch_dims=batch_dims - 1) for r, i in zip(x, indices, strict=True)]
+        )
     return np.take(x, indices, axis)
 
 
 def _scatter_add(x: Any, indices: Any, updates: Any, *, axis: int, batch_dims: int) -> Any:
     if batch_dims:
         inner = axis - 1 if axis >= 0 else axis
-        spread = np.broadcast_to(updates, (len(x), *np.shape(updates)[1:])) if np.ndim(updates) else [updates] * len(x)
+        spread = (
+            np.broadcast_to(updates, (len(x), *np.shape(updates)[1:]))
+            if np.ndim(updates)
+            else [updates] * len(x)
+        )
         return np.stack([
             _scatter_add(r, i, u, axis=inner, batch_dims=batch_dims - 1)
             for r, i, u in zip(x, indices, spread, strict=True)
@@ -63,7 +69,9 @@ def _pad(x: Any, *, pad_width: Any, mode: str, constant_values: Any) -> Any:
 
 def _arange(start: Any, stop: Any, step: Any) -> Any:
     low, high = (0.0, start) if stop is None else (0.0 if start is None else start, stop)
-    return np.arange(*(int(v) if all(float(u).is_integer() for u in (low, high, step)) else v for v in (low, high, step)))
+    return np.arange(
+        *(int(v) if all(float(u).is_integer() for u in (low, high, step)) else v for v in (low, high, step))
+    )
 
 
 def _diag(x: Any, k: int) -> Any:
@@ -122,7 +130,9 @@ def _einsum(*operands: Any, subscripts: str) -> Any:
 
 
 def _astype(x: Any, dtype: str) -> Any:
-    return x.astype({"float": np.float64, "float64": np.float64, "float32": np.float64, "bool": bool}.get(dtype, np.int64))
+    return x.astype(
+        {"float": np.float64, "float64": np.float64, "float32": np.float64, "bool": bool}.get(dtype, np.int64)
+    )
 
 
 def _broadcast_to(x: Any, shape: Any) -> Any:

@@ -88,7 +88,10 @@ TABLE: dict[str, Reference] = {
         _scan,
         examples=(
             Example((0.5, [1.0, -2.0, 3.0], 0.7), {"carry": 1, "body": SUM_OF_SINES}),
-            Example(([0.5, 1.0], [[1.0, -2.0], [3.0, 0.25]], 0.7), {"carry": 1, "body": SUM_OF_SINES, "reverse": True}),
+            Example(
+                ([0.5, 1.0], [[1.0, -2.0], [3.0, 0.25]], 0.7),
+                {"carry": 1, "body": SUM_OF_SINES, "reverse": True},
+            ),
             Example((0.5, 2.0, [1.0, -2.0, 3.0]), {"carry": 2, "body": TWO_CARRIES}),
             Example((0.5, 1.5), {"carry": 1, "scanned": 0, "length": 3, "body": POWERS}),
             Example((0.5, [], 0.7), {"carry": 1, "body": SUM_OF_SINES}, note="no step"),
@@ -99,7 +102,11 @@ TABLE: dict[str, Reference] = {
         examples=(
             Example((2.0, 3.0), {"stop": 2, "body": BABYLON}),
             Example(([2.0, 1.5], 3.0), {"stop": 2, "body": BABYLON}, note="a carry that broadcasts"),
-            Example((0.5, [1.0, 2.0]), {"start": 2, "stop": 4, "carry": 2, "body": TURN}, note="the counter counts"),
+            Example(
+                (0.5, [1.0, 2.0]),
+                {"start": 2, "stop": 4, "carry": 2, "body": TURN},
+                note="the counter counts",
+            ),
             Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
         ),
     ),

@@ -85,13 +85,18 @@ def _cross_entropy(
 
 
 def _nll_loss(x: Any, target: Any, weight: Any = None, *, ignore_index: int, reduction: str) -> Any:
-    return _class_loss(x if x.ndim == 1 else np.moveaxis(x, 1, -1), target, weight, ignore_index, reduction, 0.0)
+    return _class_loss(
+        x if x.ndim == 1 else np.moveaxis(x, 1, -1), target, weight, ignore_index, reduction, 0.0
+    )
 
 
 def _huber(x: Any, target: Any, *, delta: float, reduction: str) -> Any:
     r = x - target
     size = np.abs(r)
-    return _reduce(np.where(size <= delta, 0.5 * np.where(size <= delta, r, 0) ** 2, delta * (size - 0.5 * delta)), reduction)
+    return _reduce(
+        np.where(size <= delta, 0.5 * np.where(size <= delta, r, 0) ** 2, delta * (size - 0.5 * delta)),
+        reduction,
+    )
 
 
 def _binary(x: Any, target: Any, weight: Any = None, pos_weight: Any = None, *, reduction: str) -> Any:

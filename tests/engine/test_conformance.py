@@ -21,7 +21,9 @@ def test_op(op: Op) -> None:
         return
     report = examine(op, REFERENCES.get(op.name))
     shown = "\n".join(f"  {t.check}: {t.detail}" for t in report.troubles[:20])
-    assert not report.troubles, f"{op.name}: {len(report.troubles)} troubles, among them\n{shown}\n{dict(report.counts)}"
+    assert not report.troubles, (
+        f"{op.name}: {len(report.troubles)} troubles, among them\n{shown}\n{dict(report.counts)}"
+    )
 
 
 def test_every_internal_op_occurs_in_some_example() -> None:

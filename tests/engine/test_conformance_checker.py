@@ -313,7 +313,10 @@ def test_an_elementwise_op_without_exact_reference_fails() -> None:
 
 
 def test_a_reference_that_is_always_nan_compares_nothing() -> None:
-    troubles = examine(fake("sum"), Reference(lambda x, axis, keepdims: np.full(np.sum(x, axis, keepdims=keepdims).shape, np.nan))).troubles
+    troubles = examine(
+        fake("sum"),
+        Reference(lambda x, axis, keepdims: np.full(np.sum(x, axis, keepdims=keepdims).shape, np.nan)),
+    ).troubles
     assert {"value", "vacuous"} <= {t.check for t in troubles}
 
 
@@ -340,7 +343,12 @@ def test_every_check_compares_something() -> None:
 
 @pytest.mark.parametrize(
     ("f", "slope"),
-    [(np.sin, np.cos), (np.exp, np.exp), (lambda x: x**3, lambda x: 3 * x**2), (np.arctan, lambda x: 1 / (1 + x * x))],
+    [
+        (np.sin, np.cos),
+        (np.exp, np.exp),
+        (lambda x: x**3, lambda x: 3 * x**2),
+        (np.arctan, lambda x: 1 / (1 + x * x)),
+    ],
 )
 def test_differences(f: Callable[[Any], Any], slope: Callable[[Any], Any]) -> None:
     x = np.array([-1.5, 0.25, 1.0, 2.0])
@@ -368,4 +376,3 @@ def test_literals_are_kept_as_literals() -> None:
     op = fake("pow")
     report = examine(op, REFERENCES["pow"]._replace(examples=(Example(([0.0, 3.0], Fixed(2.0))),)))
     assert not report.troubles
-

@@ -51,7 +51,11 @@ def literal(value: Literal | None) -> str:
     if value is None:
         return "None"
     listed = value.value.tolist()
-    return repr(int(listed)) if isinstance(listed, float) and listed.is_integer() else str(listed).replace(" ", "")
+    return (
+        repr(int(listed))
+        if isinstance(listed, float) and listed.is_integer()
+        else str(listed).replace(" ", "")
+    )
 
 
 def attrs(text: str) -> dict[str, Any]:
@@ -91,8 +95,14 @@ def mistake(text: str, **options: Any) -> EngineError:
         ("y = x", "x y=identity(x) -> y"),
         # order of evaluation
         ("sin(x) if False else y", "x y t1=sin(x) t2=where(False,t1,y) -> t2"),
-        ("a*2 if c > 0 else b*3", "c a b t1=greater(c,0) t2=multiply(a,2) t3=multiply(b,3) t4=where(t1,t2,t3) -> t4"),
-        ("where(c > 0, y=b+1, x=a+1)", "c b a t1=greater(c,0) t2=add(b,1) t3=add(a,1) t4=where(t1,t3,t2) -> t4"),
+        (
+            "a*2 if c > 0 else b*3",
+            "c a b t1=greater(c,0) t2=multiply(a,2) t3=multiply(b,3) t4=where(t1,t2,t3) -> t4",
+        ),
+        (
+            "where(c > 0, y=b+1, x=a+1)",
+            "c b a t1=greater(c,0) t2=add(b,1) t3=add(a,1) t4=where(t1,t3,t2) -> t4",
+        ),
         ("-x**2", "x t1=pow(x,2) t2=negative(t1) -> t2"),
         ("2**-x", "x t1=negative(x) t2=pow(2,t1) -> t2"),
         ("+-x", "x t1=negative(x) t2=positive(t1) -> t2"),
@@ -298,7 +308,16 @@ def test_static_arguments(text: str, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["float + 1", "int * bool", "x = sum + max", "gamma * beta(gamma, 2)", "shape + T", "print + 1", "match * case"]
+    "text",
+    [
+        "float + 1",
+        "int * bool",
+        "x = sum + max",
+        "gamma * beta(gamma, 2)",
+        "shape + T",
+        "print + 1",
+        "match * case",
+    ],
 )
 def test_names_of_functions_can_be_inputs(text: str) -> None:
     names = re.findall(r"[a-zA-Z]+\b(?!\()", text)
@@ -414,14 +433,18 @@ def test_white_space(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [*"0 00 0_0 7 1_000 1. .5 0.5 1e3 1E3 1e+3 1e-3 1_0.0_1e1_0 0x10 0Xff 0b101 0o17 0xdead_beef 9007199254740993 1e999".split()],
+    [
+        *"0 00 0_0 7 1_000 1. .5 0.5 1e3 1E3 1e+3 1e-3 1_0.0_1e1_0 0x10 0Xff 0b101 0o17 0xdead_beef 9007199254740993 1e999".split()
+    ],
 )
 def test_numbers(text: str) -> None:
     step = parse_text(text).steps[0]
     assert step.attrs["value"].value == float(eval(text))
 
 
-@pytest.mark.parametrize("text", ["1" * 5000, "9" * 400, "0x" + "f" * 5000, "0." + "3" * 5000, "1e99999", "10**400", "9**9**9"])
+@pytest.mark.parametrize(
+    "text", ["1" * 5000, "9" * 400, "0x" + "f" * 5000, "0." + "3" * 5000, "1e99999", "10**400", "9**9**9"]
+)
 def test_numbers_cost_nothing(text: str) -> None:
     start = time.perf_counter()
     value = parse_text(text).steps[0].attrs["value"].value
@@ -430,7 +453,13 @@ def test_numbers_cost_nothing(text: str) -> None:
 
 
 def test_whole_numbers_are_remembered() -> None:
-    assert [type(number_value(t)) for t in ("3", "3.0", "3e0", "0x3", "9007199254740992")] == [int, float, float, int, float]
+    assert [type(number_value(t)) for t in ("3", "3.0", "3e0", "0x3", "9007199254740992")] == [
+        int,
+        float,
+        float,
+        int,
+        float,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -455,7 +484,9 @@ def test_folding_without_a_result_is_nan(text: str) -> None:
     assert np.isnan(parse_text(text).steps[0].attrs["value"].value)
 
 
-@pytest.mark.parametrize("text", ["[1, 2] + [1, 2, 3]", "[1, 2] @ [[1]]", "reshape([1, 2, 3], (2, 2))", "np.max([])"])
+@pytest.mark.parametrize(
+    "text", ["[1, 2] + [1, 2, 3]", "[1, 2] @ [[1]]", "reshape([1, 2, 3], (2, 2))", "np.max([])"]
+)
 def test_what_cannot_be_folded_stays_a_node(text: str) -> None:
     assert parse_text(text).steps[-1].id == "t1"
 
@@ -554,57 +585,42 @@ NUMBERS = st.sampled_from(["0", "1", "2", "3", "0.5", "1.5", "4", "x", "y", "z"]
 COMPARISONS = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 
 
-def arithmetic(operators: list[str]) -> st.SearchStrategy[str]:
+@st.composite
+def numbers(draw: st.DrawFn, operators: str, depth: int = 4) -> str:
     """Expressions of numbers; brackets are there or not, so that precedence decides."""
+    kind = draw(st.integers(0, 9)) if depth else 0
+    if kind < 2:
+        return draw(NUMBERS)
+    inner = draw(numbers(operators, depth - 1))
+    if kind < 7:
+        space = draw(st.sampled_from(["", " "]))
+        sign = draw(st.sampled_from(operators.split()))
+        return f"{inner}{space}{sign}{space}{draw(numbers(operators, depth - 1))}"
+    if kind == 7:
+        return draw(st.sampled_from(["-", "+", "--"])) + inner
+    if kind == 8:
+        return draw(st.sampled_from(["({})", "abs({})"])).format(inner)
+    return f"({inner} if {draw(truths(operators, depth - 1))} else {draw(numbers(operators, depth - 1))})"
 
-    def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-        condition = conditions(inner)
-        return st.one_of(
-            st.builds("{} {} {}".format, inner, st.sampled_from(operators), inner),
-            st.builds("{}{}{}".format, inner, st.sampled_from(operators), inner),
-            st.builds("({})".format, inner),
-            st.builds("{}{}".format, st.sampled_from(["-", "+", "--"]), inner),
-            st.builds("({} if {} else {})".format, inner, condition, inner),
-            st.builds("abs({})".format, inner),
-        )
 
-    return st.recursive(NUMBERS, grow, max_leaves=12)
-
-
-def conditions(numbers: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+@st.composite
+def truths(draw: st.DrawFn, operators: str, depth: int = 3) -> str:
     """Expressions of booleans over numbers, brackets only where numbers and booleans meet."""
-    operand = st.builds("({})".format, numbers) | NUMBERS
-    compared = st.builds("{} {} {}".format, operand, COMPARISONS, operand)
-    chained = st.builds("{} {} {}".format, compared, COMPARISONS, operand)
-    simple = compared | chained | st.sampled_from(["True", "False"])
-    return st.recursive(
-        simple,
-        lambda inner: st.one_of(
-            st.builds("{} {} {}".format, inner, st.sampled_from(["and", "or"]), inner),
-            st.builds("not {}".format, inner),
-            st.builds("({})".format, inner),
-        ),
-        max_leaves=4,
-    )
-
-
-@st.composite
-def numbers(draw: st.DrawFn, operators: str) -> str:
-    """A text of `arithmetic` (with a short name in Hypothesis's messages)."""
-    return draw(arithmetic(operators.split()))
-
-
-@st.composite
-def truths(draw: st.DrawFn) -> str:
-    """A text of `conditions`."""
-    return draw(conditions(arithmetic(["+", "-", "*"])))
-
-
-@st.composite
-def powers(draw: st.DrawFn) -> str:
-    """A text in which powers stand."""
-    power = st.builds("{} ** {}".format, arithmetic(["+", "*", "**"]), NUMBERS)
-    return draw(arithmetic(["+", "-", "*", "/"]) | power)
+    kind = draw(st.integers(0, 7)) if depth else 0
+    if kind < 4:
+        operands = [f"({draw(numbers(operators, depth))})" for _ in range(draw(st.integers(2, 3)))]
+        chain = operands[0]
+        for operand in operands[1:]:
+            chain += f" {draw(COMPARISONS)} {operand}"
+        return chain
+    if kind == 4:
+        return draw(st.sampled_from(["True", "False"]))
+    inner = draw(truths(operators, depth - 1))
+    if kind == 5:
+        return f"not {inner}"
+    if kind == 6:
+        return f"({inner})"
+    return f"{inner} {draw(st.sampled_from(['and', 'or']))} {draw(truths(operators, depth - 1))}"
 
 
 def by_python(text: str, values: dict[str, float]) -> Any:
@@ -637,7 +653,7 @@ def test_random_arithmetic_as_python(text: str) -> None:
 
 
 @settings(max_examples=150, derandomize=True)
-@given(powers())
+@given(numbers("+ - * / **", depth=3))
 def test_random_powers_as_python(text: str) -> None:
     # Towers of powers grow beyond what Python's integers can do in a test's time.
     assume(text.count("**") <= 3)
@@ -646,7 +662,7 @@ def test_random_powers_as_python(text: str) -> None:
 
 
 @settings(max_examples=100, derandomize=True)
-@given(truths())
+@given(truths("+ - *"))
 def test_random_conditions_as_python(text: str) -> None:
     expected = eval(text, {"abs": abs, **VALUES})
     used = {s.id for s in parse_text(text).steps if s.op is INPUT}
@@ -872,7 +888,13 @@ def test_a_place_in_a_later_line() -> None:
 
 @pytest.mark.parametrize(
     ("text", "node"),
-    [("p = foo(x)", "p"), ("x*2 + foo(x)", "t2"), ("p = x + foo(x)", "t1"), ("t1 = x; foo(x)", "t2"), ("p = sum(x, z=1)", "p")],
+    [
+        ("p = foo(x)", "p"),
+        ("x*2 + foo(x)", "t2"),
+        ("p = x + foo(x)", "t1"),
+        ("t1 = x; foo(x)", "t2"),
+        ("p = sum(x, z=1)", "p"),
+    ],
 )
 def test_mistakes_name_their_node(text: str, node: str) -> None:
     assert mistake(text).node == node
@@ -912,7 +934,9 @@ def test_suggestions() -> None:
     assert mistake("x.shap").suggestions == ("shape",)
 
 
-@pytest.mark.parametrize("text", ["max(x, axis=0)", "max(x)", "np.max(x, 0)", "x.max(0)", "from numpy import max\nmax(x, 0)"])
+@pytest.mark.parametrize(
+    "text", ["max(x, axis=0)", "max(x)", "np.max(x, 0)", "x.max(0)", "from numpy import max\nmax(x, 0)"]
+)
 def test_a_maximum_along_an_axis_is_fine(text: str) -> None:
     assert "max(x)" in nodes(text)
 
@@ -954,7 +978,7 @@ def test_two_hundred_brackets_are_fine() -> None:
     assert nodes("(" * 200 + "x" + ")" * 200) == "x -> x"
 
 
-LARGE = 20_000
+LARGE = 8_000
 HOSTILE: dict[str, Callable[[int], str]] = {
     "sum": lambda n: "+".join(["x"] * n),
     "sum of names": lambda n: "+".join(f"x{i}" for i in range(n)),
@@ -1018,7 +1042,7 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
         times = [min(spent(text) for _ in range(3)) for text in (small, large)]
     finally:
         sys.setrecursionlimit(limit)
-    assert times[1] < 4 * times[0] + 0.05
+    assert times[1] < 3.2 * times[0] + 0.05
     assert times[1] < 3
 
 

@@ -36,7 +36,7 @@ from engine.graph import Graph
 from engine.specialize import specialize
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
-from tests.engine.helpers import ask, difference, near, plain, program_of, request, shifted
+from tests.engine.helpers import ask, difference, near, prepared, program_of, request, shifted
 
 Answer = dict[str, Any]
 MODES = ("auto", "reverse", "forward")
@@ -64,6 +64,7 @@ def graph(inputs: str, nodes: Sequence[tuple[Any, ...]], *outputs: str) -> dict[
     return {"nodes": listed, "outputs": list(outputs)}
 
 
+SINE = body(["x"], [("y", "sin", ["x"])], ["y"])
 RNN_STEP = body(
     ["h", "x", "W"],
     [("a", "matmul", ["W", "h"]), ("s", "add", ["a", "x"]), ("k", "tanh", ["s"]), ("y", "sum", ["k"])],
@@ -153,13 +154,13 @@ def perturbed(source: Any, at: Mapping[str, Any], name: str, of: str) -> tuple[C
     document = document_of(source) | {"outputs": [of]}
     value = floating_nodes(source, at)[name]
     if name in at:
-        return (lambda x: ask("evaluate", document, {**at, name: x}, nodes="none")["outputs"][of]), value
+        f = prepared("evaluate", document, at, nodes="none")
+        return (lambda x: f({name: x})["outputs"][of]), value
     document = shifted(document, name)
     (out,) = document["outputs"]
-    return (
-        lambda delta: ask("evaluate", document, {**at, "δ": delta}, nodes="none")["outputs"][out],
-        np.zeros_like(value),
-    )
+    zero = np.zeros_like(value)
+    g = prepared("evaluate", document, {**at, "δ": zero}, nodes="none")
+    return (lambda delta: g({"δ": delta})["outputs"][out]), zero
 
 
 def weights(shape: tuple[int, ...]) -> np.ndarray:
@@ -211,10 +212,11 @@ def test_second_order_for_every_node(name: str, mode: str) -> None:
     names = [n if n in at else f"δ{n}" for n in every]
     sizes = [inputs[n].size for n in names]
 
+    slope = prepared("grad", document, {**extra, **inputs}, of=out, wrt=names, nodes="none")
+
     def gradient(flat: np.ndarray) -> np.ndarray:
         parts = np.split(flat, np.cumsum(sizes)[:-1])
-        arrays = {n: p.reshape(inputs[n].shape) for n, p in zip(names, parts, strict=True)}
-        answer = ask("grad", document, {**extra, **arrays}, of=out, wrt=names, nodes="none")
+        answer = slope({n: p.reshape(inputs[n].shape) for n, p in zip(names, parts, strict=True)})
         return np.concatenate([answer["gradients"][n].ravel() for n in names])
 
     flat = np.concatenate([inputs[n].ravel() for n in names])
@@ -454,7 +456,7 @@ def test_cotangents_belong_to_outputs() -> None:
     answer = ask("vjp", "a = x * y\nb = a + x\nb, a", {"x": 2, "y": 3}, cotangents={"a": 10, "b": 1})
     assert answer["gradients"] == {"x": 34, "y": 22, "a": 11, "b": 1}
     with pytest.raises(NotDifferentiable) as caught:
-        ask("vjp", "a/b = x" if False else "a = x * y\nb = a + x\nb", {"x": 2, "y": 3}, cotangents={"a": 10})
+        ask("vjp", "a = x * y\nb = a + x\nb", {"x": 2, "y": 3}, cotangents={"a": 10})
     assert caught.value.where is not None
     assert caught.value.where.pointer == "/cotangents/a"
 
@@ -581,11 +583,11 @@ def test_sweeps_in_chunks(mode: str, chunk: int, monkeypatch: pytest.MonkeyPatch
     source, at = PROGRAMS["least squares"]
     whole = {v: ask(v, source, at, mode=mode) for v in ("jacobian", "hessian")}
     batch = {"A": 0, "b": 0}
-    mapped = {v: ask(v, source, at, mode=mode, in_axes=batch, of="r" if v == "jacobian" else None) for v in ("jacobian",)}
+    mapped = ask("jacobian", source, at, mode=mode, in_axes=batch, of="r")["jacobian"]
     monkeypatch.setattr(engine.derive.verbs, "CHUNK_BYTES", chunk)
     for verb, expected in whole.items():
-        near(ask(verb, source, at, mode=mode)[verb], expected[verb], 0, 0)
-    near(ask("jacobian", source, at, mode=mode, in_axes=batch, of="r")["jacobian"], mapped["jacobian"]["jacobian"], 0, 0)
+        near(ask(verb, source, at, mode=mode)[verb], expected[verb], 1e-14, 1e-14)
+    near(ask("jacobian", source, at, mode=mode, in_axes=batch, of="r")["jacobian"], mapped, 1e-14, 1e-14)
 
 
 # ---------------------------------------------------------------------------------------------------------- in_axes
@@ -646,11 +648,17 @@ def looped(verb: str, source: Any, at: Mapping[str, Any], in_axes: Sequence[Mapp
     for k in range(size):
 
         def member(values: Mapping[str, Any], k: int = k) -> dict[str, Any]:
-            return {n: np.take(v, k, outer[n]) if n in outer else v for n, v in values.items()}
+            return {n: _taken(v, k, outer[n]) if n in outer else v for n, v in values.items()}
 
         own = {f: member(v) if f in ("tangents", "vector") else v for f, v in fields.items()}
         members.append(looped(verb, source, member(at), inner, **own))
     return stacked(members)
+
+
+def _taken(value: Any, k: int, axis: int) -> Any:
+    """Member k of a mapped value; a list stays one, so that integers stay plain numbers."""
+    member = np.take(value, k, axis)
+    return member if isinstance(value, np.ndarray) else member.tolist()
 
 
 def stacked(answers: Sequence[Any]) -> Any:
@@ -691,10 +699,11 @@ def test_in_axes_is_a_loop(name: str, case: str) -> None:
 
 
 def test_seeds_for_each_member() -> None:
+    (out, _) = program_of(BATCH_TEXT).output_ids
     at = BATCH_AT | {"A": weights((2, 2))}
     seeds, cotangents, deltas = weights((3, 2)), weights((3,)), weights((3, 2)) + 0.3
     got = ask("grad", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1})
-    back = ask("vjp", BATCH_TEXT, at, cotangents={"t3": cotangents}, in_axes={"x": 1})
+    back = ask("vjp", BATCH_TEXT, at, cotangents={out: cotangents}, in_axes={"x": 1})
     moved = ask("jvp", BATCH_TEXT, at, tangents={"h": deltas}, in_axes={"x": 1})
     forward = ask("grad", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, mode="forward")
     second = ask("hessian", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, wrt=["x"])
@@ -704,7 +713,7 @@ def test_seeds_for_each_member() -> None:
         own = ask("grad", BATCH_TEXT, one, of="h", seed=seeds[k])
         near({n: g[k] for n, g in got["gradients"].items()}, own["gradients"])
         near({n: g[k] for n, g in forward["gradients"].items()}, {n: own["gradients"][n] for n in at})
-        near({n: g[k] for n, g in back["gradients"].items()}, ask("vjp", BATCH_TEXT, one, cotangents={"t3": cotangents[k]})["gradients"])
+        near({n: g[k] for n, g in back["gradients"].items()}, ask("vjp", BATCH_TEXT, one, cotangents={out: cotangents[k]})["gradients"])
         near({n: g[k] for n, g in moved["node_tangents"].items()}, ask("jvp", BATCH_TEXT, one, tangents={"h": deltas[k]})["node_tangents"])
         near(second["hessian"]["x"]["x"][k], ask("hessian", BATCH_TEXT, one, of="h", seed=seeds[k], wrt=["x"])["hessian"]["x"]["x"])
         near({n: g[k] for n, g in product_["hvp"].items()}, ask("hvp", BATCH_TEXT, one, of="h", seed=seeds[k], vector={"h": deltas[k]}, wrt=["x", "h"])["hvp"])
@@ -850,9 +859,10 @@ def test_kinks_are_told_with_their_convention(name: str) -> None:
     # Where nothing flows back, no convention was used.
     assert ask("grad", f"{text}\nz = y * 0", {"x": at}, of="z")["warnings"] == []
     assert ask("grad", f"{text}\nz = where(x < -1, y, x)", {"x": at}, of="z")["warnings"] == []
-    forward = ask("grad", text, {"x": at}, mode="forward")
-    assert forward["gradients"]["x"] == derivative
+    forward = ask("grad", f"{text}\nz = y * 2", {"x": at}, of="z", mode="forward")
+    assert forward["gradients"]["x"] == 2 * derivative
     assert [(w["kind"], w["node"]) for w in forward["warnings"]] == [("non-differentiable", "y")]
+    assert ask("grad", f"{text}\nz = y * 0", {"x": at}, of="z", mode="forward")["warnings"] == []
 
 
 def test_kinks_of_arrays_count_where_the_cotangent_is_not_zero() -> None:
@@ -873,10 +883,15 @@ def test_at_most_so_many_warnings() -> None:
 
 @pytest.mark.parametrize("verb", ["evaluate", "grad", "jacobian", "hessian", "hvp"])
 def test_warnings_of_sweeps_and_maps(verb: str) -> None:
-    answer = ask(verb, "sum(log(x))", {"x": [[1, 2], [0, 3]]}, in_axes={"x": 0})
-    assert answer["warnings"][0]["kind"] == "non-finite-value"
-    plain_answer = ask(verb, "sum(log(x))", {"x": [0, 3]})
-    assert plain_answer["warnings"][0]["kind"] == "non-finite-value"
+    for at, maps in (({"x": [[1, 2], [0, 3]]}, {"in_axes": {"x": 0}}), ({"x": [0, 3]}, {})):
+        warnings = ask(verb, "sum(log(x))", at, **maps)["warnings"]
+        assert warnings[0]["kind"] == "non-finite-value"
+        if verb != "evaluate":
+            found = [w["kind"] for w in ask(verb, "sum(sqrt(x))", at, **maps)["warnings"]]
+            assert found[:1] == ["non-finite-gradient"]
+            assert ask(verb, "sum(sqrt(x + 1))", at, **maps)["warnings"] == []
+    forward = ask("grad", "sum(sqrt(x))", {"x": [0, 3]}, mode="forward")["warnings"]
+    assert [(w["kind"], w["operand"], w["index"]) for w in forward] == [("non-finite-gradient", "x", [0])]
 
 
 # -------------------------------------------------------------------------------------------------------- strong zeros
@@ -936,7 +951,8 @@ def test_what_is_cut_off_contributes_nothing_to_second_order(name: str) -> None:
 def test_a_zero_partial_is_not_strong() -> None:
     answer = ask("grad", "log(x * y)", {"x": 2.0, "y": 0.0})
     assert np.isnan(answer["gradients"]["x"])
-    assert np.isnan(ask("grad", "log(x * y)", {"x": 2.0, "y": 0.0}, mode="forward")["gradients"]["x"])
+    # Forward, the tangent of x * y is 0 before log is reached, and a zero tangent is strong.
+    assert ask("grad", "log(x * y)", {"x": 2.0, "y": 0.0}, mode="forward")["gradients"]["x"] == 0
     # Nor is a zero that the user's own product meets.
     assert np.isnan(ask("evaluate", "0 * log(x)", {"x": 0})["outputs"]["t2"])
 
@@ -1157,6 +1173,29 @@ def test_loop_counts_from_inputs() -> None:
     assert answer["values"]["n"].dtype == np.int64
 
 
+REFERENCES: dict[str, tuple[dict[str, Any], dict[str, Any], Any]] = {
+    "in front of the carry": (
+        graph("n x", [("r", "fori_loop", ["n", "x"], {"stop": {"input": 0}, "carry": 1, "body": {
+            **SINE, "inputs": ["i", "x"]}})], "r"), {"n": 2, "x": 0.5}, np.sin(np.sin(0.5))),
+    "length of a scan": (
+        graph("x n", [("r", "scan", ["x", "n"], {"carry": 1, "scanned": 0, "length": {"input": 1}, "body": SINE})], "r"),
+        {"n": 2, "x": 0.5}, np.sin(np.sin(0.5))),
+    "the operand itself": (
+        graph("k", [("r", "reshape", ["k"], {"shape": [{"input": 0}]})], "r"), {"k": 1}, np.array([1])),
+    "a shape": (
+        graph("x n", [("r", "reshape", ["x", "n"], {"shape": [{"input": 1}, -1]})], "r"),
+        {"x": [1, 2, 3, 4], "n": 2}, np.array([[1, 2], [3, 4]])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_attributes_that_refer_to_operands(name: str) -> None:
+    source, at, expected = REFERENCES[name]
+    near(ask("evaluate", source, at)["outputs"]["r"], expected)
+    if "x" in at:
+        ask("hessian", source, at, seed=np.ones_like(expected))
+
+
 BODY_ERRORS: dict[str, tuple[dict[str, Any], type[EngineError], str | None, str | None]] = {
     "shapes inside": (
         body(["h", "x"], [("n", "matmul", ["h", "x"])], ["n"]), ShapeMismatch, "n", "/graph/nodes/2/attrs/body/nodes/0"),
@@ -1228,7 +1267,9 @@ def test_elements_of_a_node(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", sorted(MAPPED))
 def test_elements_of_a_batch(verb: str) -> None:
-    refused("elements", verb, "sum(exp(x + y))", {"x": np.ones(4000), "y": np.ones(4000)}, in_axes={"y": 0}, nodes="none")
+    at = {"x": np.ones(4000), "y": np.ones(4000)}
+    limits = Limits(response_elements=10**9)
+    refused("elements", verb, "sum(exp(x + y))", at, limits, in_axes={"y": 0}, nodes="none", wrt=["y"])
 
 
 def test_memory() -> None:
@@ -1239,16 +1280,45 @@ def test_memory() -> None:
     refused("memory_bytes", "jacobian", text + "\nsum(y100)", {"x": np.ones(20_000)}, limits, mode="reverse")
 
 
-@pytest.mark.parametrize("verb", ["grad", "vjp", "jacobian", "hvp"])
-def test_memory_that_a_loop_records_for_the_way_back(verb: str) -> None:
-    inner = body(["i", "c"], [("n", "sin", ["c"])], ["n"])
-    source = graph(
-        "x", [("r", "fori_loop", ["x"], {"stop": 100_000, "carry": 1, "body": inner}), ("f", "sum", ["r"])], "f"
-    )
-    ask("evaluate", source, {"x": np.ones(2)}, limits=Limits(memory_bytes=100_000_000))
-    with pytest.raises(LimitExceeded) as caught:
-        prepare(verb, request(source, {"x": np.ones(10_000)}, mode="reverse"))
-    assert caught.value.limit in ("memory_bytes", "elements")
+def repeated(inner: dict[str, Any], times: int) -> dict[str, Any]:
+    """A body x ↦ y, as a body that applies it so many times."""
+    loop = ("r", "fori_loop", ["x"], {"stop": times, "carry": 1, "body": {**inner, "inputs": ["i", "x"]}})
+    return body(["x"], [loop], ["r"])
+
+
+RECORDED = {
+    "a loop": repeated(SINE, 100_000),
+    "a loop in a loop": repeated(repeated(SINE, 100_000), 1),
+    "a loop in a branch": body(
+        ["x"],
+        [
+            ("m", "greater", [1, 0]),
+            ("c", "cond", ["m", "x"], {"then": repeated(SINE, 100_000), "else": SINE}),
+        ],
+        ["c"],
+    ),
+}
+
+
+@pytest.mark.parametrize("verb", ["grad", "vjp", "jacobian", "hvp", "trace"])
+@pytest.mark.parametrize("name", RECORDED)
+def test_memory_that_a_loop_records_for_the_way_back(name: str, verb: str) -> None:
+    source = {"nodes": [node("x", "input"), *RECORDED[name]["nodes"]], "outputs": RECORDED[name]["outputs"]}
+    at = {"x": np.ones(10_000)}
+    prepare("evaluate", request(source, at))
+    seed = {"cotangents": {source["outputs"][0]: at["x"]}} if verb == "vjp" else {"seed": at["x"]}
+    fields = {"of": source["outputs"][0]} if verb == "jacobian" else seed
+    if verb == "jacobian":
+        source["nodes"].append(node("f", "sum", source["outputs"]))
+        fields = {"of": "f"}
+    error = refused("memory_bytes", verb, source, at, **fields)
+    assert error.actual > 8_000_000_000
+
+
+def test_predicted_time_counts_the_steps_of_a_loop() -> None:
+    source = graph("x", [("r", "fori_loop", ["x"], {"stop": 1_000_000, "carry": 1, "body": {**SINE, "inputs": ["i", "x"]}})], "r")
+    for verb in ("evaluate", "grad", "hessian"):
+        assert prepare(verb, request(source, {"x": 1.0})).seconds > 1
 
 
 def test_operations() -> None:
@@ -1259,7 +1329,7 @@ def test_operations() -> None:
     refused("step_flops", "evaluate", "sum(A @ A)", at, Limits(step_flops=1_000_000), nodes="none")
     # A scalar result says nothing about its cost.
     refused("flops", "evaluate", "x @ x", {"x": np.ones(2_000_000)}, limits, nodes="none")
-    inner = body(["i", "c"], [("n", "sin", ["c"])], ["n"])
+    inner = {**SINE, "inputs": ["i", "x"]}
     long = graph("x", [("r", "fori_loop", ["x"], {"stop": 10_000_000, "carry": 1, "body": inner})], "r")
     refused("flops", "evaluate", long, {"x": 1.0}, limits)
 
@@ -1364,14 +1434,21 @@ def test_deep_chains(n: int) -> None:
     answer = ask("grad", long_chain(n), {"y0": 0.9})
     assert [float(answer["values"][f"y{k}"]) for k in range(n + 1)] == values
     assert [float(answer["gradients"][f"y{k}"]) for k in range(n + 1)] == backs
-    if n <= 20_000:
-        doubled = [1.0, 0.0]
-        for v in values[:-1]:
-            first, second = doubled
-            doubled = [np.cos(v) * first, np.cos(v) * second - np.sin(v) * first**2]
-        near(ask("jvp", long_chain(n), {"y0": 0.9}, tangents={"y0": 1.0})["output_tangents"][f"y{n}"], doubled[0], 1e-11)
-        near(ask("jacobian", long_chain(n), {"y0": 0.9})["jacobian"][f"y{n}"]["y0"], doubled[0], 1e-11)
-        near(ask("hessian", long_chain(n), {"y0": 0.9})["hessian"]["y0"]["y0"], doubled[1], 1e-10)
+
+
+@pytest.mark.usefixtures("shallow_stack")
+def test_other_verbs_of_a_deep_chain() -> None:
+    n = 1_000
+    value, first, second = 0.9, 1.0, 0.0
+    for _ in range(n):
+        value, first, second = np.sin(value), np.cos(value) * first, np.cos(value) * second - np.sin(value) * first**2
+    at, out = {"y0": 0.9}, f"y{n}"
+    near(ask("jvp", long_chain(n), at, tangents={"y0": 1.0})["output_tangents"][out], first, 1e-12)
+    for mode in MODES:
+        near(ask("jacobian", long_chain(n), at, mode=mode)["jacobian"][out]["y0"], first, 1e-12)
+    near(ask("hessian", long_chain(n), at)["hessian"]["y0"]["y0"], second, 1e-11)
+    near(ask("hvp", long_chain(n), at, vector={"y0": 1.0})["hvp"]["y0"], second, 1e-11)
+    assert len(ask("trace", long_chain(n), at)["reverse"]) == n
 
 
 @pytest.mark.usefixtures("shallow_stack")
@@ -1387,6 +1464,6 @@ def test_deep_chains_in_any_order() -> None:
 
 @pytest.mark.usefixtures("shallow_stack")
 def test_deep_chain_over_a_batch() -> None:
-    n = 3_000
+    n = 1_500
     answer = ask("grad", long_chain(n), {"y0": [0.9, 0.8]}, in_axes={"y0": 0}, nodes="none")
     near(answer["gradients"]["y0"][0], ask("grad", long_chain(n), {"y0": 0.9})["gradients"]["y0"], 1e-11)

@@ -27,6 +27,12 @@ PRODUCT = {"expression": "(x + y) * z", "inputs": {"x": -2, "y": 5, "z": -4}}
 Json = dict[str, Any]
 
 
+def heavy(steps: int) -> Json:
+    """A request that takes long, by small steps: 20 ms a step or so."""
+    lines = ["x = ones((400, 400)) * s", "y = x", *["y = sin(y @ x) * 0.1"] * steps, "sum(y)"]
+    return {"expression": "\n".join(lines), "inputs": {"s": 0.01}, "nodes": "none"}
+
+
 class Client:
     """The application in this process, asked synchronously. Exceptions that escape it are raised here."""
 
@@ -98,6 +104,7 @@ class Server:
             self.port: int = s.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self.seconds_a_step = 0.0
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
@@ -126,6 +133,16 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         return httpx.Client(base_url=self.url, trust_env=False, **{"timeout": 30.0, **options})
+
+    def heavy(self, seconds: float) -> Json:
+        """A request that takes about so long here and now."""
+        if not self.seconds_a_step:
+            with self.client() as client:
+                client.post("/v1/grad", json=heavy(2))
+                start = time.monotonic()
+                assert client.post("/v1/grad", json=heavy(6)).status_code == 200
+                self.seconds_a_step = (time.monotonic() - start) / 6
+        return heavy(max(1, min(2000, round(seconds / self.seconds_a_step))))
 
     def connect(self) -> socket.socket:
         """A bare connection."""

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from engine.errors import DeadlineExceeded, InvalidArray
 from service.admission import Admission, Ticket, unless_gone
 from service.problems import Problem
-from tests.service.conftest import Client, check_problem
+from tests.service.conftest import Client, check_problem, heavy
 
 
 class Receive:
@@ -100,8 +100,7 @@ def test_a_client_that_goes_stops_the_work(admission: Admission) -> None:
                 ended.set()
 
         task = asyncio.create_task(admission.run(job, ticket, receive))
-        while not started.is_set():
-            await asyncio.sleep(0.005)
+        assert await asyncio.to_thread(started.wait, 5)
         receive.gone.set()
         with pytest.raises(ClientDisconnect):
             await task
@@ -181,16 +180,9 @@ def test_other_work_is_cancelled_when_the_client_goes() -> None:
     asyncio.run(main())
 
 
-HEAVY = {
-    "expression": "\n".join(["y = x"] + ["y = sin(y @ x) * 0.1"] * 60 + ["sum(y)"]),
-    "inputs": {"x": [[0.01] * 400] * 400},
-    "nodes": "none",
-}
-
-
 def test_time_is_limited_by_the_request(client: Client) -> None:
     start = time.monotonic()
-    response = client.post("/v1/grad", json=HEAVY, headers={"x-request-timeout": "0.05"})
+    response = client.post("/v1/grad", json=heavy(60), headers={"x-request-timeout": "0.05"})
     found = check_problem(response, 504, "timeout")
     assert "0.05 s" in found["detail"]
     assert time.monotonic() - start < 5
