@@ -122,7 +122,7 @@ def _size(value: Any) -> int | InputRef:
 
 
 def _shape(value: Any) -> tuple[int | InputRef, ...] | InputRef:
-    if isinstance(value, InputRef) or isinstance(value, dict):
+    if isinstance(value, InputRef | dict):
         # A single reference is a whole shape (x.shape) or one size; which one shows when its value is known.
         ref = _int_or_ref(value)
         assert isinstance(ref, InputRef)

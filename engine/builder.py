@@ -445,8 +445,9 @@ def _weak(value: Any) -> Weak | None:
 def convert(b: Builder, op: Op, operands: Sequence[Any]) -> list[Var | None]:
     """Operands as Vars of fitting dtypes.
 
-    Integer positions (`Operand.integer`) become int64 (or stay floats if they may), masks (`Operand.boolean`) bool; what is left is promoted together
-    (bool < int64 < float; weak literals follow the others), and to the floating dtype if the op is `floating`.
+    Integer positions (`Operand.integer`) become int64 (or stay floats if they may), masks (`Operand.boolean`) bool; what
+    is left is promoted together (bool < int64 < float; weak literals follow the others), and to the floating dtype if
+    the op is `floating`.
     """
     declared = op.operands
     if len(operands) < len(declared) and not declared[-1].variadic:

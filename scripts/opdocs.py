@@ -37,9 +37,8 @@ def text() -> str:
     order = list(FAMILIES)
     ops = sorted(registry, key=lambda op: (order.index(op.family) if op.family in order else 99, op.name))
     for family, members in groupby(ops, key=lambda op: op.family):
-        parts.append(
-            f"\n## {FAMILIES.get(family, family.capitalize())}\n\n| op | what | where there is no derivative |\n| --- | --- | --- |\n"
-        )
+        parts.append(f"\n## {FAMILIES.get(family, family.capitalize())}\n\n")
+        parts.append("| op | what | where there is no derivative |\n| --- | --- | --- |\n")
         parts.extend(row(op) for op in members)
     return "".join(parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -52,6 +52,10 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
     "render": RenderRequest,
 }
 """The request model of each verb."""
+
+CACHED_CHARS = 2048
+"""Longest program text whose program is kept for the next request (100 of them take 50 MB at the very most)."""
+CACHED_INPUTS = 64
 
 _PROGRAMS = ("expression", "graph", "graph_id")
 
@@ -235,6 +239,12 @@ def _shown(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------- program
 
 
+@lru_cache(maxsize=128)
+def _short_text(text: str, inputs: frozenset[str], limits: TextLimits) -> Program:
+    """The program of a short text. The same one is often sent again with other values, and reading it is half the work."""
+    return parse_text(text, inputs=inputs, limits=limits)
+
+
 def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Collector) -> Program | None:
     """The program; None where it is missing or wrong, which is noted."""
     named = [name for name in _PROGRAMS if body.get(name) is not None]
@@ -258,6 +268,8 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
     try:
         if fields.expression is not None:
             limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
+            if len(fields.expression) <= CACHED_CHARS and len(fields.inputs) <= CACHED_INPUTS:
+                return _short_text(fields.expression, frozenset(fields.inputs), limits)
             return parse_text(fields.expression, inputs=fields.inputs.keys(), limits=limits)
         if fields.graph is not None:
             return read_graph(

@@ -142,10 +142,10 @@ def _request_id(scope: Scope) -> bytes:
 
 def _has_body(scope: Scope) -> bool:
     """Whether a body follows the head of the request."""
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
-            return True
-    return False
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 async def _drop_rest(receive: Receive) -> None:

@@ -1,8 +1,8 @@
 """Every example in README.md and docs/ is run: commands against a real server on a real port, with real curl and bash.
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
-compared as JSON; `…` at the end of a string, or as a whole value, stands for anything. A `python` block is run, and the `text` block behind
-it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why in a comment beside it.
+compared as JSON; `…` at the end of a string, or as a whole value, stands for anything. A `python` block is run, and the
+`text` block behind it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why in a comment beside it.
 """
 
 from __future__ import annotations
@@ -160,9 +160,9 @@ def test_links_lead_somewhere() -> None:
         if not page.exists():
             missing.append(str(page))
             continue
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-            if "://" not in target and not (page.parent / target).exists():
-                missing.append(f"{page.name}: {target}")
+        targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        local = [target for target in targets if "://" not in target]
+        missing += [f"{page.name}: {target}" for target in local if not (page.parent / target).exists()]
     assert not missing
 
 

@@ -76,10 +76,9 @@ def read_batch(program: Program, arrays: Mapping[str, Array], in_axes: Sequence[
             axes[name].append(k)
         assert size is not None
         sizes.append(size)
-        for name, found in axes.items():
+        for found in axes.values():
             if len(found) <= level:
                 found.append(None)
-        del name
     return Batch(tuple(sizes), {n: tuple(a) for n, a in axes.items() if any(x is not None for x in a)}, cores)
 
 

@@ -13,7 +13,11 @@ from engine.ops.elementwise import Elementwise
 
 
 def forward(
-    graph: Graph, arguments: Sequence[Any], builder: EagerBuilder, meter: Meter, blame: Callable[[int, EngineError], EngineError]
+    graph: Graph,
+    arguments: Sequence[Any],
+    builder: EagerBuilder,
+    meter: Meter,
+    blame: Callable[[int, EngineError], EngineError],
 ) -> list[Any]:
     """Values of all nodes. `blame(i, error)` adds to an error what is known of node `i`."""
     values: list[Any] = [None] * len(graph.nodes)

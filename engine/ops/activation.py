@@ -17,7 +17,7 @@ from engine.attrs import NUMBER, one_of
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute
-from engine.op import Attr, Example, General, Op, Operand, Rule, Spelling, registry
+from engine.op import Attr, Example, General, Op, Operand, Parameter, Spelling, registry
 from engine.ops.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -114,7 +114,7 @@ class Activation(Op):
     """What the classes of activations have in common; `domain` is as in `Elementwise`."""
 
     family = "nn"
-    parameters = (Operand("x", ("input",)),)
+    parameters: tuple[Parameter, ...] = (Operand("x", ("input",)),)
     composite = True
     elementwise = True
     floating = True
@@ -136,7 +136,7 @@ class LeakyRelu(Activation):
     derivative = {"x": "[x > 0] + s\\,[x \\le 0]"}
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivative is the negative slope."
-    rules: ClassVar[tuple[Rule, ...]] = (General(),)
+    rules = (General(),)
     examples = (
         Example(([1.5, -2.0],)),
         Example(([1.5, -2.0],), {"negative_slope": 0.3}),
@@ -182,7 +182,7 @@ class Elu(Activation):
     derivative = {"x": "[x > 0] + \\alpha e^x\\,[x \\le 0]"}
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivatives are those from the left: α, and α again."
-    rules: ClassVar[tuple[Rule, ...]] = (General(),)
+    rules = (General(),)
     examples = (
         Example(([1.5, -2.0, 1000.0, -40.0],)),
         Example(([1.5, -2.0],), {"alpha": 0.5}),
@@ -350,10 +350,10 @@ class Softplus(Activation):
                 "softplus: beta is 0, but log(1 + exp(beta*x)) is divided by it; choose another, such as 1."
             )
         scaled = x if beta == 1 else x * beta
-        smooth = call(b, "logaddexp", scaled, 0.0)
+        smooth: Var = call(b, "logaddexp", scaled, 0.0)
         smooth = smooth if beta == 1 else smooth / beta
         if threshold == INF:
-            return smooth  # type: ignore[no-any-return]  # `call` yields a Var for an op of one result
+            return smooth
         result: Var = call(b, "where", scaled > threshold, x, smooth)
         return result
 

@@ -1,6 +1,7 @@
 """Exponentials, logarithms, trigonometry, and the error function: functions of one or two numbers, by formula.
 
-Formulas are chosen for accuracy in the tails (4σ(2x)σ(−2x) for 1/cosh² x, not 1 − tanh² x) and for being right when differentiated again.
+Formulas are chosen for accuracy in the tails (1/cosh² and not 1 − tanh²) and for being right when differentiated
+again.
 """
 
 from __future__ import annotations

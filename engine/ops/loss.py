@@ -10,7 +10,7 @@ import numpy as np
 from engine.attrs import INT, NUMBER, one_of
 from engine.aval import Aval, Avals, without_axes
 from engine.builder import Builder, Var, call, cast
-from engine.errors import DtypeMismatch, InvalidArray, InvalidAttribute, ShapeMismatch
+from engine.errors import DtypeMismatch, EmptyReduction, InvalidArray, InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, Spelling, Zero, registry
 
 REDUCTION = Attr("reduction", one_of("mean", "sum", "none"), "mean", keyword_only=True)
@@ -48,10 +48,9 @@ class ClassMask(Op):
         wrong = ((labels < 0) | (labels >= classes)) & (labels != params["ignore"])
         if wrong.any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            allowed = f"the classes are 0 … {classes - 1}" if classes else "there are no classes"
             raise InvalidArray(
-                f"The label {int(labels[at])}{f' at {list(at)}' if at else ''} names no class: {allowed}, and "
-                f"ignore_index={params['ignore']} marks labels to leave out."
+                f"The label {int(labels[at])}{f' at {list(at)}' if at else ''} names no class: the classes are "
+                f"0 … {classes - 1}, and ignore_index={params['ignore']} marks labels to leave out."
             )
         # A label to ignore names no class even if it is one's number.
         names = np.arange(classes).reshape((classes, *[1] * (-axis - 1)))
@@ -66,7 +65,10 @@ def _class_axis(op: Op, x: Var) -> int:
     """The axis of classes, counted from the end: the second one, of a vector the only one."""
     if x.rank == 0:
         raise ShapeMismatch(f"{op.name}: input needs an axis of classes, (N, C) or (C,); it is a scalar.")
-    return -1 if x.rank == 1 else 1 - x.rank
+    axis = -1 if x.rank == 1 else 1 - x.rank
+    if x.shape[axis] == 0:
+        raise EmptyReduction(f"{op.name}: input of shape {list(x.shape)} has no classes; there must be at least one.")
+    return axis
 
 
 def _class_weight(op: Op, weight: Var | None, classes: int, axis: int) -> Var | None:

@@ -231,7 +231,7 @@ class LayerNorm(Op):
         count = float(prod(shape))
         centred = x - x.sum(axes, keepdims=True) / count
         variance = (centred * centred).sum(axes, keepdims=True) / count
-        y = centred / call(b, "sqrt", variance + attrs["eps"])
+        y: Var = centred / call(b, "sqrt", variance + attrs["eps"])
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 

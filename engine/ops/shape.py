@@ -325,7 +325,9 @@ def joined(parts: Sequence[Var], axis: int) -> Var:
 
 def python_slices(index: Sequence[tuple[int, int, int]]) -> tuple[slice, ...]:
     """(start, stop, step) as Python slices; a stop of −1 with a negative step means "to the beginning"."""
-    return tuple(slice(a, None if s < 0 and e < 0 else e, s) for a, e, s in index)
+    return tuple(
+        slice(a, None if s < 0 and e < 0 else e, s) if len(range(a, e, s)) else slice(0, 0) for a, e, s in index
+    )
 
 
 def take_slice(x: Var, index: Sequence[tuple[int, int, int]]) -> Var:

@@ -325,7 +325,7 @@ def _latex(box: Box) -> Sequence[_Piece]:
         case Apply(opened):
             return [" "] if opened else []
         case Script(base, sub, sup):
-            simple = isinstance(base, Ident | Num | Func | Sign | Fence)
+            simple = isinstance(base, Ident | Num | Func | Sign | Fence | Root | Accent)
             return [
                 *([base] if simple else _group(base)),
                 *(["_", *_group(sub)] if sub is not None else []),

@@ -11,11 +11,13 @@ import numpy as np
 
 from engine.aval import Array
 from engine.render.boxes import (
+    LARGE,
     Accent,
     Apply,
     Box,
     Fence,
     Frac,
+    Func,
     Ident,
     Num,
     Root,
@@ -161,7 +163,9 @@ def _settled(boxes: Sequence[Box]) -> tuple[Box, ...]:
             result[k] = Apply(open=False)
         elif isinstance(result[k], Times):
             left, right = _edge(result[k - 1], right=True), _edge(result[k + 1], right=False)
-            if right == "number" or (left, right) in (("number", "fraction"), ("name", "fence")):
+            if right == "function":
+                result[k] = Times(quiet=True)
+            elif right == "number" or (left, right) in (("number", "fraction"), ("name", "fence")):
                 result[k] = Sign("\\cdot")
     return tuple(result)
 
@@ -177,7 +181,9 @@ def _edge(box: Box, *, right: bool) -> str:
             box = box.base
         else:
             break
-    kinds = {Num: "number", Ident: "name", Fence: "fence", Frac: "fraction"}
+    if isinstance(box, Sign):
+        return "function" if box.latex in LARGE else ""
+    kinds = {Num: "number", Ident: "name", Fence: "fence", Frac: "fraction", Func: "function"}
     return kinds.get(type(box), "")
 
 

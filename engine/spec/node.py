@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -122,7 +122,12 @@ class NodeReader:
         return self.graph.pointer(self.i)
 
     def note(
-        self, kind: type[EngineError], detail: str, place: str, near: Any = None, hint: str = ""
+        self,
+        kind: type[EngineError],
+        detail: str,
+        place: str,
+        near: Callable[[], Sequence[str]] | None = None,
+        hint: str = "",
     ) -> None:
         """Take note of a mistake at a place inside the node (`Reading.note`)."""
         self.reading.note(kind, detail, self.pointer + place, self.id, near=near, hint=hint)
@@ -284,13 +289,10 @@ class NodeReader:
         if not clean or self.reading.found > before:
             return None
         shape = (len(args), *given)
-        if shape in call.shapes and None not in args:
-            references = any(v.__class__ is InputRef or isinstance(v, tuple) for v in given.values()) and {
-                k for v in given.values() for k in references_in(v)
-            }
-            if not references:
-                kept = {n: v for n, v in given.items() if not is_default(call.attrs[n], v)}
-                return Step(self.name, op, tuple(args), kept or NO_ATTRS, self.i)
+        refers = next((True for v in given.values() for _ in references_in(v)), False)
+        if shape in call.shapes and None not in args and not refers:
+            kept = {n: v for n, v in given.items() if not is_default(call.attrs[n], v)}
+            return Step(self.name, op, tuple(args), kept or NO_ATTRS, self.i)
         return self.checked(call, args, given, keys)
 
     def attribute(self, call: Call, attr: Attr, value: Any, key: str) -> Any:

@@ -175,7 +175,7 @@ class Scope:
             for k, n in enumerate(dict.fromkeys([*islice(self.ids, CANDIDATES // 2), *around]))
             if n and abs(len(n) - len(name)) <= 4
         ]
-        return nearest(name, [n for _, _, n in sorted(likely)[:20]])
+        return nearest(name, [n for _, _, n in sorted(likely)[:8]])
 
     def outside(self, name: str) -> bool:
         """Whether a graph around this one has a node of this id."""
@@ -265,14 +265,14 @@ class Scope:
             ids = [entry["id"] for entry in entries]
         except (KeyError, TypeError, IndexError):
             ids = [None]
-        if set(map(type, ids)) <= {str} and set(map(type, entries)) <= {dict}:
+        if (
+            set(map(type, ids)) <= {str}
+            and set(map(type, entries)) <= {dict}
+            and max(map(len, ids), default=0) <= MAX_ID
+            and all(map(str.isprintable, ids))
+        ):
             position = dict(zip(ids, range(len(ids)), strict=True))
-            if (
-                len(position) == len(ids)
-                and all(map(str.isprintable, ids))
-                and max(map(len, ids), default=0) <= MAX_ID
-                and position.keys().isdisjoint(("", *NON_FINITE))
-            ):
+            if len(position) == len(ids) and position.keys().isdisjoint(("", *NON_FINITE)):
                 self.ids, self.position = ids, position
                 return
         for i, entry in enumerate(entries):

@@ -53,7 +53,8 @@ def pull(
     """Walk back over `order` (descending positions in `nodes`), adding to `adj`.
 
     `refs[i]` is node i's value in builder `b`; `adj[i]` its cotangent so far or None for zero (for a node of several
-    results a list of those). Both may be any mapping from positions, missing entries being None. Only operands with `active[j]` get a cotangent.
+    results a list of those). Both may be any mapping from positions, missing entries being None. Only operands with
+    `active[j]` get a cotangent.
     """
     for i in order:
         ct = adj[i]

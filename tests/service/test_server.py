@@ -400,30 +400,23 @@ def test_sigterm_drains(own: Any) -> None:
         server.connect()
 
 
-def test_a_request_on_its_way_survives_the_end_of_accepting(own: Any) -> None:
+def test_connections_at_the_end_of_accepting(own: Any) -> None:
+    """Requests on their way are answered, and connections that say nothing keep nobody waiting."""
     server = own(shutdown_delay_s=0)
-    connections = [server.connect() for _ in range(5)]
-    for s in connections:
+    sending = [server.connect() for _ in range(5)]
+    silent = [server.connect() for _ in range(5)]
+    for s in sending:
         s.sendall(head(len(BODY))[:40])
     time.sleep(0.2)
-    server.terminate()
-    time.sleep(0.3)
-    for s in connections:
-        s.sendall(head(len(BODY))[40:] + BODY)
-    assert [read_response(s)[0] for s in connections] == [200] * 5
-    for s in connections:
-        s.close()
-    server.process.wait(10)
-
-
-def test_silent_connections_do_not_keep_it(own: Any) -> None:
-    server = own(shutdown_delay_s=0)
-    connections = [server.connect() for _ in range(5)]
     start = time.monotonic()
     server.terminate()
+    time.sleep(0.3)
+    for s in sending:
+        s.sendall(head(len(BODY))[40:] + BODY)
+    assert [read_response(s)[0] for s in sending] == [200] * 5
     server.process.wait(10)
     assert time.monotonic() - start < 5
-    for s in connections:
+    for s in (*sending, *silent):
         s.close()
 
 
