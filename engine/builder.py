@@ -524,7 +524,7 @@ def _as_integer(b: Builder, value: Any, op: Op, role: Operand) -> Var:
     if role.floats:
         return cast(b, value, b.dtype)
     raise DtypeMismatch(
-        f"{op.name}: {role.name} must be integers; here they are floating-point numbers. An input written only in "
+        f"{op.name}: {'an index' if role.name == 'further' else role.name} must be integers; here they are floating-point numbers. An input written only in "
         f"integers (2, not 2.0) is an integer there; so is an encoded array of dtype int64."
     )
 

@@ -166,11 +166,12 @@ class TextSource:
         if origin < 0:
             return None
         before = self.text[:origin]
-        line = before.count("\n") + 1
-        start = before.rfind("\n") + 1
-        end = self.text.find("\n", origin)
+        line = before.count("\n") + before.count("\r") - before.count("\r\n") + 1
+        start = max(before.rfind("\n"), before.rfind("\r")) + 1
+        ends = [i for i in (self.text.find("\n", origin), self.text.find("\r", origin)) if i >= 0]
+        end = min(ends, default=-1)
         column = origin - start + 1
-        full = self.text[start : len(self.text) if end < 0 else end].rstrip("\r")
+        full = self.text[start : len(self.text) if end < 0 else end]
         left = max(0, column - 41)
         shown = full[left : left + 80].replace("\t", " ")
         caret = " " * (column - 1 - left) + "^"

@@ -34,7 +34,7 @@ from engine.errors import (
 )
 from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import Graph, Node, single
-from engine.op import InputRef, Op, Operand
+from engine.op import InputRef, Op, Operand, check_attr
 from engine.ops.elementwise import Elementwise
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
 from engine.spec.node import references_in
@@ -405,14 +405,18 @@ class Specializer:
         dynamic = step.op.name == "getitem"
         attrs = {}
         for name, value in step.attrs.items():
-            attrs[name] = self._attr(step, name, value, refs, dynamic)
+            known = self._attr(step, name, value, refs, dynamic)
+            if known is not value and not isinstance(value, Program) and not dynamic:
+                kind = next(a for a in step.op.attrs if a.name == name)
+                known = check_attr(step.op, kind, known)  # a whole shape where one integer belongs
+            attrs[name] = known
         operands: list[Any] = []
         for k, a in enumerate(step.operands):
             role = role_of(step.op, k)
             if k in refs and role is not None and role.variadic:
                 continue  # a loop's body does not get what only decides its length
-            known = k in refs and (role is None or role.optional)
-            operands.append(None if known else self._operand(step, k, a))
+            gone = k in refs and (role is None or role.optional)
+            operands.append(None if gone else self._operand(step, k, a))
         declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
         while len(operands) > declared and operands and operands[-1] is None:
             operands.pop()

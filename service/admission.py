@@ -101,8 +101,6 @@ class Admission:
             raise out_of_time(ticket)
         except Cancelled:
             raise ClientDisconnect from None
-        except DeadlineExceeded:
-            raise out_of_time(ticket) from None
         finally:
             ticket.cancel()
             watcher.cancel()
@@ -159,9 +157,7 @@ async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
 
 def out_of_time(ticket: Ticket) -> DeadlineExceeded:
     """The error for a computation that did not end in time."""
-    return DeadlineExceeded(
-        f"The computation was stopped after {ticket.seconds:g} s, the time that it was given."
-    )
+    return DeadlineExceeded(f"The computation was stopped after the {ticket.seconds:g} s that it was given.")
 
 
 async def _gone(receive: Receive) -> None:

@@ -27,6 +27,11 @@ def published(name: str) -> WithJsonSchema:
     return WithJsonSchema(ref(name))
 
 
+def nullable(schema: Schema) -> WithJsonSchema:
+    """Annotation of a pydantic field: anything, published as this schema or null (which means the same as absent)."""
+    return WithJsonSchema({"anyOf": [schema, {"type": "null"}]})
+
+
 def published_map(name: str) -> WithJsonSchema:
     """Annotation of a pydantic field: a map from node ids to this component."""
     return WithJsonSchema({"type": "object", "additionalProperties": ref(name)})
@@ -37,7 +42,8 @@ def resolved(schema: Any) -> Any:
     if isinstance(schema, dict):
         if _REFERENCE in schema:
             return {"$ref": f"#/components/schemas/{schema[_REFERENCE]}"}
-        return {k: resolved(v) for k, v in schema.items()}
+        # `"default": null` says nothing that the description does not, and fits few types.
+        return {k: resolved(v) for k, v in schema.items() if not (k == "default" and v is None)}
     return [resolved(v) for v in schema] if isinstance(schema, list) else schema
 
 
@@ -169,6 +175,7 @@ COMPONENTS: dict[str, Schema] = {
             "id": _ID,
             "op": {
                 "type": "string",
+                "minLength": 1,
                 "description": "A name or alias from GET /v1/ops; or input, constant, item.",
             },
             "inputs": {

@@ -58,8 +58,11 @@ REQUEST_HEADERS: list[Schema] = [
     {
         "name": "X-Request-Id",
         "in": "header",
-        "description": "An id of your own for this request; the answer and the server's log have it too.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+        "description": (
+            "An id of your own for this request, which the answer and the server's log then have too: 1 to 128 letters, "
+            "digits and . _ -; anything else is replaced."
+        ),
+        "schema": {"type": "string"},
     },
     {
         "name": "X-Request-Timeout",

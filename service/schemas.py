@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic import FailFast as _FailFast
 
-from service.components import published, published_map, ref
+from service.components import nullable, published, published_map, ref
 
 # ------------------------------------------------------------------------------------------------------- small types
 
@@ -37,6 +37,7 @@ Axes: TypeAlias = Annotated[
     dict[str, Any], WithJsonSchema({"type": "object", "additionalProperties": {"type": "integer"}})
 ]
 Value: TypeAlias = Annotated[Any, published("Value")]
+Seed: TypeAlias = Annotated[Any, nullable(ref("Value"))]
 Values: TypeAlias = Annotated[dict[str, Any], published_map("Value")]
 Blocks: TypeAlias = Annotated[Any, published("Blocks")]
 Include: TypeAlias = Literal["dot", "svg", "timing", "derivative_graph"]
@@ -53,7 +54,7 @@ class ProgramRequest(BaseModel):
     expression: str | None = Field(
         None, description="Program text: a small, safe subset of Python with NumPy's functions."
     )
-    graph: Annotated[dict[str, Any] | None, published("Graph")] = Field(
+    graph: Annotated[dict[str, Any] | None, nullable(ref("Graph"))] = Field(
         None, description="The program as a JSON computation graph."
     )
     graph_id: str | None = Field(None, description="The program as the id or name of a registered one.")
@@ -86,7 +87,7 @@ class EvaluateRequest(ProgramRequest):
 class GradRequest(ProgramRequest):
     """Value and gradient."""
 
-    seed: Value = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
+    seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
 
 
 class JvpRequest(ProgramRequest):
@@ -112,7 +113,7 @@ class JacobianRequest(ProgramRequest):
 class HessianRequest(ProgramRequest):
     """All second derivatives."""
 
-    seed: Value = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
+    seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
     sparse: bool = Field(False, description="Answer blocks as coordinate lists of their structural nonzeros.")
 
 
@@ -120,7 +121,7 @@ class HvpRequest(ProgramRequest):
     """Hessian-vector product."""
 
     vector: Values = Field(default_factory=dict, description="The vector by node id; what is absent is zero.")
-    seed: Value = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
+    seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
 
 
 class TraceRequest(ProgramRequest):
@@ -138,7 +139,9 @@ class TraceRequest(ProgramRequest):
 class ParseRequest(ProgramRequest):
     """A program, looked at without running it."""
 
-    signature: Annotated[dict[str, Any] | None, published_map("Type")] = Field(
+    signature: Annotated[
+        dict[str, Any] | None, nullable({"type": "object", "additionalProperties": ref("Type")})
+    ] = Field(
         None, description="Shape and dtype of inputs, by id; inputs without one are taken from `inputs`."
     )
 

@@ -18,11 +18,11 @@ from engine.aval import Aval, aval_of
 from engine.cost import Limits
 from engine.derive import MAPPED, Job, prepare
 from engine.describe import describe, known_types
-from engine.errors import NonScalarOutput, NotDifferentiable, Unsupported, Where
+from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
 from engine.specialize import integer_inputs, typed_array
 from service import arrays
-from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, unless_gone
+from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, out_of_time, unless_gone
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
 from service.envelope import Envelope, read_envelope
 from service.json_body import read_object
@@ -285,22 +285,29 @@ async def perform(work: Work, receive: Receive) -> None:
 
     Raises `Problem`, `EngineError`.
     """
-    admission = work.services.admission
-    with np.errstate(all="ignore"):
-        if len(work.data) > INLINE_BYTES:
-            await admission.run(work.all, work.ticket, receive)
-        else:
-            work.read()
-            if work.large:
-                await admission.run(work.rest, work.ticket, receive)
-            else:
-                work.plan()
-                if work.seconds > INLINE_SECONDS:
-                    await admission.run(work.finish, work.ticket, receive)
-                else:
-                    work.finish()
+    try:
+        with np.errstate(all="ignore"):
+            await _compute(work, receive)
+    except DeadlineExceeded as error:
+        raise out_of_time(work.ticket).at(error.node, error.where) from None
     await work.draw(receive)
     work.add_timing()
+
+
+async def _compute(work: Work, receive: Receive) -> None:
+    admission = work.services.admission
+    if len(work.data) > INLINE_BYTES:
+        await admission.run(work.all, work.ticket, receive)
+        return
+    work.read()
+    if work.large:
+        await admission.run(work.rest, work.ticket, receive)
+        return
+    work.plan()
+    if work.seconds > INLINE_SECONDS:
+        await admission.run(work.finish, work.ticket, receive)
+    else:
+        work.finish()
 
 
 def _ms(start: float) -> float:

@@ -7,7 +7,7 @@ Those with a kink of their own are core ops, which can say when it was met; the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np

@@ -99,7 +99,7 @@ class Elementwise(Op):
             dtypes = {a.dtype for k, a in enumerate(avals) if k not in self.masks}
             if len(dtypes) > 1:
                 raise DtypeMismatch(f"{self.name}: dtypes {[v.dtype for v in avals]} are not equal.")
-            dtype = next(iter(dtypes))
+            dtype = next(iter(dtypes), "bool")
         if dtype == "bool" and not self.bools:
             raise DtypeMismatch(
                 f"{self.name} is not defined for booleans. Use logical_not, logical_xor, or where(mask, 1, 0)."

@@ -1,8 +1,8 @@
-"""Layers of neural networks: softmax and its logarithm, linear layers, layer normalisation. Names and defaults are PyTorch's."""
+"""Layers of neural networks: softmax, its logarithm, linear layers, layer normalisation, as PyTorch names them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 

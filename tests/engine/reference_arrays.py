@@ -100,7 +100,7 @@ def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
 def _scaled_norm(function: Any) -> Any:
     """A norm of numbers scaled to about 1, so that no square overflows."""
 
-    def value(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = None) -> Any:  # noqa: A002  # NumPy's name
+    def value(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = None) -> Any:  # NumPy's name
         size = float(np.max(np.abs(x), initial=0.0)) or 1.0
         return size * function(x / size, axis, keepdims, ord)
 
@@ -145,7 +145,9 @@ TABLE: dict[str, Reference] = {
     "broadcast_to": Reference(_broadcast_to),
     "reshape": Reference(lambda x, shape: np.reshape(x, shape)),
     "permute_dims": Reference(lambda x, axes: np.transpose(x, axes)),
-    "concat": Reference(lambda *arrays, axis: np.concatenate([np.ravel(a) for a in arrays] if axis is None else arrays, axis)),
+    "concat": Reference(
+        lambda *arrays, axis: np.concatenate([np.ravel(a) for a in arrays] if axis is None else arrays, axis)
+    ),
     "expand_dims": Reference(lambda x, axis: np.expand_dims(x, axis)),
     "squeeze": Reference(lambda x, axis: np.squeeze(x, axis)),
     "atleast_1d": Reference(np.atleast_1d),
@@ -168,7 +170,9 @@ TABLE: dict[str, Reference] = {
     "dstack": Reference(lambda *arrays: np.dstack(arrays)),
     "column_stack": Reference(lambda *arrays: np.column_stack(arrays)),
     "split": Reference(lambda x, indices_or_sections, axis: np.split(x, indices_or_sections, axis)),
-    "array_split": Reference(lambda x, indices_or_sections, axis: np.array_split(x, indices_or_sections, axis)),
+    "array_split": Reference(
+        lambda x, indices_or_sections, axis: np.array_split(x, indices_or_sections, axis)
+    ),
     "unstack": Reference(lambda x, axis: np.unstack(x, axis=axis)),
     "meshgrid": Reference(lambda *arrays, indexing: np.meshgrid(*arrays, indexing=indexing)),
     "broadcast_arrays": Reference(lambda *arrays: np.broadcast_arrays(*arrays)),
@@ -206,8 +210,12 @@ TABLE: dict[str, Reference] = {
     "count_nonzero": _reduce(np.count_nonzero),
     "logsumexp": Reference(_logsumexp),
     "cumsum": Reference(lambda x, axis: np.cumsum(x, axis)),
-    "vector_norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.vector_norm(x, axis=axis, keepdims=keep, ord=ord))),
-    "matrix_norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.matrix_norm(x, keepdims=keep, ord=ord))),
+    "vector_norm": Reference(
+        _scaled_norm(lambda x, axis, keep, ord: np.linalg.vector_norm(x, axis=axis, keepdims=keep, ord=ord))
+    ),
+    "matrix_norm": Reference(
+        _scaled_norm(lambda x, axis, keep, ord: np.linalg.matrix_norm(x, keepdims=keep, ord=ord))
+    ),
     "norm": Reference(_scaled_norm(lambda x, axis, keep, ord: np.linalg.norm(x, ord, axis, keep))),
     "average": Reference(_average),
     "var": Reference(_variance),
@@ -229,4 +237,4 @@ TABLE: dict[str, Reference] = {
     "shape": Reference(lambda x: np.array(np.shape(x))),
     "ndim": Reference(np.ndim),
     "size": Reference(np.size),
-}  # fmt: skip
+}

@@ -1,4 +1,4 @@
-"""What each op is compared with, by name: functions of NumPy, SciPy, mpmath or of nothing but Python, with the op's signature."""
+"""What each op is compared with, by name: functions of NumPy, SciPy, mpmath or plain Python, with the op's signature."""
 
 from __future__ import annotations
 

@@ -23,24 +23,40 @@ from tests.engine.conformance import Fixed, Reference, complex_step, examine, ri
 from tests.engine.references import REFERENCES
 
 
-def fake(name: str, **changes: Any) -> Op:
+def fake(name: str, /, **changes: Any) -> Op:
     """A copy of a registered op with attributes and methods replaced, which writes itself wherever the op writes itself."""
     real = registry.core(name)
     op = copy.copy(real)
-
-    def lower(b: Any, *operands: Any, **attrs: Any) -> Any:
-        emit, core = b.emit, b.core
-        b.emit = lambda o, refs, params=(): emit(op if o is real else o, refs, params)
-        b.core = lambda o, *refs, **params: b.emit(registry.core(o), refs, tuple(sorted(params.items())))
-        try:
-            return type(real).lower(op, b, *operands, **attrs)
-        finally:
-            b.emit, b.core = emit, core
-
-    changes.setdefault("lower", lower)
+    changes.setdefault("lower", written_with(real, op, real))
     for key, value in changes.items():
         setattr(op, key, value)
     return op
+
+
+def inside(name: str, core: str, **changes: Any) -> Op:
+    """A copy of a registered op that is written with a fake of another op, one which users cannot name."""
+    real = registry.core(core)
+    other = copy.copy(real)
+    for key, value in changes.items():
+        setattr(other, key, value)
+    op = copy.copy(registry.core(name))
+    op.lower = written_with(op, other, real)  # type: ignore[method-assign]
+    return op
+
+
+def written_with(op: Op, other: Op, real: Op) -> Callable[..., Any]:
+    """The op's `lower`, with `other` wherever it writes `real`."""
+
+    def lower(b: Any, *operands: Any, **attrs: Any) -> Any:
+        emit, core = b.emit, b.core
+        b.emit = lambda o, refs, params=(): emit(other if o is real else o, refs, params)
+        b.core = lambda o, *refs, **params: b.emit(registry.core(o), refs, tuple(sorted(params.items())))
+        try:
+            return type(op).lower(other if op is real else op, b, *operands, **attrs)
+        finally:
+            b.emit, b.core = emit, core
+
+    return lower
 
 
 def partials(name: str, *formulas: str | None) -> Op:
@@ -203,6 +219,32 @@ def opaque(value: Any) -> Any:
     return frozenset(value if isinstance(value, list | tuple) else [value])
 
 
+def without_last(core: str) -> Callable[..., Any]:
+    """The op's way back without the cotangent of the last operand that is wanted."""
+    real = registry.core(core)
+
+    def pull(b: Any, xs: Any, ys: Any, cts: Any, wanted: Any, **params: Any) -> Any:
+        return [*real.pull(b, xs, ys, cts, wanted, **params)[:-1], None]
+
+    return pull
+
+
+def pushed(core: str, factor: float) -> Callable[..., Any]:
+    """The op's way forward, wrong by a factor."""
+    real = registry.core(core)
+
+    def push(b: Any, xs: Any, dxs: Any, **params: Any) -> Any:
+        return [None if v is None else v * factor for v in real.push(b, xs, dxs, **params)]
+
+    return push
+
+
+def first_of_set(b: Any, *operands: Any, **attrs: Any) -> Any:
+    """Softmax along the axis in such an attribute."""
+    axis = attrs["axis"]
+    return call(b, "softmax", operands[0], axis=axis if isinstance(axis, int) else max(axis))
+
+
 FAULTS: dict[str, tuple[Callable[[], Op], str]] = {
     # Partial derivatives.
     "exp by 0.1 %": (lambda: scaled("exp", 0, 1.001), "jvp"),
@@ -247,6 +289,14 @@ FAULTS: dict[str, tuple[Callable[[], Op], str]] = {
         lambda: fake("softmax", jvp=lambda y, xs, dxs, **params: dxs[0] * dxs[0]), "adjoint",
     ),
     "a rule that forgets its tangent": (lambda: fake("softmax", jvp=lambda y, xs, dxs, **params: None), "jvp"),
+    # Ops with several results, and ops that hold programs.
+    "split whose parts go back by 0.1 %": (lambda: inside("split", "slice", rules=scaled("slice", 0, 1.001).rules), "adjoint"),
+    "scan that forgets its constants": (lambda: inside("scan", "core.scan", pull=without_last("core.scan")), "adjoint"),
+    "scan that goes forward by 0.1 %": (lambda: inside("scan", "core.scan", push=pushed("core.scan", 1.001)), "jvp"),
+    "fori_loop that stands still": (lambda: inside("fori_loop", "core.scan", push=pushed("core.scan", 0.0)), "jvp"),
+    "cond with the wrong sign": (lambda: inside("cond", "core.cond", push=pushed("core.cond", -1.0)), "jvp"),
+    "cond that forgets an operand": (lambda: inside("cond", "core.cond", pull=without_last("core.cond")), "adjoint"),
+    "take that goes back by 0.1 %": (lambda: inside("take", "gather", rules=scaled("gather", 0, 1.001).rules), "adjoint"),
     # Maps.
     "reshape that forgets the batch": (lambda: fake("reshape", batched=lambda size, params: params), "vmap"),
     "sum over axes counted from the front": (lambda: fake("sum", evaluate=first_axes), "vmap"),
@@ -266,12 +316,11 @@ FAULTS: dict[str, tuple[Callable[[], Op], str]] = {
     # What surrounds an op.
     "a Python error for a scalar": (lambda: index_error(fake("softmax")), "misuse"),
     "an attribute that is no JSON": (
-        lambda: fake("softmax", parameters=(Operand("x"), Attr("axis", Kind("a set", opaque), -1)),
-                     lower=lambda b, *operands, **attrs: call(b, "softmax", operands[0], axis=max(attrs["axis"]) if attrs["axis"] != -1 else -1)),
+        lambda: fake("softmax", parameters=(Operand("x"), Attr("axis", Kind("a set", opaque), -1)), lower=first_of_set),
         "json",
     ),
     "a mask of another shape": (lambda: fake("relu", kink=lambda arrays, y, **params: np.zeros((7,), bool)), "kink"),
-    "a kink in what is said to be smooth": (lambda: fake("abs", kink=lambda arrays, y, **params: np.ones(np.shape(y), bool)), "kink"),
+    "a kink in what is said to be smooth": (lambda: fake("abs", kink=lambda arrays, y: np.ones(np.shape(y), bool)), "kink"),
     "broken LaTeX": (lambda: fake("exp", latex="e^{{x}}}"), "page"),
     "no first sentence": (lambda: fake("exp", __doc__="exponential"), "page"),
     "no example": (lambda: fake("exp", examples=()), "example"),

@@ -487,13 +487,13 @@ class Reader:
             assert not self.open, f"what has the exponent? {self.tokens}"
             self.take()
             base = float(base ** self.group())
+            self.open = False
         return base
 
     def group(self) -> float:
         self.take("{")
         value = self.sum()
         self.take("}")
-        self.open = False
         return value
 
     def fence(self) -> list[float]:
@@ -509,31 +509,26 @@ class Reader:
 
     def atom(self) -> float:
         token = self.next()
-        if token == r"\left":
-            value = self.fence()[0]
-            self.open = False
-            return value
-        self.take()
+        function = {r"\sin": math.sin, r"\cos": math.cos, r"\log": math.log}.get(token)
+        value = self.fence()[0] if token == r"\left" else self.other(self.take())
+        self.open = False
+        if function is not None:
+            self.open = self.next() != r"\left"
+            opened = self.open
+            value = function(self.atom())
+            self.open = opened
+        return value
+
+    def other(self, token: str) -> float:
+        """An atom that begins with this token (of a function only its name)."""
         if token == r"\frac":
             return self.group() / self.group()
         if token == r"\sqrt":
             return math.sqrt(self.group())
-        if token in (r"\sin", r"\cos", r"\log"):
-            function = {r"\sin": math.sin, r"\cos": math.cos, r"\log": math.log}[token]
-            if self.next() == r"\left":
-                value = function(self.fence()[0])
-                self.open = False
-                return value
-            value = function(self.atom())
-            self.open = True
-            return value
         if token == r"\max":
             return max(self.fence())
-        if token == r"\pi":
-            return math.pi
-        if token == "e":
-            return math.e
-        self.open = False
+        if token in (r"\sin", r"\cos", r"\log"):
+            return math.nan
         if token[0].isdigit():
             return float(token)
         if self.next() == "_":
@@ -541,7 +536,7 @@ class Reader:
             self.take("{")
             token += self.take()
             self.take("}")
-        return self.names[token]
+        return {r"\pi": math.pi, "e": math.e, **self.names}[token]
 
 
 def meaning(text: str) -> float:
@@ -567,8 +562,13 @@ def scalar_programs(draw: st.DrawFn) -> tuple[Program, float]:
         op = registry.core(draw(st.sampled_from(sorted(FUNCTIONS))))
         operands: list[int | Literal] = []
         arguments = []
+        # One operand is mostly the step before, which is then written inside this one.
+        inner = draw(st.integers(0, len(op.operands)))
         for n in range(len(op.operands)):
-            if draw(st.integers(0, 4)) == 0 or (op.name == "pow" and n == 1):
+            if n == inner and k and not (op.name == "pow" and n == 1):
+                operands.append(len(steps) - 1)
+                arguments.append(values[-1])
+            elif draw(st.integers(0, 4)) == 0 or (op.name == "pow" and n == 1):
                 literal = draw(
                     st.sampled_from([2.0, 3.0, -1.0, 0.5, -2.5] if op.name != "pow" else [2.0, 3.0, -1.0])
                 )

@@ -142,11 +142,16 @@ PEERS: dict[str, Peer] = {
     **{n: same(n, TORCH_NAMES.get(n, n)) for n in BINARY},
     "multiply": Peer(lambda x, y, strong: x * y, lambda x, y, strong: x * y),
     "pow": Peer(jnp.power, torch.pow),
-    "round": Peer(lambda x, decimals: jnp.round(x, decimals), lambda x, decimals: torch.round(x, decimals=decimals)),
+    "round": Peer(
+        lambda x, decimals: jnp.round(x, decimals), lambda x, decimals: torch.round(x, decimals=decimals)
+    ),
     "cbrt": Peer(jnp.cbrt, None),
     "heaviside": Peer(jnp.heaviside, None),
     "floor_divide": Peer(jnp.floor_divide, None),
-    "clip": Peer(lambda x, low=None, high=None: jnp.clip(x, low, high), lambda x, low=None, high=None: torch.clamp(x, low, high)),
+    "clip": Peer(
+        lambda x, low=None, high=None: jnp.clip(x, low, high),
+        lambda x, low=None, high=None: torch.clamp(x, low, high),
+    ),
     "where": Peer(jnp.where, chosen),
     "xlogy": Peer(jsp.special.xlogy, torch.xlogy),
     "erf": Peer(jsp.special.erf, torch.erf),
@@ -161,19 +166,30 @@ PEERS: dict[str, Peer] = {
     "leaky_relu": Peer(lambda x, negative_slope: jax.nn.leaky_relu(x, negative_slope), F.leaky_relu),
     "elu": Peer(lambda x, alpha: jax.nn.elu(x, alpha), F.elu),
     "selu": Peer(jax.nn.selu, F.selu),
-    "gelu": Peer(lambda x, approximate: jax.nn.gelu(x, approximate == "tanh"), lambda x, approximate: F.gelu(x, approximate=approximate)),
+    "gelu": Peer(
+        lambda x, approximate: jax.nn.gelu(x, approximate == "tanh"),
+        lambda x, approximate: F.gelu(x, approximate=approximate),
+    ),
     "silu": Peer(jax.nn.silu, F.silu),
     "mish": Peer(jax.nn.mish, F.mish),
     "softplus": Peer(None, F.softplus),
     "softsign": Peer(jax.nn.soft_sign, F.softsign),
     "hard_sigmoid": Peer(jax.nn.hard_sigmoid, lambda x: F.relu6(x + 3) / 6),
-    "softmax": Peer(jax.nn.softmax, lambda x, axis: F.softmax(x.reshape(-1), 0).reshape(x.shape) if axis is None else F.softmax(x, axis)),
+    "softmax": Peer(
+        jax.nn.softmax,
+        lambda x, axis: F.softmax(x.reshape(-1), 0).reshape(x.shape) if axis is None else F.softmax(x, axis),
+    ),
     "log_softmax": Peer(
-        jax.nn.log_softmax, lambda x, axis: F.log_softmax(x.reshape(-1), 0).reshape(x.shape) if axis is None else F.log_softmax(x, axis)
+        jax.nn.log_softmax,
+        lambda x, axis: (
+            F.log_softmax(x.reshape(-1), 0).reshape(x.shape) if axis is None else F.log_softmax(x, axis)
+        ),
     ),
     "linear": Peer(lambda x, w, b=None: x @ w.T + (0 if b is None else b), F.linear),
     "layer_norm": Peer(jax_layer_norm, torch_layer_norm),
-    "cross_entropy": Peer(jax_cross_entropy, lambda x, target, weight=None, **attrs: F.cross_entropy(x, target, weight, **attrs)),
+    "cross_entropy": Peer(
+        jax_cross_entropy, lambda x, target, weight=None, **attrs: F.cross_entropy(x, target, weight, **attrs)
+    ),
     "nll_loss": Peer(None, lambda x, target, weight=None, **attrs: F.nll_loss(x, target, weight, **attrs)),
     "mse_loss": Peer(
         lambda x, y, reduction: jax_reduced((x - y) ** 2, reduction),
@@ -181,22 +197,32 @@ PEERS: dict[str, Peer] = {
     ),
     "huber_loss": Peer(None, F.huber_loss),
     "binary_cross_entropy_with_logits": Peer(
-        None, lambda x, y, weight=None, pos_weight=None, *, reduction: F.binary_cross_entropy_with_logits(
+        None,
+        lambda x, y, weight=None, pos_weight=None, *, reduction: F.binary_cross_entropy_with_logits(
             x, y, weight, reduction=reduction, pos_weight=pos_weight
         ),
     ),
     # Shapes.
-    "broadcast_to": Peer(lambda x, shape: jnp.broadcast_to(x, shape), lambda x, shape: torch.broadcast_to(x, shape)),
+    "broadcast_to": Peer(
+        lambda x, shape: jnp.broadcast_to(x, shape), lambda x, shape: torch.broadcast_to(x, shape)
+    ),
     "reshape": Peer(lambda x, shape: jnp.reshape(x, shape), lambda x, shape: torch.reshape(x, shape)),
     "permute_dims": Peer(
-        lambda x, axes: jnp.transpose(x, axes), lambda x, axes: torch.permute(x, axes or tuple(range(x.ndim))[::-1])
+        lambda x, axes: jnp.transpose(x, axes),
+        lambda x, axes: torch.permute(x, axes or tuple(range(x.ndim))[::-1]),
     ),
     "concat": Peer(
-        lambda *arrays, axis: jnp.concatenate([a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0),
-        lambda *arrays, axis: torch.cat([a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0),
+        lambda *arrays, axis: jnp.concatenate(
+            [a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0
+        ),
+        lambda *arrays, axis: torch.cat(
+            [a.reshape(-1) for a in arrays] if axis is None else arrays, axis or 0
+        ),
     ),
     "expand_dims": Peer(jnp.expand_dims, None),
-    "squeeze": Peer(jnp.squeeze, lambda x, axis: torch.squeeze(x) if axis is None else torch.squeeze(x, axis)),
+    "squeeze": Peer(
+        jnp.squeeze, lambda x, axis: torch.squeeze(x) if axis is None else torch.squeeze(x, axis)
+    ),
     "atleast_1d": same("atleast_1d"),
     "atleast_2d": same("atleast_2d"),
     "ravel": same("ravel"),
@@ -208,17 +234,24 @@ PEERS: dict[str, Peer] = {
     "fliplr": same("fliplr"),
     "rot90": Peer(jnp.rot90, lambda x, k, axes: torch.rot90(x, k, axes)),
     "roll": Peer(jnp.roll, lambda x, shift, axis: torch.roll(x, shift, axis)),
-    "tile": Peer(lambda x, reps: jnp.tile(x, reps), lambda x, reps: torch.tile(x, reps if isinstance(reps, tuple) else (reps,))),
+    "tile": Peer(
+        lambda x, reps: jnp.tile(x, reps),
+        lambda x, reps: torch.tile(x, reps if isinstance(reps, tuple) else (reps,)),
+    ),
     "repeat": Peer(
         lambda x, repeats, axis: jnp.repeat(x, np.array(repeats), axis),
         lambda x, repeats, axis: torch.repeat_interleave(x, torch.tensor(repeats), axis),
     ),
-    "stack": Peer(lambda *arrays, axis: jnp.stack(arrays, axis), lambda *arrays, axis: torch.stack(arrays, axis)),
+    "stack": Peer(
+        lambda *arrays, axis: jnp.stack(arrays, axis), lambda *arrays, axis: torch.stack(arrays, axis)
+    ),
     "array": Peer(lambda *arrays: jnp.array(arrays), lambda *arrays: torch.stack(arrays)),
     "hstack": Peer(lambda *arrays: jnp.hstack(arrays), lambda *arrays: torch.hstack(arrays)),
     "vstack": Peer(lambda *arrays: jnp.vstack(arrays), lambda *arrays: torch.vstack(arrays)),
     "dstack": Peer(lambda *arrays: jnp.dstack(arrays), lambda *arrays: torch.dstack(arrays)),
-    "column_stack": Peer(lambda *arrays: jnp.column_stack(arrays), lambda *arrays: torch.column_stack(arrays)),
+    "column_stack": Peer(
+        lambda *arrays: jnp.column_stack(arrays), lambda *arrays: torch.column_stack(arrays)
+    ),
     "split": Peer(
         lambda x, indices_or_sections, axis: jnp.split(x, indices_or_sections, axis),
         lambda x, indices_or_sections, axis: torch.tensor_split(x, indices_or_sections, axis),
@@ -231,7 +264,9 @@ PEERS: dict[str, Peer] = {
     "meshgrid": Peer(jnp.meshgrid, torch.meshgrid),
     "broadcast_arrays": Peer(jnp.broadcast_arrays, torch.broadcast_tensors),
     "pad": Peer(
-        lambda x, pad_width, mode, constant_values: jnp.pad(x, pad_width, mode, **({"constant_values": constant_values} if mode == "constant" else {})),
+        lambda x, pad_width, mode, constant_values: jnp.pad(
+            x, pad_width, mode, **({"constant_values": constant_values} if mode == "constant" else {})
+        ),
         torch_pad,
     ),
     "diagonal": Peer(jnp.diagonal, lambda x, offset, axis1, axis2: torch.diagonal(x, offset, axis1, axis2)),
@@ -251,11 +286,15 @@ PEERS: dict[str, Peer] = {
     # Indexing.
     "take": Peer(
         lambda a, indices, axis, mode: jnp.take(a, indices, axis, mode="wrap"),
-        lambda a, indices, axis, mode: torch.take(a, indices) if axis is None else torch.index_select(a, axis, indices),
+        lambda a, indices, axis, mode: (
+            torch.take(a, indices) if axis is None else torch.index_select(a, axis, indices)
+        ),
     ),
     "take_along_axis": Peer(
         jnp.take_along_axis,
-        lambda arr, indices, axis: torch.take_along_dim(arr, indices % (arr.numel() if axis is None else arr.shape[axis]), axis),
+        lambda arr, indices, axis: torch.take_along_dim(
+            arr, indices % (arr.numel() if axis is None else arr.shape[axis]), axis
+        ),
     ),
     "one_hot": Peer(
         lambda indices, num_classes, axis: jax.nn.one_hot(indices, num_classes, axis=axis),
@@ -263,36 +302,60 @@ PEERS: dict[str, Peer] = {
     ),
     # Reductions.
     "sum": Peer(jnp.sum, over_dims(torch.sum)),
-    "prod": Peer(jnp.prod, lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims)),
+    "prod": Peer(
+        jnp.prod, lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims)
+    ),
     "max": Peer(jnp.max, over_dims(torch.amax)),
     "min": Peer(jnp.min, over_dims(torch.amin)),
     "any": Peer(jnp.any, over_dims(torch.any)),
     "all": Peer(jnp.all, over_dims(torch.all)),
     "mean": Peer(jnp.mean, over_dims(torch.mean)),
-    "ptp": Peer(jnp.ptp, lambda x, axis, keepdims: over_dims(torch.amax)(x, axis, keepdims) - over_dims(torch.amin)(x, axis, keepdims)),
+    "ptp": Peer(
+        jnp.ptp,
+        lambda x, axis, keepdims: (
+            over_dims(torch.amax)(x, axis, keepdims) - over_dims(torch.amin)(x, axis, keepdims)
+        ),
+    ),
     "count_nonzero": Peer(jnp.count_nonzero, lambda x, axis, keepdims: torch.count_nonzero(x, axis)),
     "logsumexp": Peer(jax.nn.logsumexp, over_dims(torch.logsumexp)),
     "cumsum": Peer(jnp.cumsum, one_dim(torch.cumsum)),
-    "vector_norm": Peer(jnp.linalg.vector_norm, lambda x, axis, keepdims, ord: torch.linalg.vector_norm(x, ord, axis, keepdims)),
-    "matrix_norm": Peer(jnp.linalg.matrix_norm, lambda x, keepdims, ord: torch.linalg.matrix_norm(x, ord, keepdim=keepdims)),
+    "vector_norm": Peer(
+        jnp.linalg.vector_norm,
+        lambda x, axis, keepdims, ord: torch.linalg.vector_norm(x, ord, axis, keepdims),
+    ),
+    "matrix_norm": Peer(
+        jnp.linalg.matrix_norm, lambda x, keepdims, ord: torch.linalg.matrix_norm(x, ord, keepdim=keepdims)
+    ),
     "norm": Peer(
         lambda x, ord, axis, keepdims: jnp.linalg.norm(x, ord, axis, keepdims),
         lambda x, ord, axis, keepdims: torch.linalg.norm(x, ord, axis, keepdims),
     ),
     "average": Peer(lambda x, w=None, *, axis, keepdims: jnp.average(x, axis, w, keepdims=keepdims), None),
-    "var": Peer(jnp.var, lambda x, axis, ddof, keepdims: torch.var(x, dims(axis, x), correction=ddof, keepdim=keepdims)),
-    "std": Peer(jnp.std, lambda x, axis, ddof, keepdims: torch.std(x, dims(axis, x), correction=ddof, keepdim=keepdims)),
+    "var": Peer(
+        jnp.var,
+        lambda x, axis, ddof, keepdims: torch.var(x, dims(axis, x), correction=ddof, keepdim=keepdims),
+    ),
+    "std": Peer(
+        jnp.std,
+        lambda x, axis, ddof, keepdims: torch.std(x, dims(axis, x), correction=ddof, keepdim=keepdims),
+    ),
     # Products.
     "dot": Peer(jnp.dot, None),
     "vdot": Peer(jnp.vdot, lambda a, b: torch.vdot(a.reshape(-1), b.reshape(-1))),
-    "vecdot": Peer(lambda x, y, axis: jnp.vecdot(*jnp.broadcast_arrays(x, y), axis=axis), lambda x, y, axis: torch.linalg.vecdot(x, y, dim=axis)),
-    "tensordot": Peer(lambda a, b, axes: jnp.tensordot(a, b, axes), lambda a, b, axes: torch.tensordot(a, b, axes)),
+    "vecdot": Peer(
+        lambda x, y, axis: jnp.vecdot(*jnp.broadcast_arrays(x, y), axis=axis),
+        lambda x, y, axis: torch.linalg.vecdot(x, y, dim=axis),
+    ),
+    "tensordot": Peer(
+        lambda a, b, axes: jnp.tensordot(a, b, axes), lambda a, b, axes: torch.tensordot(a, b, axes)
+    ),
     "cross": Peer(lambda a, b, axisa, axisb, axisc, axis: jnp.cross(a, b, axisa, axisb, axisc, axis), None),
     "trace": Peer(lambda a, offset, axis1, axis2: jnp.trace(a, offset, axis1, axis2), None),
     "einsum": Peer(
-        lambda *operands, subscripts: jnp.einsum(subscripts, *operands), lambda *operands, subscripts: torch.einsum(subscripts, *operands)
+        lambda *operands, subscripts: jnp.einsum(subscripts, *operands),
+        lambda *operands, subscripts: torch.einsum(subscripts, *operands),
     ),
-}  # fmt: skip
+}
 
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one

@@ -307,11 +307,16 @@ def close(got: Any, expected: Any) -> None:
     near(got, jax.tree.map(np.asarray, expected), 1e-9, scale_of(expected))
 
 
+def product_in_jax(f: Callable[[Values], Any]) -> Callable[[Values, Values], Any]:
+    """Hessian times a vector."""
+    return lambda p, vector: jax.jvp(jax.grad(f), (p,), (vector,))[1]
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_values_and_gradients(name: str) -> None:
     program, at, in_jax, in_torch = PROGRAMS[name]
     names = list(at)
-    expected = jax.value_and_grad(in_jax)(at)
+    expected = jax.jit(jax.value_and_grad(in_jax))(at)
     for mode in ("reverse", "forward"):
         answer = ask("grad", program, at, wrt=names, mode=mode)
         close(answer["value"], expected[0])
@@ -333,7 +338,7 @@ def test_hessians_and_products(name: str) -> None:
         got = ask("hessian", program, at, wrt=list(at), mode=mode)["hessian"]
         close(got, expected)
     vector = {n: np.asarray(numbers(*v.shape, start=9)) for n, v in at.items()}
-    along = jax.jvp(jax.grad(in_jax), (at,), (vector,))[1]
+    along = jax.jit(product_in_jax(in_jax))(at, vector)
     close(ask("hvp", program, at, wrt=list(at), vector=vector)["hvp"], along)
 
 
@@ -343,10 +348,10 @@ def test_maps(name: str) -> None:
     mapped = list(at)[:2]
     batch = {n: np.stack([v, v * 0.9, v * 1.2], -1) if n in mapped else v for n, v in at.items()}
     axes = {n: -1 if n in mapped else None for n in at}
-    gradients = jax.vmap(jax.grad(in_jax), in_axes=(axes,))(batch)
+    gradients = jax.jit(jax.vmap(jax.grad(in_jax), in_axes=(axes,)))(batch)
     close(ask("grad", program, batch, wrt=list(at), in_axes=dict.fromkeys(mapped, -1))["gradients"], gradients)
     if name != "Rosenbrock":
-        product = jax.vmap(lambda p: jax.jvp(jax.grad(in_jax), (p,), (p,))[1], in_axes=(axes,))(batch)
+        product = jax.jit(jax.vmap(product_in_jax(in_jax), in_axes=(axes, axes)))(batch, batch)
         got = ask("hvp", program, batch, wrt=list(at), vector=batch, in_axes=dict.fromkeys(mapped, -1))
         close(got["hvp"], product)
 
@@ -387,25 +392,21 @@ def test_jacobians(name: str, mode: str) -> None:
 IN_JAX = evaluator(jnp)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(cases(steps=6))
 def test_random_graphs(case: Case) -> None:
     def f(inputs: Values) -> Any:
         return evaluate(case.document, inputs, ops=IN_JAX)[case.of]
 
-    value, gradient = jax.value_and_grad(f)(case.inputs)
-    answer = ask("grad", case.document, case.inputs, wrt=list(case.inputs))
-    close(answer["value"], value)
-    close(answer["gradients"], gradient)
+    def everything(inputs: Values, vector: Values) -> Any:
+        return jax.value_and_grad(f)(inputs), product_in_jax(f)(inputs, vector), jax.hessian(f)(inputs)
+
+    names = list(case.inputs)
     vector = {n: np.asarray(numbers(*x.shape, start=2)) for n, x in case.inputs.items()}
-    along = jax.jvp(jax.grad(f), (case.inputs,), (vector,))[1]
-    close(ask("hvp", case.document, case.inputs, wrt=list(case.inputs), vector=vector)["hvp"], along)
-
-
-@settings(max_examples=8)
-@given(cases(steps=4))
-def test_hessians_of_random_graphs(case: Case) -> None:
-    def f(inputs: Values) -> Any:
-        return evaluate(case.document, inputs, ops=IN_JAX)[case.of]
-
-    close(ask("hessian", case.document, case.inputs)["hessian"], jax.hessian(f)(case.inputs))
+    (value, gradients), along, hessian = jax.jit(everything)(case.inputs, vector)
+    answer = ask("hessian", case.document, case.inputs, wrt=names)
+    close(answer["value"], value)
+    close(answer["gradients"], gradients)
+    close(answer["hessian"], hessian)
+    close(ask("grad", case.document, case.inputs, wrt=names)["gradients"], gradients)
+    close(ask("hvp", case.document, case.inputs, wrt=names, vector=vector)["hvp"], along)

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from engine.errors import DeadlineExceeded, InvalidArray
 from service.admission import Admission, Ticket, unless_gone
 from service.problems import Problem
-from tests.service.conftest import Client, check_problem, heavy
+from tests.service.conftest import PRODUCT, Client, check_problem, heavy
 
 
 class Receive:
@@ -62,7 +62,7 @@ def test_the_deadline_stops_the_work(admission: Admission) -> None:
     async def main() -> None:
         ticket = Ticket(0.1)
         start = time.monotonic()
-        with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
+        with pytest.raises(DeadlineExceeded, match="stopped"):
             await admission.run(lambda: work_until(lambda: False, ticket), ticket, Receive())
         assert time.monotonic() - start < 2
         await asyncio.sleep(0.1)
@@ -185,4 +185,6 @@ def test_time_is_limited_by_the_request(client: Client) -> None:
     response = client.post("/v1/grad", json=heavy(60), headers={"x-request-timeout": "0.05"})
     found = check_problem(response, 504, "timeout")
     assert "0.05 s" in found["detail"]
+    tiny = client.post("/v1/grad", json=PRODUCT, headers={"x-request-timeout": "5e-324"})
+    assert check_problem(tiny, 504, "timeout")["node"] == "t1"
     assert time.monotonic() - start < 5

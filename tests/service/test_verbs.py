@@ -143,6 +143,14 @@ def test_timing(client: Client, verb: str) -> None:
     assert timing["run_ms"] > 0
 
 
+def test_the_derivative_is_a_program_too(client: Client) -> None:
+    graph = client.ask("grad", {**PRODUCT, "wrt": ["x", "z"], "include": ["derivative_graph"]})[
+        "derivative_graph"
+    ]
+    inputs = {"x": -2, "y": 5, "z": -4, "seed(t2)": 1}
+    assert list(client.ask("evaluate", {"graph": graph, "inputs": inputs})["outputs"].values()) == [-4.0, 3.0]
+
+
 def test_the_graph_is_drawn_where_the_answer_should_have_it(client: Client) -> None:
     dot = client.ask("grad", {**PRODUCT, "include": ["dot", "timing"]})["dot"]
     assert dot.startswith("digraph")

@@ -14,7 +14,7 @@ from engine.graph import Graph, typecheck
 from engine.transforms.pull import depends_on, pull
 from engine.transforms.push import push
 from engine.transforms.simplify import simplify
-from tests.engine.conformance.computing import WrongAval, carefully, compute, flat, units
+from tests.engine.conformance.computing import WrongAval, carefully, compute, executed, flat, units
 from tests.engine.conformance.looker import Looker
 from tests.engine.conformance.numeric import complex_step, moved, ridders
 
@@ -114,6 +114,8 @@ class FirstOrderChecks(Looker):
             typecheck(same)
             for v, e in zip(compute(same, arguments), values, strict=True):
                 self.report.equal("eager", v, e, self.named(f"{what} simplified"), rtol=0)
+            for v, e in zip(executed(same, arguments), values, strict=True):
+                self.report.equal("eager", v, e, self.named(f"{what} executed"), rtol=0)
             try:
                 carefully(graph, arguments, "float64")
             except (WrongAval, ValueError) as wrong:

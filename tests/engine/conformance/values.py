@@ -19,7 +19,7 @@ from engine.specialize import specialize
 from engine.transforms.pull import vjp_graph
 from engine.transforms.simplify import simplify
 from tests.engine.conformance.cases import SMALL_LIMITS, Case
-from tests.engine.conformance.computing import WrongAval, carefully, compute
+from tests.engine.conformance.computing import WrongAval, carefully, compute, executed
 from tests.engine.conformance.looker import Looker
 from tests.engine.conformance.numeric import direction, moved
 
@@ -59,6 +59,8 @@ class ValueChecks(Looker):
         typecheck(same)
         for m, (v, e) in enumerate(zip(compute(same, self.arrays), self.values, strict=True)):
             self.report.equal("eager", v, e, self.named(f"result {m} simplified"), rtol=0)
+        for m, (v, e) in enumerate(zip(executed(same, self.arrays), self.values, strict=True)):
+            self.report.equal("eager", v, e, self.named(f"result {m} executed"), rtol=0)
         if any(isinstance(v, Program) for v in self.case.attrs.values()):
             return  # a body is typed by `specialize`, which writes graphs
         b = EagerBuilder()
