@@ -212,7 +212,10 @@ class Builder(ABC):
 
 
 class GraphBuilder(Builder):
-    """Makes nodes. `max_elements` bounds every node, before anything of that size exists."""
+    """Makes nodes. `max_elements` bounds every node, before anything of that size exists.
+
+    `step`, if given, is called before each node and may raise: a derivative of a long program takes time to write, too.
+    """
 
     def __init__(
         self,
@@ -220,8 +223,10 @@ class GraphBuilder(Builder):
         *,
         max_elements: float = float("inf"),
         max_nodes: float = float("inf"),
+        step: Callable[[], None] | None = None,
     ) -> None:
         self.dtype = dtype
+        self.step = step
         self.nodes: list[Node] = []
         self.inputs: list[int] = []
         self.max_elements = max_elements
@@ -229,7 +234,7 @@ class GraphBuilder(Builder):
         self._constants: dict[Constant, int] = {}
 
     @classmethod
-    def on(cls, graph: Graph, dtype: DType, **limits: float) -> GraphBuilder:
+    def on(cls, graph: Graph, dtype: DType, **limits: Any) -> GraphBuilder:
         """A builder that goes on where `graph` ends; its nodes keep their positions."""
         b = cls(dtype, **limits)
         b.nodes = list(graph.nodes)
@@ -271,6 +276,8 @@ class GraphBuilder(Builder):
 
     def emit(self, op: Op, refs: Sequence[int], params: Params = ()) -> int:
         """A new node."""
+        if self.step is not None:
+            self.step()
         nodes = self.nodes
         avals: list[Any] = [nodes[r].aval for r in refs]
         aval = op.infer(*avals, **dict(params)) if params else op.infer(*avals)

@@ -107,6 +107,9 @@ class Admission:
             if not wrapped.done():
                 future.cancel()
                 wrapped.add_done_callback(_forget)
+            # An error's traceback has this frame, which would have the error: a circle that keeps all that the job's
+            # frames hold, a large body for one, until the collector comes by.
+            del wrapped, future
 
     def _run(self, job: Callable[[], T], ticket: Ticket) -> T:
         ticket.check()

@@ -108,8 +108,8 @@ class Context:
         except (Problem, EngineError) as error:
             if status:
                 raise
-            found = error if isinstance(error, Problem) else problems.from_engine(error)
-            await problems.respond(found, problems.instance_of(scope))(scope, receive, answer)
+            response = problems.respond(error, problems.instance_of(scope))
+            await response(scope, receive, answer)
         except Exception:
             errors.exception("bug", extra={"request_id": request_id.decode(), "path": scope["path"][:200]})
             if status:

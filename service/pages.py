@@ -45,13 +45,18 @@ def static(name: str) -> Response:
     )
 
 
-def _page(title: str, body: str, root: str, policy: str = PAGE_POLICY, head: str = "") -> HTMLResponse:
+def _page(
+    title: str, body: str, root: str, *, policy: str = PAGE_POLICY, head: str | None = None
+) -> HTMLResponse:
+    """A page; `head` in place of the link to our own style."""
     base = escape(root)
+    if head is None:
+        head = f'<link rel="stylesheet" href="{base}/static/style.css">\n'
     return HTMLResponse(
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
         f'<link rel="icon" href="{base}/static/icon.svg" type="image/svg+xml">\n'
-        f'<link rel="stylesheet" href="{base}/static/style.css">\n{head}</head>\n<body>\n{body}\n</body>\n</html>\n',
+        f"{head}</head>\n<body>\n{body}\n</body>\n</html>\n",
         headers={"Content-Security-Policy": policy},
     )
 
@@ -90,7 +95,7 @@ def docs(root: str) -> Response:
         '<div id="swagger-ui"></div>\n<noscript><main><p>This page needs JavaScript; '
         f'<a href="{base}/openapi.json">openapi.json</a> has all it shows.</p></main></noscript>'
     )
-    return _page("Wengert: documentation", body, root, DOCS_POLICY, head)
+    return _page("Wengert: documentation", body, root, policy=DOCS_POLICY, head=head)
 
 
 def problem_list(root: str) -> Response:

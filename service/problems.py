@@ -300,10 +300,15 @@ def problem(kind: str, detail: str, *, headers: Mapping[str, str] | None = None,
 
 
 def from_engine(error: EngineError) -> Problem:
-    """The problem that an error of the engine is."""
-    if isinstance(error, Mistakes):
-        return Problem([_mistake(e) for e in error.errors], omitted=error.omitted)
-    return Problem([_mistake(error)])
+    """The problem that an error of the engine is.
+
+    The error itself is done with: its traceback is dropped, since its frames may hold the collector that holds the error,
+    a circle that would keep the request's body alive until the garbage collector comes by.
+    """
+    errors = error.errors if isinstance(error, Mistakes) else (error,)
+    for one in (error, *errors):
+        one.__traceback__ = one.__context__ = None
+    return Problem([_mistake(e) for e in errors], omitted=error.omitted if isinstance(error, Mistakes) else 0)
 
 
 def _mistake(error: EngineError) -> Mistake:
@@ -371,8 +376,10 @@ def plain(status: int, title: str, detail: str, instance: str = "") -> bytes:
     return orjson.dumps({**shown, "errors": [shown]})
 
 
-def respond(error: Problem, instance: str) -> Response:
+def respond(error: Problem | EngineError, instance: str) -> Response:
     """The HTTP answer."""
+    if isinstance(error, EngineError):
+        error = from_engine(error)
     return Response(
         encode(error, instance), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE
     )

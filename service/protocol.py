@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from asyncio.events import TimerHandle
 from typing import Any, ClassVar
 
@@ -149,12 +150,14 @@ class Protocol(HttpToolsProtocol):
         """Answer below the application, unless it has begun to answer, and close."""
         arriving = self.cycle if not self.in_head and not self.cycle.response_complete else None
         if arriving is None or not arriving.response_started:
+            state = {} if arriving is None else arriving.scope["state"]
             head = [
                 STATUS_LINE[status],
                 *(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
                 b"content-type: %b\r\n" % problems.MEDIA_TYPE.encode(),
                 b"content-length: %d\r\n" % len(body),
                 b"wengert-version: %b\r\n" % __version__.encode(),
+                b"x-request-id: %b\r\n" % (state.get("request_id") or uuid.uuid4().hex).encode(),
                 b"connection: close\r\n\r\n",
             ]
             self.transport.write(b"".join(head) + body)

@@ -11,10 +11,14 @@ import numpy as np
 from engine.aval import aval_of
 from engine.cost import Limits
 from engine.derive.batch import read_batch
+from engine.derive.first_order import FirstOrder
+from engine.derive.jacobian import ForwardGrad, Jacobian
+from engine.derive.job import Job
 from engine.derive.request import Request
+from engine.derive.second_order import SecondOrder
 from engine.derive.trace import Trace
-from engine.derive.verbs import FirstOrder, ForwardGrad, Jacobian, Job, SecondOrder
 from engine.errors import Unsupported, Where
+from engine.execute.meter import Meter
 from engine.specialize import input_arrays, specialize
 
 VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "trace")
@@ -22,13 +26,15 @@ MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hv
 """Verbs that take `in_axes`."""
 
 
-def prepare(verb: str, request: Request, limits: Limits | None = None) -> Job:
+def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Meter | None = None) -> Job:
     """Everything about a request that is known before it is computed.
 
     Raises `EngineError` (or several, as `Mistakes`) for a program, inputs or fields that do not make sense, and
-    `LimitExceeded` before anything large is allocated.
+    `LimitExceeded` before anything large is allocated. `meter` stops the preparation itself, which takes a while where
+    derivatives of a long program have to be written out; the job does not keep to it.
     """
     limits = limits or Limits()
+    meter = meter or Meter()
     arrays, integers = input_arrays(request.program, request.inputs, request.dtype, limits.errors)
     batch = None
     avals = {name: aval_of(a) for name, a in arrays.items()}
@@ -39,11 +45,13 @@ def prepare(verb: str, request: Request, limits: Limits | None = None) -> Job:
         avals = dict(batch.cores)
         integers = {n for n in integers if n not in batch.axes}
     if request.sparse:
-        raise Unsupported("Sparse answers are not offered yet; ask for dense ones.", where=Where(pointer="/sparse"))
+        raise Unsupported(
+            "Sparse answers are not offered yet; ask for dense ones.", where=Where(pointer="/sparse")
+        )
     statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
     with np.errstate(all="ignore"):
         typed = specialize(request.program, avals, dtype=request.dtype, limits=limits, statics=statics)
-        parts = (typed, request, arrays, batch, limits)
+        parts = (typed, request, arrays, batch, limits, meter)
         match verb:
             case "evaluate" | "jvp" | "vjp":
                 return FirstOrder(verb, *parts)

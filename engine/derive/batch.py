@@ -56,11 +56,15 @@ def read_batch(program: Program, arrays: Mapping[str, Array], in_axes: Sequence[
             at = Where(pointer=f"{pointer}/{pointer_part(name)}")
             if name not in cores:
                 near = nearest(name, cores)
-                raise UnknownInput(f"in_axes: {quoted(name)} is no input.", node=name, where=at, suggestions=near)
+                raise UnknownInput(
+                    f"in_axes: {quoted(name)} is no input.", node=name, where=at, suggestions=near
+                )
             aval = cores[name]
             if not -aval.rank <= axis < aval.rank:
                 raise InvalidField(
-                    f"in_axes: {quoted(name)} has shape {list(aval.shape)}, and so no axis {axis}.", node=name, where=at
+                    f"in_axes: {quoted(name)} has shape {list(aval.shape)}, and so no axis {axis}.",
+                    node=name,
+                    where=at,
                 )
             k = axis % aval.rank
             if size is None:
@@ -83,22 +87,27 @@ def read_batch(program: Program, arrays: Mapping[str, Array], in_axes: Sequence[
 
 
 class Runner:
-    """Maps a graph over the batch, checks its cost, and runs it."""
+    """Maps a graph over the batch, checks its cost, and runs it. `meter` is that of the preparation."""
 
-    def __init__(self, batch: Batch | None, dtype: DType, limits: Limits) -> None:
+    def __init__(self, batch: Batch | None, dtype: DType, limits: Limits, meter: Meter) -> None:
         self.batch = batch
         self.dtype = dtype
         self.limits = limits
+        self.meter = meter
 
     def prepare(self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str) -> tuple[Graph, Cost]:
         """The graph mapped and simplified, and its cost. Raises `LimitExceeded`."""
         if self.batch is not None:
             for level in range(len(self.batch.sizes) - 1, -1, -1):
                 graph = map_graph(
-                    graph, self.batch.sizes[level], [a[level] for a in axes], self.dtype,
+                    graph,
+                    self.batch.sizes[level],
+                    [a[level] for a in axes],
+                    self.dtype,
                     max_elements=self.limits.elements,
+                    step=self.meter.check,
                 )
-        graph = simplify(graph, self.dtype)
+        graph = simplify(graph, self.dtype, self.meter.check)
         cost = cost_of(graph)
         check(cost, self.limits, what)
         return graph, cost

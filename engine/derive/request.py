@@ -60,7 +60,10 @@ def find(typed: Typed, name: str, pointer: str) -> int:
         near = nearest(name, program.index)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UnknownNode(
-            f"The program has no node {quoted(name)}.{hint}", node=name, where=Where(pointer=pointer), suggestions=near
+            f"The program has no node {quoted(name)}.{hint}",
+            node=name,
+            where=Where(pointer=pointer),
+            suggestions=near,
         )
     if not isinstance(typed.nodes[i], int):
         raise UnknownNode(
@@ -89,7 +92,9 @@ def resolve_of(typed: Typed, request: Request) -> int:
     """The one node to differentiate: `of`, by default the first output."""
     if isinstance(request.of, tuple):
         if len(request.of) != 1:
-            raise InvalidField("`of` must name one node here; a list is for jacobian.", where=Where(pointer="/of"))
+            raise InvalidField(
+                "`of` must name one node here; a list is for jacobian.", where=Where(pointer="/of")
+            )
         return find_floating(typed, request.of[0], "/of/0", "what is differentiated")
     name = request.of if request.of is not None else typed.program.output_ids[0]
     return find_floating(typed, name, "/of", "what is differentiated")
@@ -106,7 +111,9 @@ def resolve_many_of(typed: Typed, request: Request) -> list[int]:
     if not names:
         raise InvalidField("`of` must name at least one node.", where=Where(pointer="/of"))
     found = [
-        find_floating(typed, n, "/of" if isinstance(request.of, str) else f"/of/{k}", "what is differentiated")
+        find_floating(
+            typed, n, "/of" if isinstance(request.of, str) else f"/of/{k}", "what is differentiated"
+        )
         for k, n in enumerate(names)
     ]
     _no_repeats(names, "/of")
@@ -135,7 +142,9 @@ def _no_repeats(names: Sequence[str], pointer: str) -> None:
     seen: set[str] = set()
     for k, name in enumerate(names):
         if name in seen:
-            raise InvalidField(f"{quoted(name)} is named twice.", node=name, where=Where(pointer=f"{pointer}/{k}"))
+            raise InvalidField(
+                f"{quoted(name)} is named twice.", node=name, where=Where(pointer=f"{pointer}/{k}")
+            )
         seen.add(name)
 
 
@@ -148,13 +157,17 @@ def selected(typed: Typed, request: Request, always: Sequence[int]) -> list[int]
     return sorted(chosen)
 
 
-def fitting(given: Given, aval: Aval, dtype: DType, name: str, pointer: str, batch: tuple[int, ...] = ()) -> Array:
+def fitting(
+    given: Given, aval: Aval, dtype: DType, name: str, pointer: str, batch: tuple[int, ...] = ()
+) -> Array:
     """A seed, tangent, cotangent or vector entry as an array of exactly the shape it belongs to.
 
     In a map the shape with leading batch axes is taken too. Raises `ShapeMismatch`, `DtypeMismatch`.
     """
     if given.value.dtype.kind == "b":
-        raise DtypeMismatch(f"{quoted(name)} needs numbers here, not booleans.", node=name, where=Where(pointer=pointer))
+        raise DtypeMismatch(
+            f"{quoted(name)} needs numbers here, not booleans.", node=name, where=Where(pointer=pointer)
+        )
     shape = given.value.shape
     if shape != aval.shape and not (batch and shape == (*batch, *aval.shape)):
         also = f" (or, one for each member, {[*batch, *aval.shape]})" if batch else ""
@@ -184,7 +197,12 @@ def seed_for(typed: Typed, request: Request, of: int, batch: tuple[int, ...] = (
 
 
 def named_arrays(
-    typed: Typed, request: Request, field_name: str, values: Mapping[str, Given], batch: tuple[int, ...], mapped: bool
+    typed: Typed,
+    request: Request,
+    field_name: str,
+    values: Mapping[str, Given],
+    batch: tuple[int, ...],
+    mapped: bool,
 ) -> dict[int, Array]:
     """Arrays for floating nodes named in a field such as `tangents`, by step.
 

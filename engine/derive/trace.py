@@ -16,12 +16,13 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.derive.job import Job
 from engine.derive.request import named_arrays, resolve_of, seed_for
-from engine.derive.verbs import Job
 from engine.derive.warn import Watch
 from engine.errors import EngineError
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
+from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import single
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Step
 from engine.transforms.pull import floating, pull
@@ -96,12 +97,17 @@ class Trace(Job):
         step = self.program.steps[i]
         n = self.typed.node(i)
         entry: dict[str, Any] = {
-            "node": step.id, "op": step.op.name, "inputs": self._operand_names(step), "value": self._show(refs[n])
+            "node": step.id,
+            "op": step.op.name,
+            "inputs": self._operand_names(step),
+            "value": self._show(refs[n]),
         }
         if self.tangents:
             aval = self.typed.aval(i)
             if aval.floating:
-                entry["tangent"] = self._show(dots[n] if dots[n] is not None else np.zeros(aval.shape, aval.dtype))
+                entry["tangent"] = self._show(
+                    dots[n] if dots[n] is not None else np.zeros(aval.shape, aval.dtype)
+                )
             else:
                 entry["tangent"] = None
         if step.op not in (INPUT, CONSTANT):
@@ -147,7 +153,8 @@ class Trace(Job):
     ) -> tuple[list[dict[str, Any]], dict[int, Array]]:
         typed = self.typed
         nodes = typed.graph.nodes
-        active = [floating(n.aval) for n in nodes]
+        # A number that stands in several steps is one node; it belongs to none of them.
+        active = [floating(n.aval) and n.op is not GRAPH_CONSTANT for n in nodes]
         owner = {typed.node(i): i for i in typed.reported}
         adj: dict[int, Any] = {typed.node(self.of): self.seed[()]}
         entries: list[dict[str, Any]] = []
@@ -204,7 +211,8 @@ class Trace(Job):
     def _written(self, step: Step) -> str:
         """The step as one writes it: `x + y`, `tanh(t1)`."""
         names = [
-            self.id(a) if isinstance(a, int) else "None" if a is None else str(a.to_json()) for a in step.operands
+            self.id(a) if isinstance(a, int) else "None" if a is None else str(a.to_json())
+            for a in step.operands
         ]
         sign = next((s for s in step.op.aliases if not s[0].isalnum() and s[0] != "_"), None)
         if step.op is ITEM:
@@ -213,7 +221,9 @@ class Trace(Job):
             return f"{names[0]} {sign} {names[1]}"
         if step.op.name == "negative":
             return f"-{names[0]}"
-        attrs = [f"{k}={v!r}" for k, v in step.attrs.items() if isinstance(v, int | float | str | tuple | bool)]
+        attrs = [
+            f"{k}={v!r}" for k, v in step.attrs.items() if isinstance(v, int | float | str | tuple | bool)
+        ]
         return f"{step.op.name}({', '.join([*names, *attrs])})"
 
     def _show(self, value: Any) -> Any:
@@ -223,7 +233,10 @@ class Trace(Job):
             return value
         flat = array.ravel()
         summary: dict[str, Any] = {
-            "shape": list(array.shape), "dtype": str(array.dtype), "first": flat[:FIRST], "min": array.min(),
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+            "first": flat[:FIRST],
+            "min": array.min(),
             "max": array.max(),
         }
         if array.dtype.kind == "f":

@@ -87,7 +87,14 @@ class Watch:
         if len(self.warnings) < self.most:
             index = [int(k) for k in np.unravel_index(int(np.argmax(mask)), mask.shape)] if mask.ndim else []
             self.warnings.append(
-                {"kind": kind, "node": node, **more, "index": index, "count": int(mask.sum()), "detail": detail}
+                {
+                    "kind": kind,
+                    "node": node,
+                    **more,
+                    "index": index,
+                    "count": int(mask.sum()),
+                    "detail": detail,
+                }
             )
 
     def reported_values(self, values: Mapping[int, Array]) -> None:
@@ -195,8 +202,11 @@ class Watch:
             where = f" at {name} = {_shown(value[mask].ravel()[0])}" if value.shape == mask.shape else ""
             op = self.typed.program.steps[self.typed.owner(cause)].op.name
             self._add(
-                "non-finite-gradient", at, mask, f"the derivative of {op} ({at}) makes the gradient of {name} "
-                f"{_shown(first)}{where}", operand=name,
+                "non-finite-gradient",
+                at,
+                mask,
+                f"the derivative of {op} ({at}) makes the gradient of {name} {_shown(first)}{where}",
+                operand=name,
             )
         self._kinks(refs, adj)
 
@@ -210,7 +220,9 @@ class Watch:
 
     def kinked(self, refs: Sequence[Any]) -> bool:
         """Whether a convention may have stood in for a derivative somewhere."""
-        masks = (self._kink(i, node, refs) for i, node in enumerate(self.typed.graph.nodes) if node.op.convention)
+        masks = (
+            self._kink(i, node, refs) for i, node in enumerate(self.typed.graph.nodes) if node.op.convention
+        )
         return any(m is not None and m.any() for m in masks)
 
     def _kink(self, i: int, node: Node, refs: Sequence[Any]) -> Array | None:

@@ -46,7 +46,7 @@ from engine.render.expression import (
     number,
     row,
 )
-from engine.render.names import LONGEST_NAME, Names
+from engine.render.names import LONGEST_NAME, Names, name_box
 from engine.render.numbers import clipped
 from engine.render.template import ATOM, BASE, CALL, CASES, LIST, Pattern, pattern_of, walk, with_index
 
@@ -95,6 +95,19 @@ def program_layout(program: Program) -> Box | None:
     if len(live) > MAX_STEPS:
         return None
     return _Writer(program, live, Names(_letters(program, live))).formula()
+
+
+def op_latex(op: Op) -> str:
+    r"""An op applied to operands that are called as its parameters are: `\frac{x}{y}`; empty for an op without notation."""
+    pattern = _pattern(op)
+    if pattern is None:
+        return ""
+    many = {p.name for p in op.operands if p.variadic}
+    given = {}
+    for name in pattern.slots:
+        e = Expr(name_box(name))
+        given[name] = listed([Expr(name_box(f"{name}_{k}")) for k in (1, 2)] + [DOTS]) if name in many else e
+    return latex_of(fill(pattern, op.name, given).box)
 
 
 def live_steps(program: Program) -> list[int]:

@@ -187,14 +187,14 @@ def without_inputs(b: GraphBuilder, outputs: Sequence[int], keep: int) -> Graph:
     return clean.build([place[o] for o in outputs])
 
 
-def vjp_graph(graph: Graph, of: Sequence[int], wrt: Sequence[int], dtype: DType) -> Graph:
+def vjp_graph(graph: Graph, of: Sequence[int], wrt: Sequence[int], dtype: DType, **limits: Any) -> Graph:
     """Reverse mode, graph to graph.
 
     Inputs: those of `graph`, then a cotangent for each node of `of` (of its aval). Outputs: those of `graph`, then the
     cotangent of each node of `wrt`: Σ over `of` of (∂of/∂wrt)ᵀ·cotangent, zeros where nothing depends on it. All nodes
-    of `graph` keep their positions.
+    of `graph` keep their positions. `limits` are the builder's.
     """
-    b = GraphBuilder.on(graph, dtype)
+    b = GraphBuilder.on(graph, dtype, **limits)
     n = len(graph.nodes)
     adj: list[Any] = [None] * n
     for i in of:

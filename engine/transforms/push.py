@@ -103,13 +103,14 @@ def _push_one(b: Builder, node: Node, i: int, nodes: Sequence[Node], refs: Any, 
     return total
 
 
-def jvp_graph(graph: Graph, seeds: Sequence[int], dtype: DType) -> Graph:
+def jvp_graph(graph: Graph, seeds: Sequence[int], dtype: DType, **limits: Any) -> Graph:
     """Forward mode, graph to graph.
 
     Inputs: those of `graph`, then a tangent for each node of `seeds` (of its aval). Outputs: those of `graph`, then the
     tangent of each of them (zeros where it depends on no seed or is no float). Nodes keep their positions.
+    `limits` are the builder's.
     """
-    b = GraphBuilder.on(graph, dtype)
+    b = GraphBuilder.on(graph, dtype, **limits)
     n = len(graph.nodes)
     dots: list[Any] = [None] * n
     for i in seeds:

@@ -7,6 +7,7 @@ before, so that two equal nodes a user wrote have had their own gradients by the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,11 @@ def needed(graph: Graph) -> list[bool]:
     return live
 
 
-def simplify(graph: Graph, dtype: DType) -> Graph:
-    """An equal graph without dead, repeated and trivial nodes. Inputs are kept, used or not."""
+def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None) -> Graph:
+    """An equal graph without dead, repeated and trivial nodes. Inputs are kept, used or not.
+
+    `step`, if given, is called before each node and may raise.
+    """
     live = needed(graph)
     b = GraphBuilder(dtype)
     place = {i: b.input(aval) for i, aval in zip(graph.inputs, graph.in_avals, strict=True)}
@@ -42,6 +46,8 @@ def simplify(graph: Graph, dtype: DType) -> Graph:
     for i, node in enumerate(graph.nodes):
         if not live[i] or node.op is INPUT:
             continue
+        if step is not None:
+            step()
         if node.op is CONSTANT:
             place[i] = b.constant(node.params[0][1].value)
             continue

@@ -18,7 +18,7 @@ from engine.op import Op
 
 
 def vmap(
-    graph: Graph, size: int, mapped: Sequence[bool], dtype: DType, **limits: float
+    graph: Graph, size: int, mapped: Sequence[bool], dtype: DType, **limits: Any
 ) -> tuple[Graph, tuple[bool, ...]]:
     """The graph with inputs marked in `mapped` (and what depends on them) leading with an axis of `size`.
 
@@ -96,7 +96,7 @@ def _aligned(b: GraphBuilder, v: Var, size: int, mapped: bool, rank: int) -> Var
     return led
 
 
-def map_graph(graph: Graph, size: int, axes: Sequence[int | None], dtype: DType, **limits: float) -> Graph:
+def map_graph(graph: Graph, size: int, axes: Sequence[int | None], dtype: DType, **limits: Any) -> Graph:
     """`vmap` with any axis of each input mapped (None: not mapped), and the batch axis leading in every output."""
     mapped, leads = vmap(graph, size, [a is not None for a in axes], dtype, **limits)
     b = GraphBuilder(dtype, **limits)

@@ -68,7 +68,9 @@ def ask(
     return plain(prepare(verb, request(source, inputs, **fields), limits).run(meter or Meter()))
 
 
-def prepared(verb: str, source: Any, at: Mapping[str, Any], **fields: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def prepared(
+    verb: str, source: Any, at: Mapping[str, Any], **fields: Any
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """A verb prepared once, as a function of the inputs that change; they keep their shapes."""
     job = prepare(verb, request(source, at, **fields))
     names = [job.program.steps[i].id for i in job.program.inputs]

@@ -189,7 +189,12 @@ def test_two_layer_network() -> None:
 def test_network_gradient_is_the_slope_of_the_landscape() -> None:
     def at(w: np.ndarray) -> dict[str, Any]:
         first, second = w.tolist()
-        return {"inputs": [[0.8]], "weights1": [[first, 1.2]], "weights2": [[second], [0.8]], "target": [[1.9]]}
+        return {
+            "inputs": [[0.8]],
+            "weights1": [[first, 1.2]],
+            "weights2": [[second], [0.8]],
+            "target": [[1.9]],
+        }
 
     def loss(w: np.ndarray) -> Any:
         (value,) = ask("evaluate", NETWORK_TEXT, at(w), nodes="none")["outputs"].values()
@@ -263,6 +268,7 @@ def test_forward_half_of_the_trace() -> None:
 
 REPLAYED = {
     "shared": ("c = a + b\nd = a * b\ne = c * d + a * a", {"a": -2, "b": 3}),
+    "a number in two steps": ("u = x * 2\nv = y * 2\nm = x > 2\nv * y + 2", {"x": 0.5, "y": 2}),
     "unused": ("u = exp(x)\nv = x * y\nw = v + x", {"x": 0.5, "y": 2}),
     "arrays": ("h = tanh(W @ x + b)\ns = h * h\nsum(s * b) + b[0]", {"W": [[1, 2], [3, 4]], "x": [0.1, -0.2], "b": [0.3, 0.4]}),
     "several": ("a, b = np.split(x, 2)\nsum(a * a * b) + a[0]", {"x": [1.5, 2.5, 3.5, 4.5]}),

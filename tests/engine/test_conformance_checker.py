@@ -376,15 +376,14 @@ def test_a_wrong_reference_is_found() -> None:
     assert "jvp" not in {t.check for t in troubles}
 
 
-def test_every_check_compares_something() -> None:
-    """For ops of each kind, all that can be compared is, and not with zeros alone."""
-    for name in ("exp", "multiply", "matmul", "softmax", "concat", "cross_entropy"):
-        counts = examine(registry.core(name), REFERENCES[name]).counts
-        for check in ("value", "aval", "eager", "json", "float32", "integers", "vmap", "jvp", "adjoint", "matrix",
-                      "strong zero", "second order", "misuse", "jvp not zero"):  # fmt: skip
-            assert counts[check] >= 3, (name, check)
-    for name in ("exp", "multiply", "matmul", "softmax", "cross_entropy"):
-        assert examine(registry.core(name), REFERENCES[name]).counts["second not zero"] >= 3, name
+@pytest.mark.parametrize("name", ["exp", "multiply", "matmul", "softmax", "concat"])
+def test_every_check_compares_something(name: str) -> None:
+    """For an op of each kind, all that can be compared is, and not with zeros alone."""
+    counts = examine(registry.core(name), REFERENCES[name]).counts
+    for check in ("value", "aval", "eager", "json", "float32", "integers", "vmap", "jvp", "adjoint", "matrix",
+                  "strong zero", "second order", "misuse", "jvp not zero"):  # fmt: skip
+        assert counts[check] >= 3, check
+    assert counts["second not zero"] >= 3 or name == "concat"
 
 
 # ------------------------------------------------------------------------------------------------------- its numerics

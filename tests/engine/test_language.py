@@ -694,7 +694,8 @@ def test_any_text_is_a_program_or_a_mistake_with_a_place(text: str) -> None:
             assert one.where is not None
             assert one.where.line is not None
             assert one.where.column is not None
-            assert 1 <= one.where.line <= text.count("\n") + 1
+            ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+            assert 1 <= one.where.line <= ends + 1
             assert len(one.detail) < 500
     else:
         ids = [s.id for s in program.steps]

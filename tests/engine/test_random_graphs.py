@@ -151,7 +151,9 @@ class Writer:
         shape = self.draw(st.sampled_from(SHAPES))
         start = self.draw(st.integers(1, 50))
         array = np.sin(start + 1.7 * np.arange(np.prod(shape, dtype=int))).reshape(shape)
-        self.inputs[name] = self.values[name] = np.asarray(array + 0.2 * np.sign(array))  # none of them near 0
+        self.inputs[name] = self.values[name] = np.asarray(
+            array + 0.2 * np.sign(array)
+        )  # none of them near 0
         self.nodes.append({"id": name, "op": "input"})
         return name
 
@@ -182,7 +184,9 @@ class Writer:
 
     def step(self) -> None:
         """One random node, or a few that belong together."""
-        kind = self.draw(st.sampled_from(["unary", "binary", "binary", "number", "reduction", "matmul", "shape", "join"]))
+        kind = self.draw(
+            st.sampled_from(["unary", "binary", "binary", "number", "reduction", "matmul", "shape", "join"])
+        )
         getattr(self, kind)()
 
     def unary(self) -> None:
@@ -243,9 +247,13 @@ class Writer:
     def shape(self) -> None:
         x = self.pick()
         v = self.values[x]
-        op = self.draw(st.sampled_from(["reshape", "permute_dims", "expand_dims", "broadcast_to", "flip", "getitem"]))
+        op = self.draw(
+            st.sampled_from(["reshape", "permute_dims", "expand_dims", "broadcast_to", "flip", "getitem"])
+        )
         if op == "reshape":
-            self.node(op, x, shape=self.draw(st.sampled_from([[-1], [1, -1], [*v.shape, 1], [*v.shape[::-1]]])))
+            self.node(
+                op, x, shape=self.draw(st.sampled_from([[-1], [1, -1], [*v.shape, 1], [*v.shape[::-1]]]))
+            )
         elif op == "permute_dims":
             self.node(op, x, axes=list(self.draw(st.permutations(range(v.ndim)))))
         elif op == "expand_dims":
@@ -257,7 +265,9 @@ class Writer:
             if op == "flip":
                 self.node(op, x, axis=k)
             else:
-                part = self.draw(st.sampled_from([0, -1, *[{"start": a, "stop": b, "step": c} for a, b, c in PARTS]]))
+                part = self.draw(
+                    st.sampled_from([0, -1, *[{"start": a, "stop": b, "step": c} for a, b, c in PARTS]])
+                )
                 self.node(op, x, index=[*[{"start": None, "stop": None, "step": None}] * k, part])
 
     def join(self) -> None:
@@ -318,7 +328,10 @@ def test_gradients_against_central_differences(case: Case) -> None:
 @given(cases(steps=5))
 def test_hessians_in_all_modes(case: Case) -> None:
     names = list(case.inputs)
-    modes = {m: ask("hessian", case.document, case.inputs, mode=m)["hessian"] for m in ("auto", "reverse", "forward")}
+    modes = {
+        m: ask("hessian", case.document, case.inputs, mode=m)["hessian"]
+        for m in ("auto", "reverse", "forward")
+    }
     vector = {n: np.cos(1 + np.arange(x.size)).reshape(x.shape) for n, x in case.inputs.items()}
     along = ask("hvp", case.document, case.inputs, vector=vector)["hvp"]
     h = 1e-5
@@ -328,7 +341,9 @@ def test_hessians_in_all_modes(case: Case) -> None:
             near(modes["reverse"][a][b], modes["auto"][a][b], 1e-9, 1e-10)
             near(modes["forward"][a][b], modes["auto"][a][b], 1e-9, 1e-10)
             rank = case.inputs[a].ndim
-            turned = np.moveaxis(modes["auto"][b][a], range(case.inputs[b].ndim, case.inputs[b].ndim + rank), range(rank))
+            turned = np.moveaxis(
+                modes["auto"][b][a], range(case.inputs[b].ndim, case.inputs[b].ndim + rank), range(rank)
+            )
             near(modes["auto"][a][b], turned, 1e-9, 1e-10)
         own = sum(np.tensordot(modes["auto"][a][b], vector[b], vector[b].ndim) for b in names)
         near(along[a], own, 1e-9, 1e-10)

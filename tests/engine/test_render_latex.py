@@ -18,7 +18,7 @@ from engine.op import check_attrs, registry
 from engine.program import CONSTANT, INPUT, ITEM, NON_FINITE, Literal, Program, Step
 from engine.render.boxes import GREEK, latex_of, mathml_of
 from engine.render.expression import number
-from engine.render.latex import MAX_STEPS, TEMPLATES, program_latex, program_mathml
+from engine.render.latex import MAX_STEPS, TEMPLATES, op_latex, program_latex, program_mathml
 from engine.render.names import LONGEST_NAME, Names, name_box
 from engine.render.template import pattern_of
 from engine.spec import read_graph
@@ -400,6 +400,18 @@ def test_every_op_has_a_formula(name: str, program: Program) -> None:
     for element in root.iter():
         children = arity.get(element.tag.removeprefix(MATHML))
         assert children is None or len(element) == children
+
+
+def test_ops_by_themselves() -> None:
+    shown = {name: op_latex(registry.core(name)) for name in ("divide", "where", "concat", "atan2", "input")}
+    assert shown == {
+        "divide": r"\frac{x}{y}",
+        "where": r"\begin{cases} x & \mathrm{condition} \\ y & \text{else} \end{cases}",
+        "concat": r"\operatorname{concat}\left(\mathrm{arrays}_{1}, \mathrm{arrays}_{2}, \ldots\right)",
+        "atan2": r"\operatorname{atan2}\left(x_{1}, x_{2}\right)",
+        "input": "",
+    }
+    assert all(op_latex(op) for op in registry if op.latex)
 
 
 def test_bad_templates_are_refused() -> None:

@@ -26,7 +26,8 @@ PROGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
     "scalars": ("a = x * y + sin(x)\nb = exp(a) / y\nb**2 * a, b", {"x": 0.7, "y": 1.3}),
     "arrays": ("h = tanh(A @ x + b)\nsum(h * h) * c, h", {"A": [[1, 2], [3, -1]], "x": [0.3, -0.2], "b": [0.1, 0.4], "c": 2}),
     "shapes": ("t = reshape(x, (3, 2)).T\nconcat([t[0], t[1, ::2]]) * 2", {"x": [1, 2, 3, 4, 5, 6]}),
-    "reductions": ("s = softmax(x, axis=0)\nlogsumexp(x) + sum(s[0] * var(x, axis=0)), prod(x)", {"x": [[0.3, 1.2], [0.7, -0.4]]}),
+    "reductions": (
+        "s = softmax(x, axis=0)\nlogsumexp(x) + sum(s[0] * var(x, axis=0)), prod(x)", {"x": [[0.3, 1.2], [0.7, -0.4]]}),
     "results": ("a, b = split(x, 2)\nc = maximum(a, b)\nwhere(a > b, c * a, b)", {"x": [0.2, 0.9, 0.5, -0.3]}),
     "statistics": ("z = (x - mean(x)) / std(x)\nnorm(z * w) + cumsum(z)[1]", {"x": [0.3, 1.7, -0.4], "w": [1, 2, 3]}),
     "powers": ("x**3 + x**0.5 + abs(x)**y", {"x": [0.4, 1.6], "y": [2.5, 0.3]}),
@@ -91,7 +92,9 @@ def test_every_derived_graph_is_well_typed(name: str) -> None:
     for outer, inside in [(o, i) for o in ("jvp", "vjp") for i in ("jvp", "vjp", "map")]:
         g = derived[inside]
         derived[f"{outer} of {inside}"] = (
-            jvp_graph(g, g.inputs, "float64") if outer == "jvp" else vjp_graph(g, g.outputs, g.inputs, "float64")
+            jvp_graph(g, g.inputs, "float64")
+            if outer == "jvp"
+            else vjp_graph(g, g.outputs, g.inputs, "float64")
         )
     g = derived["vjp"]
     derived["map of vjp"] = map_graph(g, 2, [0] * len(g.inputs), "float64")
@@ -101,7 +104,11 @@ def test_every_derived_graph_is_well_typed(name: str) -> None:
         check_types(simple)
         assert simple.in_avals == d.in_avals, what
         assert simple.out_avals == d.out_avals, what
-        at = [*arguments, *numbers(d.in_avals[len(arguments) :], 0.4)] if "map" not in what else numbers(d.in_avals, 0.9)
+        at = (
+            [*arguments, *numbers(d.in_avals[len(arguments) :], 0.4)]
+            if "map" not in what
+            else numbers(d.in_avals, 0.9)
+        )
         for before, after in zip(run(d, at), run(simple, at), strict=True):
             np.testing.assert_array_equal(before, after, what)
 
@@ -110,7 +117,10 @@ def test_every_derived_graph_is_well_typed(name: str) -> None:
 def test_nodes_keep_their_positions(name: str) -> None:
     typed, _ = typed_program(name)
     graph = typed.graph
-    for derived in (jvp_graph(graph, graph.inputs, "float64"), vjp_graph(graph, graph.outputs, graph.inputs, "float64")):
+    for derived in (
+        jvp_graph(graph, graph.inputs, "float64"),
+        vjp_graph(graph, graph.outputs, graph.inputs, "float64"),
+    ):
         assert derived.nodes[: len(graph.nodes)] == graph.nodes
         assert derived.inputs[: len(graph.inputs)] == graph.inputs
         assert derived.outputs[: len(graph.outputs)] == graph.outputs
@@ -198,6 +208,11 @@ def built(write: Callable[[Any], Any], avals: Sequence[Aval] = (FLOAT64, FLOAT64
     return b.build([v.ref for v in (out if isinstance(out, list) else [out])])
 
 
+def minus(x: Var) -> Var:
+    """−x."""
+    return -x
+
+
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.0, 5e-324, 1e308]
 
 KEPT: dict[str, Callable[[Any, Any], Any]] = {
@@ -212,8 +227,8 @@ KEPT: dict[str, Callable[[Any, Any], Any]] = {
     "x·1": lambda x, y: x * 1,
     "1·x": lambda x, y: 1 * x,
     "x·(−1)": lambda x, y: x * -1,
-    "−(−x)": lambda x, y: -(-x),
-    "−(−(−x))": lambda x, y: -(-(-x)),
+    "−(−x)": lambda x, y: minus(minus(x)),
+    "−(−(−x))": lambda x, y: minus(minus(minus(x))),
     "x / 1": lambda x, y: x / 1,
     "x¹": lambda x, y: x**1,
     "x⁰": lambda x, y: x**0,
@@ -242,7 +257,12 @@ def test_simplification_is_idempotent(name: str) -> None:
     typed, _ = typed_program(name)
     graph = typed.graph
     g = vjp_graph(graph, graph.outputs, graph.inputs, "float64")
-    for derived in (graph, g, jvp_graph(g, g.inputs, "float64"), map_graph(g, 2, [0] * len(g.inputs), "float64")):
+    for derived in (
+        graph,
+        g,
+        jvp_graph(g, g.inputs, "float64"),
+        map_graph(g, 2, [0] * len(g.inputs), "float64"),
+    ):
         once = simplify(derived, "float64")
         assert simplify(once, "float64") == once
         assert len(once.nodes) <= len(derived.nodes)
@@ -266,7 +286,7 @@ def test_what_simplification_removes() -> None:
     assert core(built(lambda x, y: (x + y) * (x + y))) == ["add", "multiply"]
     assert core(built(lambda x, y: [x + y, x + y])) == ["add"]
     assert core(built(lambda x, y: [x + y, y + x])) == ["add", "add"]
-    assert core(built(lambda x, y: -(-x))) == []
+    assert core(built(lambda x, y: minus(minus(x)))) == []
     assert core(built(lambda x, y: x * 1)) == []
     assert core(built(lambda x, y: x)) == []
     assert core(built(lambda x: x.reshape((3, 2)).reshape((6,)), [pair])) == ["reshape"]
@@ -313,7 +333,9 @@ def test_compiled_formulas_equal_written_ones(op: Elementwise) -> None:
             pull(EagerBuilder("float64"), graph.nodes, [*grid, y], adj, [True] * (n + 1), [n])
             for k in range(n):
                 got = adj[k] if adj[k] is not None else np.zeros(grid[0].shape)
-                np.testing.assert_array_equal(np.broadcast_to(got, grid[0].shape), expected[k], f"{op.name}, operand {k}")
+                np.testing.assert_array_equal(
+                    np.broadcast_to(got, grid[0].shape), expected[k], f"{op.name}, operand {k}"
+                )
 
 
 # ------------------------------------------------------------------------------------------------------------- costs

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine.derive.verbs
-from engine.aval import FLOAT64, Aval
+import engine.derive.sweep
+from engine.aval import FLOAT64
 from engine.builder import EagerBuilder, GraphBuilder
 from engine.cost import Limits
 from engine.derive import MAPPED, prepare
@@ -29,6 +29,7 @@ from engine.errors import (
     ShapeMismatch,
     UnknownInput,
     UnknownNode,
+    UnknownOp,
     Unsupported,
 )
 from engine.execute.meter import Cancelled, Meter
@@ -50,7 +51,9 @@ def body(inputs: Sequence[str], nodes: Sequence[tuple[Any, ...]], outputs: Seque
     return {"inputs": list(inputs), "nodes": [node(*n) for n in nodes], "outputs": list(outputs)}
 
 
-def node(name: str, op: str, operands: Sequence[Any] = (), attrs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def node(
+    name: str, op: str, operands: Sequence[Any] = (), attrs: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A node of a JSON graph."""
     entry: dict[str, Any] = {"id": name, "op": op}
     if operands:
@@ -149,7 +152,9 @@ def floating_nodes(source: Any, at: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return {name: v for name, v in values.items() if v.dtype.kind == "f"}
 
 
-def perturbed(source: Any, at: Mapping[str, Any], name: str, of: str) -> tuple[Callable[[np.ndarray], Any], np.ndarray]:
+def perturbed(
+    source: Any, at: Mapping[str, Any], name: str, of: str
+) -> tuple[Callable[[np.ndarray], Any], np.ndarray]:
     """`of` as a function of an input, or of the δ added to an intermediate; and where to differentiate it."""
     document = document_of(source) | {"outputs": [of]}
     value = floating_nodes(source, at)[name]
@@ -207,7 +212,10 @@ def test_second_order_for_every_node(name: str, mode: str) -> None:
         if n not in at:
             document = shifted(document, n, f"δ{n}")
     (out,) = document["outputs"]
-    inputs = {n if n in at else f"δ{n}": np.asarray(at[n], float) if n in at else np.zeros_like(v) for n, v in values.items()}
+    inputs = {
+        n if n in at else f"δ{n}": np.asarray(at[n], float) if n in at else np.zeros_like(v)
+        for n, v in values.items()
+    }
     extra = {k: v for k, v in at.items() if k not in inputs}
     names = [n if n in at else f"δ{n}" for n in every]
     sizes = [inputs[n].size for n in names]
@@ -223,7 +231,9 @@ def test_second_order_for_every_node(name: str, mode: str) -> None:
     expected = difference(gradient, flat)
     answer = ask("hessian", source, at, of=of, wrt=every, mode=mode)
     assert answer["passes"] == flat.size
-    got = np.block([[answer["hessian"][a][b].reshape(values[a].size, values[b].size) for b in every] for a in every])
+    got = np.block(
+        [[answer["hessian"][a][b].reshape(values[a].size, values[b].size) for b in every] for a in every]
+    )
     for a, b in product(every, every):
         assert answer["hessian"][a][b].shape == values[a].shape + values[b].shape
     near(got, expected, 1e-7, 1e-8)
@@ -562,7 +572,12 @@ def test_single_precision(verb: str) -> None:
 
     compare(answer, double)
     for mode in MODES:
-        assert ask("hessian", "sum(exp(x))", {"x": [1, 2]}, dtype="float32", mode=mode)["hessian"]["x"]["x"].dtype == np.float32
+        assert (
+            ask("hessian", "sum(exp(x))", {"x": [1, 2]}, dtype="float32", mode=mode)["hessian"]["x"][
+                "x"
+            ].dtype
+            == np.float32
+        )
 
 
 def test_single_precision_in_control_flow() -> None:
@@ -584,7 +599,7 @@ def test_sweeps_in_chunks(mode: str, chunk: int, monkeypatch: pytest.MonkeyPatch
     whole = {v: ask(v, source, at, mode=mode) for v in ("jacobian", "hessian")}
     batch = {"A": 0, "b": 0}
     mapped = ask("jacobian", source, at, mode=mode, in_axes=batch, of="r")["jacobian"]
-    monkeypatch.setattr(engine.derive.verbs, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(engine.derive.sweep, "CHUNK_BYTES", chunk)
     for verb, expected in whole.items():
         near(ask(verb, source, at, mode=mode)[verb], expected[verb], 1e-14, 1e-14)
     near(ask("jacobian", source, at, mode=mode, in_axes=batch, of="r")["jacobian"], mapped, 1e-14, 1e-14)
@@ -638,7 +653,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def looped(verb: str, source: Any, at: Mapping[str, Any], in_axes: Sequence[Mapping[str, int]], **fields: Any) -> Answer:
+def looped(
+    verb: str, source: Any, at: Mapping[str, Any], in_axes: Sequence[Mapping[str, int]], **fields: Any
+) -> Answer:
     """What `in_axes` means: a loop over the members of the outermost map, and so on inside."""
     if not in_axes:
         return ask(verb, source, at, **fields)
@@ -693,7 +710,9 @@ def test_in_axes_is_a_loop(name: str, case: str) -> None:
     cores = {"A": (2, 2), "x": (2,), "b": (2,), "c": (), "h": (2,)}
     for field in ("tangents", "vector"):
         if field in fields:
-            fields[field] = {n: weights(np.shape(at[n]) if n in at else cores[n]) + 0.1 for n in fields[field]}
+            fields[field] = {
+                n: weights(np.shape(at[n]) if n in at else cores[n]) + 0.1 for n in fields[field]
+            }
     got = ask(verb, BATCH_TEXT, at, in_axes=maps, **fields)
     equal_answers(got, looped(verb, BATCH_TEXT, at, listed, **fields))
 
@@ -707,23 +726,43 @@ def test_seeds_for_each_member() -> None:
     moved = ask("jvp", BATCH_TEXT, at, tangents={"h": deltas}, in_axes={"x": 1})
     forward = ask("grad", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, mode="forward")
     second = ask("hessian", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, wrt=["x"])
-    product_ = ask("hvp", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, vector={"h": deltas}, wrt=["x", "h"])
+    product_ = ask(
+        "hvp", BATCH_TEXT, at, of="h", seed=seeds, in_axes={"x": 1}, vector={"h": deltas}, wrt=["x", "h"]
+    )
     for k in range(3):
         one = at | {"x": at["x"][:, k]}
         own = ask("grad", BATCH_TEXT, one, of="h", seed=seeds[k])
         near({n: g[k] for n, g in got["gradients"].items()}, own["gradients"])
         near({n: g[k] for n, g in forward["gradients"].items()}, {n: own["gradients"][n] for n in at})
-        near({n: g[k] for n, g in back["gradients"].items()}, ask("vjp", BATCH_TEXT, one, cotangents={out: cotangents[k]})["gradients"])
-        near({n: g[k] for n, g in moved["node_tangents"].items()}, ask("jvp", BATCH_TEXT, one, tangents={"h": deltas[k]})["node_tangents"])
-        near(second["hessian"]["x"]["x"][k], ask("hessian", BATCH_TEXT, one, of="h", seed=seeds[k], wrt=["x"])["hessian"]["x"]["x"])
-        near({n: g[k] for n, g in product_["hvp"].items()}, ask("hvp", BATCH_TEXT, one, of="h", seed=seeds[k], vector={"h": deltas[k]}, wrt=["x", "h"])["hvp"])
+        near(
+            {n: g[k] for n, g in back["gradients"].items()},
+            ask("vjp", BATCH_TEXT, one, cotangents={out: cotangents[k]})["gradients"],
+        )
+        near(
+            {n: g[k] for n, g in moved["node_tangents"].items()},
+            ask("jvp", BATCH_TEXT, one, tangents={"h": deltas[k]})["node_tangents"],
+        )
+        near(
+            second["hessian"]["x"]["x"][k],
+            ask("hessian", BATCH_TEXT, one, of="h", seed=seeds[k], wrt=["x"])["hessian"]["x"]["x"],
+        )
+        near(
+            {n: g[k] for n, g in product_["hvp"].items()},
+            ask("hvp", BATCH_TEXT, one, of="h", seed=seeds[k], vector={"h": deltas[k]}, wrt=["x", "h"])[
+                "hvp"
+            ],
+        )
 
 
 MAPPED_CONTROL = {
     "scan by carry": (RNN, RNN_AT | {"h": weights((3, 2))}, {"h": 0}),
     "scan by slices": (RNN, RNN_AT | {"xs": weights((3, 2, 2))}, {"xs": 1}),
     "scan by constant": (RNN, RNN_AT | {"W": weights((2, 2, 3))}, {"W": -1}),
-    "scan by all": (RNN, {"h": weights((2, 3)), "xs": weights((2, 2, 3)), "W": weights((3, 2, 2))}, {"h": 1, "xs": 2, "W": 0}),
+    "scan by all": (
+        RNN,
+        {"h": weights((2, 3)), "xs": weights((2, 2, 3)), "W": weights((3, 2, 2))},
+        {"h": 1, "xs": 2, "W": 0},
+    ),
     "loop": (NEWTON, {"a": [2, 3, 0.5]}, {"a": 0}),
     "cond with a mapped condition": (CHOICE, {"x": [0.7, -0.3, 2.0], "y": 1.3}, {"x": 0}),
     "cond with a common condition": (CHOICE, {"x": 0.7, "y": [1.3, 2, -1]}, {"y": 0}),
@@ -737,7 +776,7 @@ MAPPED_CONTROL = {
 @pytest.mark.parametrize("name", MAPPED_CONTROL)
 def test_in_axes_through_loops_conditions_and_indices(name: str) -> None:
     source, at, maps = MAPPED_CONTROL[name]
-    listed = [{n: v for n, v in maps.items()}]
+    listed = [maps]
     out = ask("evaluate", source, at, in_axes=maps)["outputs"]
     (of,) = out
     seed = weights(out[of].shape[1:])
@@ -750,7 +789,9 @@ def test_in_axes_through_loops_conditions_and_indices(name: str) -> None:
         ("hessian", {"seed": seed, "mode": "reverse"}),
         ("hessian", {"seed": seed, "mode": "forward"}),
     ]:
-        equal_answers(ask(verb, source, at, in_axes=maps, **fields), looped(verb, source, at, listed, **fields))
+        equal_answers(
+            ask(verb, source, at, in_axes=maps, **fields), looped(verb, source, at, listed, **fields)
+        )
 
 
 @pytest.mark.parametrize("verb", sorted(MAPPED))
@@ -818,7 +859,10 @@ def test_the_first_value_that_is_not_finite() -> None:
 
 def test_values_that_are_explained_by_their_operands_are_passed_over() -> None:
     warnings = ask("evaluate", "y = 1 / x\nz = y - y\nw = exp(z)", {"x": 0})["warnings"]
-    assert [(w["node"], w["kind"]) for w in warnings] == [("y", "non-finite-value"), ("z", "non-finite-value")]
+    assert [(w["node"], w["kind"]) for w in warnings] == [
+        ("y", "non-finite-value"),
+        ("z", "non-finite-value"),
+    ]
     warnings = ask("evaluate", "y = x + 1", {"x": [1, "NaN", "Infinity"]})["warnings"]
     assert [(w["node"], w["index"], w["count"]) for w in warnings] == [("x", [1], 2)]
     assert ask("evaluate", "where(x > 0, log(x), 0)", {"x": 0})["outputs"] == {"t3": 0}
@@ -833,7 +877,9 @@ def test_gradients_that_are_not_finite() -> None:
     assert "sqrt" in warning["detail"]
     assert "Infinity" in warning["detail"]
     answer = ask("jvp", "y = sqrt(x)\nsum(y * 3)", {"x": [4, 0]}, tangents={"x": [1, 1]})
-    assert [(w["kind"], w["node"], w["index"]) for w in answer["warnings"]] == [("non-finite-tangent", "y", [1])]
+    assert [(w["kind"], w["node"], w["index"]) for w in answer["warnings"]] == [
+        ("non-finite-tangent", "y", [1])
+    ]
     assert ask("jvp", "y = sqrt(x)\nsum(y * 3)", {"x": [4, 0]}, tangents={"x": [1, 0]})["warnings"] == []
 
 
@@ -852,7 +898,12 @@ def test_kinks_are_told_with_their_convention(name: str) -> None:
     answer = ask("grad", text, {"x": at})
     assert answer["gradients"]["x"] == derivative
     (warning,) = answer["warnings"]
-    assert (warning["kind"], warning["node"], warning["index"], warning["count"]) == ("non-differentiable", "y", [], 1)
+    assert (warning["kind"], warning["node"], warning["index"], warning["count"]) == (
+        "non-differentiable",
+        "y",
+        [],
+        1,
+    )
     assert warning["convention"]
     assert ask("grad", text, {"x": 0.3})["warnings"] == []
     assert ask("evaluate", text, {"x": at})["warnings"] == []
@@ -872,7 +923,12 @@ def test_kinks_of_arrays_count_where_the_cotangent_is_not_zero() -> None:
     moved = ask("jvp", "relu(x)", {"x": [0, 1, 0]}, tangents={"x": [0, 1, 0]})
     assert moved["warnings"] == []
     (warning,) = ask("jvp", "relu(x)", {"x": [0, 1, 0]}, tangents={"x": [0, 1, 1]})["warnings"]
-    assert (warning["kind"], warning["node"], warning["index"], warning["count"]) == ("non-differentiable", "t1", [2], 1)
+    assert (warning["kind"], warning["node"], warning["index"], warning["count"]) == (
+        "non-differentiable",
+        "t1",
+        [2],
+        1,
+    )
 
 
 def test_at_most_so_many_warnings() -> None:
@@ -906,7 +962,9 @@ def second_derivatives(text: str, x: float) -> dict[str, float]:
         x, (out,) = g.inputs[0], g.outputs
         both = jvp_graph(g, [x], "float64") if mode == "forward" else vjp_graph(g, [out], [x], "float64")
         b = GraphBuilder("float64")
-        return b.build(b.inline(both.with_outputs(both.outputs[1:]), [b.input(FLOAT64), b.constant(np.ones(()))]))
+        return b.build(
+            b.inline(both.with_outputs(both.outputs[1:]), [b.input(FLOAT64), b.constant(np.ones(()))])
+        )
 
     results = {}
     for outer, inner in product(("forward", "reverse"), repeat=2):
@@ -992,7 +1050,9 @@ def test_loop_with_a_closed_form(mode: str) -> None:
 def counted(start: Any, stop: Any) -> dict[str, Any]:
     """x·(start)·(start+1)·…·(stop−1), with the integer counter as a factor."""
     inner = body(["i", "y"], [("n", "multiply", ["y", "i"])], ["n"])
-    return graph("x", [("r", "fori_loop", ["x"], {"start": start, "stop": stop, "carry": 1, "body": inner})], "r")
+    return graph(
+        "x", [("r", "fori_loop", ["x"], {"start": start, "stop": stop, "carry": 1, "body": inner})], "r"
+    )
 
 
 def test_counters_are_integers_in_the_body() -> None:
@@ -1007,7 +1067,10 @@ def test_counters_are_integers_in_the_body() -> None:
     )  # fmt: skip
     near(ask("grad", taken, {"x": [1, 2, 3], "s": 0})["gradients"]["x"], [2.0, 4.0, 6.0])
     for mode in MODES:
-        near(ask("hessian", taken, {"x": [1, 2, 3], "s": 0}, wrt=["x"], mode=mode)["hessian"]["x"]["x"], 2 * np.eye(3))
+        near(
+            ask("hessian", taken, {"x": [1, 2, 3], "s": 0}, wrt=["x"], mode=mode)["hessian"]["x"]["x"],
+            2 * np.eye(3),
+        )
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "grad", "jacobian", "hessian"])
@@ -1066,7 +1129,10 @@ def test_integer_carries() -> None:
 
 def test_reverse_scan() -> None:
     attrs = {"carry": 1, "body": RNN_STEP, "reverse": True}
-    document = {**RNN, "nodes": [n if n["id"] != "r" else node("r", "scan", ["h", "xs", "W"], attrs) for n in RNN["nodes"]]}
+    document = {
+        **RNN,
+        "nodes": [n if n["id"] != "r" else node("r", "scan", ["h", "xs", "W"], attrs) for n in RNN["nodes"]],
+    }
     flipped = RNN_AT | {"xs": RNN_AT["xs"][::-1]}
     near(
         ask("evaluate", document, RNN_AT)["values"]["ys"],
@@ -1083,7 +1149,9 @@ def test_reverse_scan() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_scan_in_scan(mode: str) -> None:
     # Rows outside, entries inside: s ← s·m + sin(m) over all entries, in C order.
-    inner = body(["s", "m"], [("p", "multiply", ["s", "m"]), ("q", "sin", ["m"]), ("n", "add", ["p", "q"])], ["n"])
+    inner = body(
+        ["s", "m"], [("p", "multiply", ["s", "m"]), ("q", "sin", ["m"]), ("n", "add", ["p", "q"])], ["n"]
+    )
     outer = body(["s", "row"], [("t", "scan", ["s", "row"], {"carry": 1, "body": inner})], ["t"])
     source = graph("s m", [("f", "scan", ["s", "m"], {"carry": 1, "body": outer})], "f")
     at = {"s": 0.4, "m": [[0.5, 1.2, -0.3], [0.7, 0.9, 1.1]]}
@@ -1157,7 +1225,9 @@ def test_integer_inputs_reach_positions_inside_bodies() -> None:
         [("j", "add", ["i", "k"]), ("v", "take", ["x", "j"]), ("n", "add", ["s", "v"])],
         ["n"],
     )
-    source = graph("x k s", [("r", "fori_loop", ["s", "x", "k"], {"stop": 2, "carry": 1, "body": inner})], "r")
+    source = graph(
+        "x k s", [("r", "fori_loop", ["s", "x", "k"], {"stop": 2, "carry": 1, "body": inner})], "r"
+    )
     answer = ask("grad", source, {"x": [1.0, 2.0, 4.0, 8.0], "k": 1, "s": 0})
     assert answer["outputs"]["r"] == 6
     assert answer["values"]["k"].dtype == np.int64
@@ -1167,7 +1237,9 @@ def test_integer_inputs_reach_positions_inside_bodies() -> None:
 
 def test_loop_counts_from_inputs() -> None:
     inner = body(["i", "y"], [("n", "multiply", ["y", 2])], ["n"])
-    source = graph("x n", [("r", "fori_loop", ["x", "n"], {"stop": {"input": 1}, "carry": 1, "body": inner})], "r")
+    source = graph(
+        "x n", [("r", "fori_loop", ["x", "n"], {"stop": {"input": 1}, "carry": 1, "body": inner})], "r"
+    )
     answer = ask("grad", source, {"x": 1.5, "n": 5})
     assert answer["gradients"]["x"] == 32
     assert answer["values"]["n"].dtype == np.int64
@@ -1196,6 +1268,93 @@ def test_attributes_that_refer_to_operands(name: str) -> None:
         ask("hessian", source, at, seed=np.ones_like(expected))
 
 
+FOUR = {"id": "n", "op": "constant", "value": 4.0}
+PAIR = {"id": "r", "op": "constant", "value": [1.0, 2.0]}
+CORNERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a carry that is replaced": (
+        graph("x", [("r", "fori_loop", ["x"], {"stop": 3, "carry": 1, "body": {
+            "inputs": ["i", "y"], "nodes": [FOUR], "outputs": ["n"]}}), ("f", "multiply", ["r", "x"])], "f"),
+        {"x": 2.0}),
+    "a carry that stays": (
+        graph("x y", [("r", "fori_loop", ["x", "y"], {"stop": 3, "carry": 1, "body": body(["i", "c", "y"], [], ["c"])}),
+                      ("f", "multiply", ["r", "y"])], "f"),
+        {"x": 2.0, "y": 3.0}),
+    "a constant that is carried on": (
+        graph("x y", [("r", "fori_loop", ["x", "y"], {"stop": 3, "carry": 1, "body": body(["i", "c", "y"], [], ["y"])}),
+                      ("f", "multiply", ["r", "y"])], "f"),
+        {"x": 2.0, "y": 3.0}),
+    "carries that change places": (
+        graph("x y", [("r", "fori_loop", ["x", "y"], {"stop": 3, "carry": 2, "body": body(["i", "a", "b"], [], ["b", "a"])}),
+                      ("p", "item", ["r"], {"index": 0}), ("q", "item", ["r"], {"index": 1}), ("s", "square", ["p"]),
+                      ("f", "multiply", ["s", "q"])], "f"),
+        {"x": 2.0, "y": 3.0}),
+    "results that are returned twice": (
+        graph("x", [("r", "scan", ["x"], {"carry": 1, "scanned": 0, "length": 3, "body": body(
+            ["c"], [("n", "sin", ["c"])], ["n", "n", "c"])}), ("a", "item", ["r"], {"index": 0}),
+            ("b", "item", ["r"], {"index": 1}), ("c", "item", ["r"], {"index": 2}), ("d", "multiply", ["b", "c"]),
+            ("e", "sum", ["d"]), ("f", "multiply", ["e", "a"])], "f"),
+        {"x": 2.0}),
+    "no carry": (
+        graph("xs", [("r", "scan", ["xs"], {"carry": 0, "reverse": True, "body": body(["x"], [("n", "sin", ["x"])], ["n"])}),
+                     ("s", "square", ["r"]), ("f", "sum", ["s"])], "f"),
+        {"xs": [1.0, 2.0, 3.0]}),
+    "a boolean carry": (
+        graph("xs", [("r", "scan", [True, 0.0, "xs"], {"carry": 2, "body": body(
+            ["m", "s", "x"], [("p", "greater", ["x", 0]), ("q", "logical_and", ["m", "p"]), ("t", "multiply", ["x", "x"]),
+                              ("w", "where", ["q", "t", "s"])], ["q", "w"])}), ("f", "item", ["r"], {"index": 1})], "f"),
+        {"xs": [1.0, 2.0, -3.0]}),
+    "branches with results of several kinds": (
+        graph("x", [("m", "greater", ["x", 0]), ("c", "cond", ["m", "x"], {
+            "then": body(["x"], [("a", "sin", ["x"]), ("k", "astype", ["x"], {"dtype": "int"}), ("b", "multiply", ["a", "k"])],
+                         ["a", "k", "b", "x"]),
+            "else": body(["x"], [("a", "cos", ["x"]), ("k", "astype", [3.5], {"dtype": "int"})], ["a", "k", "x", "a"])}),
+            ("p", "item", ["c"], {"index": 0}), ("k", "item", ["c"], {"index": 1}), ("q", "item", ["c"], {"index": 2}),
+            ("z", "item", ["c"], {"index": 3}), ("u", "multiply", ["p", "q"]), ("v", "multiply", ["u", "k"]),
+            ("f", "multiply", ["v", "z"])], "f"),
+        {"x": 2.3}),
+    "branches without operands": (
+        graph("x", [("m", "greater", ["x", 0]), ("c", "cond", ["m"], {
+            "then": body([], [("a", "sin", [1.0])], ["a"]), "else": body([], [("a", "cos", [1.0])], ["a"])}),
+            ("f", "multiply", ["c", "x"])], "f"),
+        {"x": 2.3}),
+    "branches that hand an operand on": (
+        graph("x y", [("m", "greater", ["x", 0]), ("c", "cond", ["m", "x", "y"], {
+            "then": body(["a", "b"], [], ["a"]), "else": body(["a", "b"], [], ["b"])}), ("f", "multiply", ["c", "x"])], "f"),
+        {"x": 2.3, "y": 1.0}),
+    "a branch that is constant": (
+        graph("x", [("s", "sum", ["x"]), ("m", "greater", ["s", 0]), ("c", "cond", ["m", "x"], {
+            "then": body(["a"], [("r", "sin", ["a"])], ["r"]), "else": {"inputs": ["a"], "nodes": [PAIR], "outputs": ["r"]}}),
+            ("f", "sum", ["c"])], "f"),
+        {"x": [2.3, 1.0]}),
+    "a loop in a branch": (
+        graph("x xs", [("m", "greater", ["x", 0]), ("c", "cond", ["m", "x", "xs"], {
+            "then": body(["a", "xs"], [("r", "scan", ["a", "xs"], {"carry": 1, "body": body(
+                ["c", "x"], [("p", "multiply", ["c", "x"]), ("q", "sin", ["p"])], ["q"])})], ["r"]),
+            "else": body(["a", "xs"], [("r", "sum", ["xs"])], ["r"])}), ("f", "multiply", ["c", "x"])], "f"),
+        {"x": 2.3, "xs": [0.3, 0.7]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_of_bodies(name: str) -> None:
+    source, at = CORNERS[name]
+    for n, x in at.items():
+        value, slope = prepared("evaluate", source, at), prepared("grad", source, at)
+        first = difference(lambda v, n=n, f=value: f({n: v})["outputs"]["f"], x)
+        second = {a: difference(lambda v, n=n, a=a, f=slope: f({n: v})["gradients"][a], x) for a in at}
+        for mode in MODES:
+            near(ask("grad", source, at, mode=mode)["gradients"][n], first, 1e-8, 1e-9)
+            answer = ask("hessian", source, at, mode=mode)["hessian"]
+            for a in at:
+                near(answer[a][n], second[a], 1e-7, 1e-8)
+    batch = {n: np.stack([np.asarray(v), np.multiply(v, 0.8), np.negative(v)], -1) for n, v in at.items()}
+    for axes in (dict.fromkeys(at, -1), *({n: -1} for n in at)):
+        some = {n: batch[n] if n in axes else v for n, v in at.items()}
+        for verb, mode in product(("grad", "hessian"), MODES):
+            got = ask(verb, source, some, in_axes=axes, mode=mode)
+            equal_answers(got, looped(verb, source, some, [axes], mode=mode))
+
+
 BODY_ERRORS: dict[str, tuple[dict[str, Any], type[EngineError], str | None, str | None]] = {
     "shapes inside": (
         body(["h", "x"], [("n", "matmul", ["h", "x"])], ["n"]), ShapeMismatch, "n", "/graph/nodes/2/attrs/body/nodes/0"),
@@ -1203,7 +1362,8 @@ BODY_ERRORS: dict[str, tuple[dict[str, Any], type[EngineError], str | None, str 
         body(["h", "x"], [("n", "stack", ["h", "h"])], ["n"]), ShapeMismatch, "r", "/graph/nodes/2"),
     "a carry that is lost": (body(["h", "x"], [("n", "sum", ["h"])], []), EngineError, None, None),
     "too few inputs": (body(["h"], [("n", "exp", ["h"])], ["n"]), Arity, "r", "/graph/nodes/2"),
-    "an unknown op": (body(["h", "x"], [("n", "expp", ["h"])], ["n"]), EngineError, "n", "/graph/nodes/2/attrs/body/nodes/0/op"),
+    "an unknown op": (
+        body(["h", "x"], [("n", "expp", ["h"])], ["n"]), UnknownOp, "n", "/graph/nodes/2/attrs/body/nodes/0/op"),
 }  # fmt: skip
 
 
@@ -1232,7 +1392,11 @@ def test_deep_nesting_is_typed_in_reasonable_time() -> None:
     for _ in range(24):
         inner = body(["c"], [("k", "greater", ["c", 1e9]), ("m", "fori_loop", ["k"], {"stop": 1, "carry": 1, "body": {
             **inner, "inputs": ["i", *inner["inputs"]]}})], ["m"])  # fmt: skip
-    source = graph("x", [("r", "fori_loop", ["x"], {"stop": 1, "carry": 1, "body": {**inner, "inputs": ["i", "c"]}})], "r")
+    source = graph(
+        "x",
+        [("r", "fori_loop", ["x"], {"stop": 1, "carry": 1, "body": {**inner, "inputs": ["i", "c"]}})],
+        "r",
+    )
     start = time.perf_counter()
     answer = ask("grad", source, {"x": 1.0})
     assert answer["outputs"]["r"] == 0.5
@@ -1242,7 +1406,9 @@ def test_deep_nesting_is_typed_in_reasonable_time() -> None:
 # --------------------------------------------------------------------------------------------------------------- limits
 
 
-def refused(limit: str, verb: str, source: Any, at: Mapping[str, Any], limits: Limits | None = None, **fields: Any) -> LimitExceeded:
+def refused(
+    limit: str, verb: str, source: Any, at: Mapping[str, Any], limits: Limits | None = None, **fields: Any
+) -> LimitExceeded:
     """The refusal of a request, made quickly and without memory for what was asked."""
     asked = request(source, at, **fields)
     tracemalloc.start()
@@ -1270,6 +1436,19 @@ def test_elements_of_a_batch(verb: str) -> None:
     at = {"x": np.ones(4000), "y": np.ones(4000)}
     limits = Limits(response_elements=10**9)
     refused("elements", verb, "sum(exp(x + y))", at, limits, in_axes={"y": 0}, nodes="none", wrt=["y"])
+
+
+@pytest.mark.parametrize("verb", sorted(MAPPED))
+def test_what_is_not_mapped_counts_once(verb: str) -> None:
+    at = {"x": np.ones(500_000), "y": np.ones(1000)}
+    fields: dict[str, Any] = {"vector": {"y": np.ones(1000)}} if verb == "hvp" else {}
+    for mode in MODES:
+        job = prepare(
+            verb,
+            request("sum(exp(x)) * y", at, in_axes={"y": 0}, nodes="none", wrt=["y"], mode=mode, **fields),
+        )
+        assert job.cost.bytes < 50_000_000
+        assert job.cost.flops < 50_000_000
 
 
 def test_memory() -> None:
@@ -1316,7 +1495,11 @@ def test_memory_that_a_loop_records_for_the_way_back(name: str, verb: str) -> No
 
 
 def test_predicted_time_counts_the_steps_of_a_loop() -> None:
-    source = graph("x", [("r", "fori_loop", ["x"], {"stop": 1_000_000, "carry": 1, "body": {**SINE, "inputs": ["i", "x"]}})], "r")
+    source = graph(
+        "x",
+        [("r", "fori_loop", ["x"], {"stop": 1_000_000, "carry": 1, "body": {**SINE, "inputs": ["i", "x"]}})],
+        "r",
+    )
     for verb in ("evaluate", "grad", "hessian"):
         assert prepare(verb, request(source, {"x": 1.0})).seconds > 1
 
@@ -1343,7 +1526,14 @@ def test_elements_of_the_answer() -> None:
     ask("evaluate", "exp(x)", at, limits=Limits(response_elements=10_000))
     ask("evaluate", "exp(x)", at, limits=Limits(response_elements=5_000), nodes="none")
     refused("response_elements", "grad", "sum(exp(x))", at, Limits(response_elements=19_000))
-    refused("response_elements", "evaluate", "x + y", {"x": 1.0, "y": np.ones(5000)}, Limits(response_elements=9_999), in_axes={"y": 0})
+    refused(
+        "response_elements",
+        "evaluate",
+        "x + y",
+        {"x": 1.0, "y": np.ones(5000)},
+        Limits(response_elements=9_999),
+        in_axes={"y": 0},
+    )
 
 
 # ---------------------------------------------------------------------------------------------- deadlines, cancellation
@@ -1399,6 +1589,15 @@ def test_deadline_between_long_steps() -> None:
         assert time.monotonic() - start < 0.3
 
 
+@pytest.mark.parametrize("verb", ["jvp", "grad", "jacobian", "hessian", "hvp"])
+def test_deadline_while_a_derivative_is_written(verb: str) -> None:
+    asked = request(long_chain(20_000), {"y0": [0.9, 0.8]}, in_axes={"y0": 0}, nodes="none")
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        prepare(verb, asked, meter=Meter(deadline=start))
+    assert time.monotonic() - start < 2
+
+
 # ----------------------------------------------------------------------------------------------------------- deep chains
 
 
@@ -1441,7 +1640,11 @@ def test_other_verbs_of_a_deep_chain() -> None:
     n = 1_000
     value, first, second = 0.9, 1.0, 0.0
     for _ in range(n):
-        value, first, second = np.sin(value), np.cos(value) * first, np.cos(value) * second - np.sin(value) * first**2
+        value, first, second = (
+            np.sin(value),
+            np.cos(value) * first,
+            np.cos(value) * second - np.sin(value) * first**2,
+        )
     at, out = {"y0": 0.9}, f"y{n}"
     near(ask("jvp", long_chain(n), at, tangents={"y0": 1.0})["output_tangents"][out], first, 1e-12)
     for mode in MODES:

@@ -93,7 +93,9 @@ def logistic_jax(p: Values) -> Any:
 
 def logistic_torch(p: Values) -> Any:
     z = p["X"] @ p["w"] + p["b"]
-    return torch.mean(torch.logaddexp(torch.zeros_like(z), z) - p["t"] * z) + p["lam"] / 2 * torch.sum(p["w"] ** 2)
+    return torch.mean(torch.logaddexp(torch.zeros_like(z), z) - p["t"] * z) + p["lam"] / 2 * torch.sum(
+        p["w"] ** 2
+    )
 
 
 GMM = """
@@ -101,7 +103,12 @@ scaled = (x[:, None, :] - mu) / exp(s)
 each = alpha - sum(s, axis=-1) - 0.5 * sum(scaled**2, axis=-1)
 sum(logsumexp(each, axis=1)) - x.shape[0] * logsumexp(alpha)
 """
-GMM_AT = {"x": numbers(5, 2), "mu": numbers(3, 2, start=1), "s": numbers(3, 2, start=2) / 2, "alpha": numbers(3, start=3)}
+GMM_AT = {
+    "x": numbers(5, 2),
+    "mu": numbers(3, 2, start=1),
+    "s": numbers(3, 2, start=2) / 2,
+    "alpha": numbers(3, start=3),
+}
 
 
 def gmm_jax(p: Values) -> Any:
@@ -197,22 +204,26 @@ def power_torch(p: Values) -> Any:
     return v @ (p["A"] @ v)
 
 
+THEN = {
+    "inputs": ["x", "y"],
+    "nodes": [node("e", "exp", "x"), node("r", "multiply", "e", "y")],
+    "outputs": ["r"],
+}
+OTHERWISE = {
+    "inputs": ["x", "y"],
+    "nodes": [node("q", "square", "x"), node("r", "sin", "q")],
+    "outputs": ["r"],
+}
 CHOICE = {
     "nodes": [
         *inputs("x", "y"),
         node("s", "sum", "x"),
         node("m", "greater", "s", 0),
-        node(
-            "c", "cond", "m", "x", "y",
-            **{
-                "then": {"inputs": ["x", "y"], "outputs": ["r"], "nodes": [node("e", "exp", "x"), node("r", "multiply", "e", "y")]},
-                "else": {"inputs": ["x", "y"], "outputs": ["r"], "nodes": [node("q", "square", "x"), node("r", "sin", "q")]},
-            },
-        ),
+        node("c", "cond", "m", "x", "y", **{"then": THEN, "else": OTHERWISE}),
         node("f", "sum", "c"),
     ],
     "outputs": ["f"],
-}  # fmt: skip
+}
 
 
 def choice_jax(p: Values) -> Any:
@@ -327,7 +338,10 @@ def test_values_and_gradients(name: str) -> None:
         value = in_torch(tensors)
         value.backward()
         close(answer["value"], value.detach().numpy())
-        close(answer["gradients"], {n: np.zeros_like(at[n]) if t.grad is None else t.grad.numpy() for n, t in tensors.items()})
+        close(
+            answer["gradients"],
+            {n: np.zeros_like(at[n]) if t.grad is None else t.grad.numpy() for n, t in tensors.items()},
+        )
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -349,7 +363,9 @@ def test_maps(name: str) -> None:
     batch = {n: np.stack([v, v * 0.9, v * 1.2], -1) if n in mapped else v for n, v in at.items()}
     axes = {n: -1 if n in mapped else None for n in at}
     gradients = jax.jit(jax.vmap(jax.grad(in_jax), in_axes=(axes,)))(batch)
-    close(ask("grad", program, batch, wrt=list(at), in_axes=dict.fromkeys(mapped, -1))["gradients"], gradients)
+    close(
+        ask("grad", program, batch, wrt=list(at), in_axes=dict.fromkeys(mapped, -1))["gradients"], gradients
+    )
     if name != "Rosenbrock":
         product = jax.jit(jax.vmap(product_in_jax(in_jax), in_axes=(axes, axes)))(batch, batch)
         got = ask("hvp", program, batch, wrt=list(at), vector=batch, in_axes=dict.fromkeys(mapped, -1))

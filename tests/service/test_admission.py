@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from engine.errors import DeadlineExceeded, InvalidArray
+from engine.errors import DeadlineExceeded, EngineError, InvalidArray
 from service.admission import Admission, Ticket, unless_gone
 from service.problems import Problem
 from tests.service.conftest import PRODUCT, Client, check_problem, heavy
@@ -178,6 +180,39 @@ def test_other_work_is_cancelled_when_the_client_goes() -> None:
         assert cancelled
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"expression": "x + y", "inputs": {"x": [1, 2], "y": [1, 2, 3]}},
+        {"expression": "x", "inputs": {"x": None}},
+        {"expression": "$", "inputs": {"x": 1}},
+        {"graph": {"nodes": [1]}},
+    ],
+)
+def test_errors_keep_nothing_alive(client: Client, body: dict[str, Any], size: int) -> None:
+    """What a refused request held is freed at once, not when the garbage collector comes by."""
+
+    def errors() -> int:
+        return sum(isinstance(o, Problem | EngineError) for o in gc.get_objects())
+
+    data = json.dumps(body).ljust(size)
+    gc.collect()
+    gc.disable()
+    try:
+        before = errors()
+        for _ in range(3):
+            assert (
+                client.post(
+                    "/v1/grad", content=data, headers={"content-type": "application/json"}
+                ).status_code
+                == 422
+            )
+        assert errors() <= before
+    finally:
+        gc.enable()
 
 
 def test_time_is_limited_by_the_request(client: Client) -> None:

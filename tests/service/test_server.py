@@ -205,6 +205,8 @@ def test_who_stops_sending_is_told_and_closed(server: Server, data: bytes) -> No
         assert status == 408
         assert headers["content-type"] == "application/problem+json"
         assert headers["connection"] == "close"
+        assert headers["wengert-version"] == __version__
+        assert headers["x-request-id"]
         assert found["type"] == "/problems/timeout"
         assert found["status"] == found["errors"][0]["status"] == 408
         assert is_closed(s, 2)

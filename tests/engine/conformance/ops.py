@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -90,8 +91,15 @@ SHAPES: tuple[tuple[int, ...], ...] = (
 )  # fmt: skip
 
 
+VALUES: tuple[Any, ...] = (
+    0, 1, -1, 2, 3, -2, 5, -7, 2**40, (), (0,), (1, 0), (0, 0), (-1, 2), (2, 2, 2), ((1, 0), (0, 1)), None, True, False, 0.0,
+    0.5, -1.5, 1e300, float("nan"), float("inf"), "none", "x", "ij,jk", "...", [], [[0, 1]],
+)  # fmt: skip
+"""What an attribute might be told to be; most do not fit."""
+
+
 def check_misuse(report: Report, reference: Reference | None, rng: np.random.Generator, trials: int) -> None:
-    """Operands of any shapes and dtypes: an engine error, or results and derivatives as inferred."""
+    """Operands of any shapes and dtypes, attributes of any kind: an engine error, or what was inferred."""
     op = report.op
     examples = (*op.examples, *(reference.examples if reference else ()))
     for trial in range(trials + len(SHAPES) if examples else 0):
@@ -112,10 +120,14 @@ def check_misuse(report: Report, reference: Reference | None, rng: np.random.Gen
             kind = rng.choice(["f", "i", "b"], p=[0.1, 0.8, 0.1] if integer else [0.8, 0.1, 0.1])
             values = rng.normal(size=shape) if kind == "f" else rng.integers(-2, 4, shape)
             operands.append(np.asarray(values > 0 if kind == "b" else values))
+        attrs = dict(example.attrs)
+        for attr in op.attrs:
+            if same is None and rng.random() < 0.25:
+                attrs[attr.name] = VALUES[rng.integers(len(VALUES))]
         shown = [None if v is None else f"{v.dtype}{list(v.shape)}" for v in operands]
-        what = f"{shown} {dict(example.attrs)}"
+        what = f"{shown} {attrs}"
         try:
-            case = Case(op, tuple(operands), check_attrs(op, example.attrs), label="misuse")
+            case = Case(op, tuple(operands), check_attrs(op, attrs), label="misuse")
             _misuse(case, rng)
         except EngineError as error:
             if len(error.detail) < 10 or "Error" in error.detail:

@@ -1,0 +1,206 @@
+"""evaluate, grad, vjp and jvp: over arrays at once for one point, as a mapped graph under `in_axes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval
+from engine.builder import EagerBuilder
+from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.derive.job import Job, check_mapped
+from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for, selected
+from engine.derive.warn import Watch
+from engine.derive.written import graph_json
+from engine.errors import NotDifferentiable, Where
+from engine.execute.eager import forward
+from engine.execute.meter import Meter
+from engine.graph import Graph, single
+from engine.specialize import pointer_part
+from engine.transforms.pull import depends_on, pull, vjp_graph
+from engine.transforms.push import jvp_graph, push
+from engine.transforms.simplify import simplify
+
+
+class FirstOrder(Job):
+    """evaluate, grad and vjp in reverse mode, and jvp."""
+
+    def __init__(self, verb: str, *args: Any) -> None:
+        super().__init__(*args)
+        self.verb = verb
+        typed, request = self.typed, self.request
+        program = self.program
+        self.of: int | None = None
+        self.seeds: dict[int, Array] = {}
+        self.wrt: list[int] = []
+        self.tangents: dict[int, Array] = {}
+        self.watched: list[int] = []
+        """What a forward sweep is asked for: where a kink was met, one backward walk tells whether it mattered."""
+        if verb == "grad":
+            self.of = resolve_of(typed, request)
+            self.seeds = {self.of: seed_for(typed, request, self.of, self.sizes)}
+        elif verb == "vjp":
+            self.seeds = named_arrays(typed, request, "cotangents", request.cotangents, self.sizes, False)
+            for i in self.seeds:
+                if i not in program.outputs:
+                    raise NotDifferentiable(
+                        f"A cotangent belongs to an output; '{self.id(i)}' is none.",
+                        node=self.id(i),
+                        where=Where(pointer=f"/cotangents/{pointer_part(self.id(i))}"),
+                    )
+        elif verb == "jvp":
+            self.tangents = named_arrays(
+                typed, request, "tangents", request.tangents, self.sizes, self.batch is not None
+            )
+        default_wrt = verb in ("grad", "vjp") or request.wrt is not None
+        always = resolve_wrt(typed, request) if default_wrt else []
+        given = request.wrt is not None
+        self.reported = selected(typed, request, always if (given or request.nodes == "none") else [])
+        if verb in ("grad", "vjp"):
+            avals = typed.avals
+            self.wrt = always if given else [i for i in self.reported if single(avals[i]).floating]
+        check_answer(
+            [Aval((*self.sizes, *typed.aval(i).shape), "float64") for i in [*self.reported, *self.wrt]],
+            self.limits,
+        )
+        if self.batch is not None:
+            self.graph, self.extras, self.labels = self._as_graph()
+            return
+        factor = 1 if verb == "evaluate" else 3
+        base = cost_of(typed.graph, keep=True)
+        back = cost_of_way_back(typed.graph, self.dtype) if verb in ("grad", "vjp") else Cost(0, 0.0, 0)
+        self.cost = Cost(
+            base.nodes * factor + back.nodes,
+            base.flops * factor + back.flops,
+            base.bytes * factor + back.bytes,
+            base.largest_step,
+        )
+        check(self.cost, self.limits, f"This {verb}")
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """Over arrays at once, or as a mapped graph."""
+        if self.batch is not None:
+            values, backs, dots = self._run_mapped(meter)
+            watch = Watch(self.typed, self.limits.warnings)
+            watch.reported_values(values)
+            of = next(iter(self.seeds), None)
+            watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
+        else:
+            values, backs, dots, watch = self._run_eager(meter)
+        answer: dict[str, Any] = {}
+        if self.verb == "grad":
+            assert self.of is not None
+            answer["value"] = values[self.of]
+        answer |= self.head(self.of)
+        answer["outputs"] = self.outputs(values)
+        answer["values"] = self.values(values, self.reported)
+        if self.verb in ("grad", "vjp"):
+            answer["gradients"] = self.values(backs, self.wrt)
+            if "derivative_graph" in self.request.include:
+                answer["derivative_graph"] = self._derivative_graph()
+        if self.verb == "jvp":
+            floats = [i for i in self.reported if self.typed.aval(i).floating]
+            answer["output_tangents"] = {
+                self.id(i): dots[i] for i in self.program.outputs if self.typed.aval(i).floating
+            }
+            answer["node_tangents"] = self.values(dots, floats)
+        return answer | self.tail(
+            watch, {"grad": "reverse", "vjp": "reverse", "jvp": "forward"}.get(self.verb)
+        )
+
+    # -- at once
+
+    def _run_eager(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array], Watch]:
+        typed, graph = self.typed, self.typed.graph
+        nodes = graph.nodes
+        b = EagerBuilder(self.dtype, meter.check)
+        watch = Watch(typed, self.limits.warnings)
+        with np.errstate(all="ignore"):
+            refs = forward(graph, self.arguments, b, meter, self.blame)
+            values = {
+                i: refs[typed.node(i)] for i in {*self.reported, *([self.of] if self.of is not None else [])}
+            }
+            watch.values(refs)
+            backs: dict[int, Array] = {}
+            dots: dict[int, Array] = {}
+            if self.seeds or self.wrt:
+                adj: list[Any] = [None] * len(nodes)
+                for i, seed in self.seeds.items():
+                    n = typed.node(i)
+                    adj[n] = seed if adj[n] is None else adj[n] + seed
+                differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
+                leaves = [typed.node(i) for i in differentiated]
+                active = depends_on(nodes, leaves)
+                pull(b, nodes, refs, adj, active, range(len(nodes) - 1, -1, -1))
+                for i in self.wrt:
+                    backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
+                watch.gradients(refs, adj)
+            if self.verb == "jvp":
+                tangents: list[Any] = [None] * len(nodes)
+                for i, tangent in self.tangents.items():
+                    tangents[typed.node(i)] = tangent[()]
+                push(b, nodes, refs, tangents)
+                for i in {*self.reported, *self.program.outputs}:
+                    if typed.aval(i).floating:
+                        dots[i] = _or_zeros(tangents[typed.node(i)], typed.aval(i))
+                watch.tangents(refs, tangents)
+        return values, backs, dots, watch
+
+    def _derivative_graph(self) -> dict[str, Any]:
+        """Values and gradients of one member as one graph; the seeds are inputs too."""
+        typed = self.typed
+        of = list(self.seeds)
+        base = typed.graph.with_outputs([typed.node(i) for i in self.reported])
+        derived = vjp_graph(base, [typed.node(i) for i in of], [typed.node(i) for i in self.wrt], self.dtype)
+        graph = simplify(derived, self.dtype)
+        names: dict[int, str] = {}
+        target = ", ".join(self.id(i) for i in of)
+        for k, i in enumerate(self.wrt):
+            names.setdefault(graph.outputs[len(self.reported) + k], f"d({target})/d({self.id(i)})")
+        for k, i in enumerate(self.reported):
+            names[graph.outputs[k]] = self.id(i)
+        known = [*(self.id(i) for i in self.program.inputs), *(f"seed({self.id(i)})" for i in of)]
+        names |= dict(zip(graph.inputs, known, strict=True))
+        return graph_json(graph, names, [names[o] for o in graph.outputs[len(self.reported) :]])
+
+    # -- mapped
+
+    def _as_graph(self) -> tuple[Graph, list[Array], list[tuple[str, int]]]:
+        typed, graph = self.typed, self.typed.graph
+        steps = sorted({*self.reported, *([self.of] if self.of is not None else [])})
+        labels = [("value", i) for i in steps]
+        base = graph.with_outputs([typed.node(i) for i in steps])
+        extras: list[Array] = []
+        axes = list(self.axes)
+        if self.verb in ("grad", "vjp"):
+            of = list(self.seeds)
+            wrt = [typed.node(i) for i in self.wrt]
+            derived = vjp_graph(base, [typed.node(i) for i in of], wrt, self.dtype, step=self.step)
+            labels += [("back", i) for i in self.wrt]
+            extras = [self.seeds[i] for i in of]
+            axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]
+        elif self.verb == "jvp":
+            seeds = list(self.tangents)
+            derived = jvp_graph(base, [typed.node(i) for i in seeds], self.dtype, step=self.step)
+            labels += [("dot", i) for i in steps]
+            extras = [self.tangents[i] for i in seeds]
+            axes += [self.extra_axes(self.id(i), self.tangents[i], typed.aval(i)) for i in seeds]
+            check_mapped(self, "tangents", self.tangents)
+        else:
+            derived = base
+        graph, self.cost = self.runner.prepare(derived, axes, f"This {self.verb}")
+        return graph, extras, labels
+
+    def _run_mapped(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
+        found = self.runner.run(self.graph, [*self.arguments, *self.extras], meter)
+        by: dict[str, dict[int, Array]] = {"value": {}, "back": {}, "dot": {}}
+        for (kind, i), value in zip(self.labels, found, strict=True):
+            by[kind][i] = value
+        return by["value"], by["back"], by["dot"]
+
+
+def _or_zeros(value: Any, aval: Aval) -> Array:
+    if value is not None:
+        return np.asarray(value)[()]
+    return np.zeros(aval.shape, aval.dtype)[()]

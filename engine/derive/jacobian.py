@@ -1,0 +1,136 @@
+"""jacobian, and the gradient in forward mode, which is a Jacobian contracted with the seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval
+from engine.cost import Cost, check_answer
+from engine.derive.first_order import FirstOrder
+from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
+from engine.derive.sweep import Swept
+from engine.derive.warn import Watch
+from engine.execute.meter import Meter
+from engine.specialize import Typed
+from engine.transforms.pull import vjp_graph
+from engine.transforms.push import jvp_graph
+
+
+class Jacobian(Swept):
+    """∂of/∂wrt for every pair: by rows (reverse) where the outputs together are no larger than wrt, else by columns."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        typed, request = self.typed, self.request
+        self.of = resolve_many_of(typed, request)
+        self.wrt = resolve_wrt(typed, request)
+        outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
+        check_answer(
+            [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
+        )
+        reverse = sum(a.size for a in outs) <= sum(a.size for a in ins)
+        self.mode = request.mode if request.mode != "auto" else ("reverse" if reverse else "forward")
+        graph = typed.graph
+        of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
+        if self.mode == "reverse":
+            derived = vjp_graph(graph.with_outputs(()), of, wrt, self.dtype, step=self.step)
+        else:
+            both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
+            derived = both.with_outputs(both.outputs[len(of) :])
+        self.prepare_sweep(derived, self.arguments, self.axes, outs if self.mode == "reverse" else ins)
+        self.primal, _ = self.runner.prepare(
+            graph.with_outputs([typed.node(i) for i in self.program.outputs]), self.axes, "This"
+        )
+
+    def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
+        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
+        swept = self.sweep(meter)
+        result: dict[int, dict[int, Array]] = {o: {} for o in self.of}
+        if self.mode == "reverse":
+            for column, part in zip(self.wrt, swept, strict=True):
+                for row, block in self.cut(part, self.of).items():
+                    result[row][column] = block
+        else:
+            for row, part in zip(self.of, swept, strict=True):
+                for column, block in self.cut(part, self.wrt).items():
+                    result[row][column] = self.columns_last(block, self.typed.aval(column).rank)
+        return result
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """Values, then the sweep."""
+        outs = self.runner.run(self.primal, self.arguments, meter)
+        values = dict(zip(self.program.outputs, outs, strict=True))
+        watch = Watch(self.typed, self.limits.warnings)
+        watch.reported_values(values)
+        blocks = self.blocks(meter)
+        answer = self.head(None)
+        answer["of"] = [self.id(i) for i in self.of]
+        answer["outputs"] = self.outputs(values)
+        answer["jacobian"] = {
+            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in blocks.items()
+        }
+        for o, row in answer["jacobian"].items():
+            watch.reported_derivatives(o, row)
+        return answer | self.tail(watch, self.mode, self.passes)
+
+
+class ForwardGrad(FirstOrder):
+    """grad in forward mode: one pass for each entry of wrt, contracted with the seed."""
+
+    def __init__(self, *args: Any) -> None:
+        request: Request = args[1]
+        typed: Typed = args[0]
+        inputs = tuple(typed.program.steps[i].id for i in typed.program.inputs if typed.aval(i).floating)
+        given = request.wrt is not None
+        self.inner: Jacobian | None = None
+        if given or inputs:
+            of = typed.program.steps[resolve_of(typed, request)].id
+            inner = replace(request, of=of, wrt=request.wrt or inputs, mode="forward")
+            self.inner = Jacobian(typed, inner, *args[2:])
+        super().__init__("grad", *args)
+        self.watched = self.inner.wrt if self.inner is not None else []
+        self.wrt = []
+        if self.inner is not None:
+            self.cost = Cost(
+                self.cost.nodes + self.inner.cost.nodes,
+                self.cost.flops + self.inner.cost.flops,
+                max(self.cost.bytes, self.inner.cost.bytes),
+                self.inner.cost.largest_step,
+            )
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """The primal, the sweep, the contraction."""
+        assert self.of is not None
+        answer = super().run(meter)
+        blocks = self.inner.blocks(meter)[self.of] if self.inner is not None else {}
+        seed = self.seeds[self.of]
+        core = len(self.typed.aval(self.of).shape)
+        nb = len(self.sizes)
+        gradients = {}
+        for i in self.watched:
+            block = blocks[i]
+            own = [*range(nb + core)]
+            rest = [*range(nb + core, block.ndim)]
+            seed_axes = own[nb:] if seed.ndim == core else own
+            with np.errstate(all="ignore"):
+                gradients[self.id(i)] = _contract(block, own, rest, seed, seed_axes, nb)
+        watch = Watch(self.typed, self.limits.warnings - len(answer["warnings"]))
+        watch.reported_derivatives(self.id(self.of), gradients)
+        answer["warnings"] += watch.warnings
+        answer["gradients"] = gradients
+        answer["mode"] = "forward"
+        return answer
+
+
+def _contract(
+    block: Array, own: list[int], rest: list[int], seed: Array, seed_axes: list[int], nb: int
+) -> Array:
+    """Σ seed·block over the axes of `of`, with the seed as a strong zero."""
+    batch = () if seed_axes == own else (1,) * nb
+    shaped = seed.reshape(batch + seed.shape + (1,) * len(rest))
+    product = np.where(shaped == 0, np.zeros((), block.dtype), shaped * block)
+    total: Array = product.sum(axis=tuple(own[nb:]))
+    return total[()]

@@ -1,0 +1,116 @@
+"""What every verb has in common: a request made ready, its cost, and the fields that all answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.aval import Array, Aval
+from engine.cost import Cost, Limits
+from engine.derive.batch import Batch, Runner
+from engine.derive.request import Request
+from engine.derive.warn import Watch
+from engine.errors import EngineError, ShapeMismatch, Where
+from engine.execute.meter import Meter
+from engine.specialize import Typed, pointer_part
+
+
+class Job:
+    """A verb, ready to run: what `prepare` returns. `cost` is known, and within the limits."""
+
+    def __init__(
+        self,
+        typed: Typed,
+        request: Request,
+        arrays: Mapping[str, Array],
+        batch: Batch | None,
+        limits: Limits,
+        meter: Meter,
+    ) -> None:
+        self.typed = typed
+        self.request = request
+        self.batch = batch
+        self.limits = limits
+        self.cost = Cost(0, 0.0, 0)
+        self.dtype = request.dtype
+        self.program = typed.program
+        self.arguments = [arrays[self.program.steps[i].id] for i in self.program.inputs]
+        self.sizes = batch.sizes if batch is not None else ()
+        self.runner = Runner(batch, request.dtype, limits, meter)
+        self.step = meter.check
+        none = (None,) * len(self.sizes)
+        self.none: tuple[int | None, ...] = none
+        self.axes = [
+            batch.of(self.program.steps[i].id) if batch is not None else () for i in self.program.inputs
+        ]
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of `run`."""
+        return self.cost.seconds
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """The answer's fields. Raises `EngineError` for what only values can show, `DeadlineExceeded`, `Cancelled`."""
+        raise NotImplementedError
+
+    # -- shared parts
+
+    def id(self, i: int) -> str:
+        """Id of a step."""
+        return self.program.steps[i].id
+
+    def extra_axes(self, name: str | None, array: Array, aval: Aval) -> tuple[int | None, ...]:
+        """How a seed, tangent or vector entry is mapped: as its input; at the leading axes if it has them; or not."""
+        if self.batch is None:
+            return ()
+        if name is not None and name in self.batch.axes:
+            return self.batch.of(name)
+        return (0,) * len(self.sizes) if array.ndim > len(aval.shape) else self.none
+
+    def blame(self, node: int, error: EngineError) -> EngineError:
+        """The error with the step that node belongs to."""
+        i = self.typed.owner(node)
+        return error.at(self.id(i), self.program.where(i))
+
+    def values(self, found: Mapping[int, Array], steps: Sequence[int]) -> dict[str, Array]:
+        """Reported values by id."""
+        return {self.id(i): found[i] for i in steps}
+
+    def head(self, of: int | None) -> dict[str, Any]:
+        """The fields that every answer starts with."""
+        fields: dict[str, Any] = {} if of is None else {"of": self.id(of)}
+        fields["output_ids"] = self.program.output_ids
+        return fields
+
+    def tail(self, watch: Watch | None, mode: str | None = None, passes: int | None = None) -> dict[str, Any]:
+        """The fields that every answer ends with."""
+        fields: dict[str, Any] = {}
+        if mode is not None:
+            fields["mode"] = mode
+        if passes is not None:
+            fields["passes"] = passes
+        fields["graph_id"] = self.program.digest
+        fields["warnings"] = watch.warnings if watch is not None else []
+        return fields
+
+    def outputs(self, found: Mapping[int, Array]) -> dict[str, Array]:
+        """Values of the outputs, in their order."""
+        return {self.id(i): found[i] for i in self.program.outputs}
+
+
+def check_mapped(job: Job, field: str, arrays: Mapping[int, Array]) -> None:
+    """Tangents and vectors of inputs must have the input's whole shape, since they are mapped as it is."""
+    assert job.batch is not None
+    for i, array in arrays.items():
+        name = job.id(i)
+        position = next((k for k, s in enumerate(job.program.inputs) if s == i), None)
+        if position is None:
+            continue
+        expected = job.arguments[position].shape
+        if array.shape != expected:
+            raise ShapeMismatch(
+                f"This belongs to the input '{name}' and is mapped as it is; it must have shape {list(expected)}, "
+                f"not {list(array.shape)}.",
+                node=name,
+                where=Where(pointer=f"/{field}/{pointer_part(name)}"),
+            )

@@ -1,0 +1,189 @@
+"""hessian and hvp: one walk over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval, DType
+from engine.builder import GraphBuilder, Var, broadcast_to
+from engine.cost import Cost, check_answer
+from engine.derive.job import check_mapped
+from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.sweep import Swept, basis
+from engine.derive.warn import Watch
+from engine.execute.meter import Meter
+from engine.graph import CONSTANT, Graph, Node, single
+from engine.specialize import Typed
+from engine.transforms.pull import vjp_graph
+from engine.transforms.push import jvp_graph
+from engine.transforms.vmap import map_graph
+
+MODES = {"auto": "forward-over-reverse", "reverse": "reverse-over-reverse", "forward": "forward-over-forward"}
+"""What `mode` means for a Hessian."""
+
+
+class Perturbed:
+    """A graph in which some nodes n became n + δ, δ being new inputs, so that it can be differentiated twice by n.
+
+    A rule of n's own op may use its result; what is meant by a derivative with respect to an intermediate is that only
+    its consumers see δ. For orders above one that takes a node of its own. δ is −0.0, which changes no value.
+    """
+
+    def __init__(self, typed: Typed, steps: Sequence[int], dtype: DType) -> None:
+        graph = typed.graph
+        inputs = set(graph.inputs)
+        wanted = {typed.node(i) for i in steps if typed.node(i) not in inputs}
+        b = GraphBuilder(dtype)
+        place: dict[int, int] = {}
+        self.deltas: list[Array] = []
+        extra: list[tuple[int, int]] = []
+        for i in graph.inputs:
+            place[i] = b.input(single(graph.nodes[i].aval))
+        for i in sorted(wanted):
+            aval = single(graph.nodes[i].aval)
+            extra.append((i, b.input(aval)))
+            self.deltas.append(np.full(aval.shape, -0.0, aval.dtype))
+        delta = dict(extra)
+        for i, node in enumerate(graph.nodes):
+            if i in place:
+                continue
+            if node.op is CONSTANT:
+                place[i] = b.constant(node.params[0][1].value)
+            else:
+                b.nodes.append(Node(node.op, tuple(place[j] for j in node.inputs), node.params, node.aval))
+                place[i] = len(b.nodes) - 1
+            if i in delta:
+                place[i] = b.core("add", place[i], delta[i])
+        self.graph = b.build([])
+        self.seed = {i: delta.get(typed.node(i), place[typed.node(i)]) for i in steps}
+        """For each step the input to differentiate by."""
+        self.value = place
+        """For each old node its (perturbed) new one."""
+
+
+class SecondOrder(Swept):
+    """hessian and hvp: forward over reverse by default, or the mode asked for twice."""
+
+    def __init__(self, verb: str, *args: Any) -> None:
+        super().__init__(*args)
+        self.verb = verb
+        typed, request = self.typed, self.request
+        self.of = resolve_of(typed, request)
+        self.wrt = resolve_wrt(typed, request)
+        seed = seed_for(typed, request, self.of, self.sizes)
+        self.vector: dict[int, Array] = {}
+        columns = list(self.wrt)
+        if verb == "hvp":
+            self.vector = named_arrays(
+                typed, request, "vector", request.vector, self.sizes, self.batch is not None
+            )
+            columns = list(self.vector)
+            if self.batch is not None:
+                check_mapped(self, "vector", self.vector)
+        ins = [typed.aval(i) for i in self.wrt]
+        if verb == "hessian":
+            check_answer(
+                [Aval((*self.sizes, *p.shape, *q.shape), "float64") for p in ins for q in ins], self.limits
+            )
+        steps = list(dict.fromkeys([*self.wrt, *columns]))
+        perturbed = Perturbed(typed, steps, self.dtype)
+        of = perturbed.value[typed.node(self.of)]
+        rows = [perturbed.seed[i] for i in self.wrt]
+        cols = [perturbed.seed[i] for i in columns]
+        self.fixed_arguments = [*self.arguments, *perturbed.deltas, seed]
+        axes = [
+            *self.axes,
+            *[self.none] * len(perturbed.deltas),
+            self.extra_axes(None, seed, typed.aval(self.of)),
+        ]
+        gradient = vjp_graph(perturbed.graph.with_outputs([of]), [of], rows, self.dtype, step=self.step)
+        self.first, cost = self.runner.prepare(gradient, axes, f"This {verb}")
+        backs = gradient.outputs[1:]
+        self.mode = MODES[request.mode]
+        if verb == "hvp":
+            second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
+            linear = second.with_outputs(second.outputs[len(backs) :])
+            vaxes = [self.extra_axes(self.id(i), self.vector[i], typed.aval(i)) for i in columns]
+            self.product, more = self.runner.prepare(linear, [*axes, *vaxes], "This hvp")
+            self.cost = Cost(cost.nodes + more.nodes, cost.flops + more.flops, max(cost.bytes, more.bytes))
+            self.mode = "forward-over-reverse"
+        else:
+            if self.mode == "reverse-over-reverse":
+                # Rows of the Hessian are gradients of the gradient's entries; it is symmetric, so rows are columns.
+                linear = vjp_graph(gradient.with_outputs(()), list(backs), cols, self.dtype, step=self.step)
+            elif self.mode == "forward-over-forward":
+                linear = self._forward_twice(perturbed, of, rows, cols)
+            else:
+                second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
+                linear = second.with_outputs(second.outputs[len(backs) :])
+            self.prepare_sweep(linear, self.fixed_arguments, axes, ins)
+            self.cost = Cost(
+                self.cost.nodes + cost.nodes,
+                self.cost.flops + cost.flops,
+                max(self.cost.bytes, cost.bytes),
+                self.cost.largest_step,
+            )
+
+    def _forward_twice(
+        self, perturbed: Perturbed, of: int, rows: Sequence[int], cols: Sequence[int]
+    ) -> Graph:
+        """For one direction of `cols`: the tangents of all ∂of/∂rows, by a forward sweep over rows inside."""
+        graph = perturbed.graph
+        first = jvp_graph(graph.with_outputs([of]), rows, self.dtype, step=self.step)
+        avals = [single(graph.nodes[r].aval) for r in rows]
+        total = sum(a.size for a in avals)
+        inner = map_graph(
+            first.with_outputs(first.outputs[1:]),
+            max(total, 1),
+            [None] * len(graph.inputs) + [0] * len(rows),
+            self.dtype,
+            step=self.step,
+        )
+        b = GraphBuilder(self.dtype)
+        args = [b.input(a) for a in graph.in_avals]
+        seed = b.input(single(graph.nodes[of].aval))
+        rows_of_identity = [b.constant(s) for s in basis(avals, 0, max(total, 1), self.dtype)]
+        (tangents,) = b.inline(inner, [*args, *rows_of_identity])
+        t, s = Var(b, tangents), Var(b, seed)
+        weighted = b.write("multiply", t, broadcast_to(s, t.shape), strong=(1,))
+        flat = weighted.reshape((max(total, 1), -1)).sum(axis=1)
+        outs, offset = [], 0
+        for a in avals:
+            piece = b.write("slice", flat, index=((offset, offset + a.size, 1),))
+            outs.append(piece.reshape(a.shape).ref)
+            offset += a.size
+        gradient = b.build(outs)
+        moved = [gradient.inputs[graph.inputs.index(c)] for c in cols]
+        second = jvp_graph(gradient, moved, self.dtype, step=self.step)
+        return second.with_outputs(second.outputs[len(rows) :])
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """The gradient, then the sweep or the one product."""
+        value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
+        watch = Watch(self.typed, self.limits.warnings)
+        watch.reported_values({self.of: value})
+        answer: dict[str, Any] = {"value": value} | self.head(self.of)
+        answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
+        watch.reported_derivatives(self.id(self.of), answer["gradients"])
+        if self.verb == "hvp":
+            found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
+            answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
+            watch.reported_derivatives(self.id(self.of), answer["hvp"])
+            return answer | self.tail(watch, self.mode, 1)
+        answer["hessian"] = self._blocks(self.sweep(meter))
+        for row in answer["hessian"].values():
+            watch.reported_derivatives(self.id(self.of), row)
+        return answer | self.tail(watch, self.mode, self.passes)
+
+    def _blocks(self, swept: Sequence[Array]) -> dict[str, dict[str, Array]]:
+        """H[a][b] of a.shape + b.shape, from tangents of gradient a for every basis direction of b."""
+        return {
+            self.id(a): {
+                self.id(c): self.columns_last(block, self.typed.aval(c).rank)[()]
+                for c, block in self.cut(part, self.wrt).items()
+            }
+            for a, part in zip(self.wrt, swept, strict=True)
+        }
