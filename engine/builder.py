@@ -531,8 +531,9 @@ def _as_integer(b: Builder, value: Any, op: Op, role: Operand) -> Var:
     if role.floats:
         return cast(b, value, b.dtype)
     raise DtypeMismatch(
-        f"{op.name}: {'an index' if role.name == 'further' else role.name} must be integers; here they are floating-point numbers. An input written only in "
-        f"integers (2, not 2.0) is an integer there; so is an encoded array of dtype int64."
+        f"{op.name}: {'an index' if role.name == 'further' else role.name} must be integers; here they are "
+        "floating-point numbers. An input written only in integers (2, not 2.0) is an integer there; so is an encoded "
+        "array of dtype int64."
     )
 
 

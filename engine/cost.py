@@ -68,7 +68,12 @@ def inner_cost(node: Node) -> Cost:
     params = dict(node.params)
     bodies = [cost_of(p) for p in params.values() if isinstance(p, Graph)]
     steps = params.get("length", 1) * max((c.nodes for c in bodies), default=0)
-    return Cost(steps, 0.0, max((c.bytes for c in bodies), default=0), max((c.largest_step for c in bodies), default=0.0))
+    return Cost(
+        steps,
+        0.0,
+        max((c.bytes for c in bodies), default=0),
+        max((c.largest_step for c in bodies), default=0.0),
+    )
 
 
 def cost_of(graph: Graph, *, keep: bool = False) -> Cost:

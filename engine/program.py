@@ -307,7 +307,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def is_id(name: str) -> bool:
     """Whether `name` may be a node's id."""
-    return 0 < len(name) <= MAX_ID and name not in NON_FINITE and (name.isprintable() or not _CONTROL.search(name))
+    return (
+        0 < len(name) <= MAX_ID
+        and name not in NON_FINITE
+        and (name.isprintable() or not _CONTROL.search(name))
+    )
 
 
 def check_id(name: str) -> None:

@@ -72,7 +72,8 @@ class Typed:
         """Avals of all steps."""
         nodes = self.graph.nodes
         return [
-            nodes[n].aval if isinstance(n, int) else tuple(single(nodes[k].aval) for k in n) for n in self.nodes
+            nodes[n].aval if isinstance(n, int) else tuple(single(nodes[k].aval) for k in n)
+            for n in self.nodes
         ]
 
     @cached_property

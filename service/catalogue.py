@@ -12,6 +12,7 @@ import engine.ops  # noqa: F401  # fills the registry
 from engine.errors import EngineError
 from engine.op import REQUIRED, Attr, Op, Operand, registry, signature
 from engine.program import attr_json
+from engine.render.latex import op_latex
 from service.problems import problem
 
 
@@ -41,7 +42,7 @@ def _document(op: Op) -> dict[str, Any]:
         "results": list(op.results),
         "attrs": [_attr(a) for a in op.attrs],
         "shapes": _shapes(op),
-        "latex": op.latex,
+        "latex": op_latex(op),
         "derivative": dict(op.derivative),
         "convention": op.convention,
         "example": _example(op),

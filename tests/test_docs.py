@@ -2,7 +2,8 @@
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
 compared as JSON; `…` at the end of a string, or as a whole value, stands for anything. A `python` block is run, and the
-`text` block behind it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why in a comment beside it.
+`text` block behind it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why
+in a comment beside it.
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def _class_axis(op: Op, x: Var) -> int:
         raise ShapeMismatch(f"{op.name}: input needs an axis of classes, (N, C) or (C,); it is a scalar.")
     axis = -1 if x.rank == 1 else 1 - x.rank
     if x.shape[axis] == 0:
-        raise EmptyReduction(f"{op.name}: input of shape {list(x.shape)} has no classes; there must be at least one.")
+        raise EmptyReduction(
+            f"{op.name}: input of shape {list(x.shape)} has no classes; there must be at least one."
+        )
     return axis
 
 

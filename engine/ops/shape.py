@@ -39,7 +39,10 @@ class BroadcastTo(Op):
     passes_integers = True
     latex = "{x}"
     rules = (Linear(_unbroadcast),)
-    examples = (Example(([[1.0], [2.0]],), {"shape": (2, 3)}), Example((1.0,), {"shape": (0, 2)}, note="empty"))
+    examples = (
+        Example(([[1.0], [2.0]],), {"shape": (2, 3)}),
+        Example((1.0,), {"shape": (0, 2)}, note="empty"),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node; a size of −1 keeps the operand's."""
@@ -54,7 +57,9 @@ class BroadcastTo(Op):
         """The operand's dtype in the new shape."""
         shape = params["shape"]
         if broadcast_shapes([avals[0].shape, shape]) != shape:
-            raise ShapeMismatch(f"An array of shape {list(avals[0].shape)} cannot be broadcast to {list(shape)}.")
+            raise ShapeMismatch(
+                f"An array of shape {list(avals[0].shape)} cannot be broadcast to {list(shape)}."
+            )
         return Aval(shape, avals[0].dtype)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
@@ -90,7 +95,10 @@ class Reshape(Op):
     passes_integers = True
     latex = "{x}"
     rules = (Linear(_reshape_back),)
-    examples = (Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {"shape": (3, -1)}), Example(([],), {"shape": (0, 3)}))
+    examples = (
+        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), {"shape": (3, -1)}),
+        Example(([],), {"shape": (0, 3)}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node, with the −1 worked out."""
@@ -154,7 +162,10 @@ class PermuteDims(Op):
     passes_integers = True
     latex = "{x}^\\top"
     rules = (Linear(_permute_back),)
-    examples = (Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)), Example(([[[1.0], [2.0]]],), {"axes": (2, 0, 1)}))
+    examples = (
+        Example(([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)),
+        Example(([[[1.0], [2.0]]],), {"axes": (2, 0, 1)}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node with axes counted from the end."""
@@ -281,7 +292,9 @@ class Concat(Op):
         first = operands[0]
         for v in operands:
             if v.rank == 0:
-                raise ShapeMismatch("concat: a scalar has no axis along which to join it; stack makes a new one.")
+                raise ShapeMismatch(
+                    "concat: a scalar has no axis along which to join it; stack makes a new one."
+                )
             if v.rank != first.rank:
                 raise ShapeMismatch(
                     f"concat: all parts must have as many axes; shapes {list(first.shape)} and {list(v.shape)} do not."
@@ -326,7 +339,8 @@ def joined(parts: Sequence[Var], axis: int) -> Var:
 def python_slices(index: Sequence[tuple[int, int, int]]) -> tuple[slice, ...]:
     """(start, stop, step) as Python slices; a stop of −1 with a negative step means "to the beginning"."""
     return tuple(
-        slice(a, None if s < 0 and e < 0 else e, s) if len(range(a, e, s)) else slice(0, 0) for a, e, s in index
+        slice(a, None if s < 0 and e < 0 else e, s) if len(range(a, e, s)) else slice(0, 0)
+        for a, e, s in index
     )
 
 

@@ -64,7 +64,7 @@ class Average(Op):
         Operand("weights", optional=True),
         Attr("keepdims", AXIS_ATTRS[1].kind, False),
     )
-    latex = "\\frac{{\\sum w\\,{x}}}{{\\sum w}}"
+    latex = "\\frac{{\\sum {weights}\\,{x}}}{{\\sum {weights}}}"
     derivative = {"x": "\\frac{w_i}{\\sum_j w_j}", "weights": "\\frac{x_i - y}{\\sum_j w_j}"}
     examples = (
         Example(([1.0, 2.0, 4.5], [1.0, 0.5, 3.0])),

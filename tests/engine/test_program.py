@@ -45,8 +45,8 @@ def test_any_document(value: object) -> None:
 
 DOCUMENT = {
     "nodes": [
-        {"id": "é\"\\", "op": "input", "value": [1, 2.5e-7]},
-        {"id": "b", "op": "mul", "inputs": ["é\"\\", 2]},
+        {"id": 'é"\\', "op": "input", "value": [1, 2.5e-7]},
+        {"id": "b", "op": "mul", "inputs": ['é"\\', 2]},
         {"id": "g", "op": "getitem", "inputs": ["b"], "attrs": {"index": ["...", {"start": 1}]}},
         {"id": "s", "op": "sum", "inputs": ["g"], "attrs": {"axis": 0, "keepdims": False}},
     ],
@@ -66,7 +66,7 @@ def test_equal_programs_have_equal_digests() -> None:
     """Aliases, defaults and `3` for `3.0` make no difference; an id does."""
     program = read_graph(DOCUMENT)
     nodes = [dict(n) for n in DOCUMENT["nodes"]]  # type: ignore[call-overload]
-    nodes[1] |= {"op": "multiply", "inputs": ["é\"\\", 2.0]}
+    nodes[1] |= {"op": "multiply", "inputs": ['é"\\', 2.0]}
     nodes[3] |= {"attrs": {"axis": 0}}
     assert read_graph({"nodes": nodes, "outputs": ["s"]}).digest == program.digest
     assert read_graph(program.to_json()).digest == program.digest
