@@ -448,6 +448,3 @@ def _type(name: str, entry: Any, mistakes: Collector) -> Aval | None:
         wrong("invalid-field", f"the dtype must be one of {choices}; it is {_shown(dtype)}.", "dtype")
         return None
     return Aval(tuple(sizes), dtype)  # type: ignore[arg-type]  # checked just above
-
-
-__all__ = ["NON_FINITE", "REQUESTS", "Envelope", "read_envelope"]

@@ -70,7 +70,6 @@ class Context:
         if bodyless:
             scope = dict(scope, method="GET", asked_by="HEAD")
         status = 0
-
         unread = _has_body(scope)
         rest_follows = False
 
@@ -110,6 +109,16 @@ class Context:
                 raise
             response = problems.respond(error, problems.instance_of(scope))
             await response(scope, receive, answer)
+        except MemoryError:
+            errors.exception(
+                "out of memory", extra={"request_id": request_id.decode(), "path": scope["path"][:200]}
+            )
+            if status:
+                raise
+            full = problem(
+                "overloaded", "The server is out of memory. Try again later.", headers={"Retry-After": "5"}
+            )
+            await problems.respond(full, problems.instance_of(scope))(scope, receive, answer)
         except Exception:
             errors.exception("bug", extra={"request_id": request_id.decode(), "path": scope["path"][:200]})
             if status:

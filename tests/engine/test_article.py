@@ -269,6 +269,7 @@ def test_forward_half_of_the_trace() -> None:
 REPLAYED = {
     "shared": ("c = a + b\nd = a * b\ne = c * d + a * a", {"a": -2, "b": 3}),
     "a number in two steps": ("u = x * 2\nv = y * 2\nm = x > 2\nv * y + 2", {"x": 0.5, "y": 2}),
+    "a number in steps of several shapes": ("y = x + 2\nsum(concat([y, x]) + 2) * sum(y)", {"x": [0.5, 2]}),
     "unused": ("u = exp(x)\nv = x * y\nw = v + x", {"x": 0.5, "y": 2}),
     "arrays": ("h = tanh(W @ x + b)\ns = h * h\nsum(s * b) + b[0]", {"W": [[1, 2], [3, 4]], "x": [0.1, -0.2], "b": [0.3, 0.4]}),
     "several": ("a, b = np.split(x, 2)\nsum(a * a * b) + a[0]", {"x": [1.5, 2.5, 3.5, 4.5]}),

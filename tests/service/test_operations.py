@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -278,6 +279,37 @@ def test_request_timeout(client: Client, value: str, status: int) -> None:
     assert response.status_code == status
     if status == 422:
         check_problem(response, 422, "invalid-field")
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize(("error", "status"), [(RuntimeError("secret"), 500), (MemoryError(), 503)])
+def test_bugs_are_logged_and_told_without_details(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    status: int,
+    size: int,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("service.work.prepare", fail)
+    data = json.dumps(PRODUCT).ljust(size)
+    headers = {"content-type": "application/json", "x-request-id": "find-me"}
+    response = client.post("/v1/grad", content=data, headers=headers)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["x-request-id"] == "find-me"
+    found = response.json()
+    assert found["status"] == status
+    assert "secret" not in response.text
+    if status == 500:
+        assert found["type"] == "about:blank"
+        assert "find-me" in found["detail"]
+    (record,) = [r for r in caplog.records if r.name == "wengert.error"]
+    assert record.request_id == "find-me"  # type: ignore[attr-defined]
+    assert record.exc_info
 
 
 # ------------------------------------------------------------------------------------------------------------ hosts
