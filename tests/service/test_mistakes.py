@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.op import registry
 from tests.service.conftest import PRODUCT, Client, check_problem
 
 XY = {"expression": "x * y", "inputs": {"x": 1, "y": 2}}
@@ -77,14 +76,6 @@ XY = {"expression": "x * y", "inputs": {"x": 1, "y": 2}}
             "shape-mismatch",
             "/expression",
             id="shapes",
-        ),
-        pytest.param(
-            {"expression": "inv(A)[0, 0]", "inputs": {"A": [[0]]}},
-            422,
-            "singular-matrix",
-            None,
-            id="singular",
-            marks=pytest.mark.skipif("inv" not in registry, reason="the catalogue has no inv yet"),
         ),
         pytest.param(
             {"expression": "x > 0", "inputs": {"x": 1}}, 422, "not-differentiable", "/of", id="boolean"
