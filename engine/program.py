@@ -227,13 +227,22 @@ class Program:
         """RFC 8785 canonical JSON of `to_json()`, in pieces (never whole: a program may have 10⁶ steps)."""
         yield '{"nodes":['
         names = [encode_basestring(s.id) for s in self.steps]
+        literals: dict[Literal, str] = {}
         piece: list[str] = []
         for i, s in enumerate(self.steps):
-            if s.attrs or not s.operands or any(type(a) is not int for a in s.operands):
+            if s.attrs or not s.operands:
                 text = canonical_json(step_json(self, s))
             else:
-                refs = ",".join([names[a] for a in s.operands])  # type: ignore[index]  # all int, checked above
-                text = f'{{"id":{names[i]},"inputs":[{refs}],"op":"{s.op.name}"}}'
+                refs = []
+                for a in s.operands:
+                    if type(a) is int:
+                        refs.append(names[a])
+                        continue
+                    known = literals.get(a) if isinstance(a, Literal) else "null"
+                    if known is None:
+                        known = literals[a] = canonical_json(a.to_json())  # type: ignore[union-attr, index]  # a Literal
+                    refs.append(known)
+                text = f'{{"id":{names[i]},"inputs":[{",".join(refs)}],"op":"{s.op.name}"}}'
             piece.append(text if i == 0 else "," + text)
             if len(piece) >= 1024:
                 yield "".join(piece)
