@@ -370,6 +370,17 @@ def test_costs_count_what_runs() -> None:
     assert single(typed.graph.nodes[0].aval).nbytes <= cost.bytes
 
 
+def test_costs_count_memory_that_is_alive_at_one_time() -> None:
+    def chain(x: Var) -> Var:
+        for _ in range(50):
+            x = x * x
+        return x
+
+    graph = built(chain, [Aval((1000,), "float64")])
+    assert 16_000 <= cost_of(graph).bytes <= 24_000
+    assert cost_of(graph, keep=True).bytes == 51 * 8000
+
+
 def test_general_rules_are_turned_round_on_the_spot() -> None:
     # x + 1 and x share a tangent; their cotangents are their own.
     graph = built(lambda x, y: (x + 1) * x)
