@@ -1006,6 +1006,19 @@ def test_what_is_cut_off_contributes_nothing_to_second_order(name: str) -> None:
     assert not batch["hessian"]["x"]["x"].any()
 
 
+def test_a_strong_factor_stays_strong_in_the_derivative() -> None:
+    # What derivatives are written with: the cotangent of b is f̄·a, in which a is as strong as it was.
+    source = graph("a b", [("f", "multiply", ["a", "b"], {"strong": [0]})], "f")
+    inf = np.float64(np.inf)
+    answer = ask("grad", source, {"a": 0, "b": inf}, seed=inf)
+    assert (answer["value"], answer["gradients"]["a"], answer["gradients"]["b"]) == (0, inf, 0)
+    assert ask("jvp", source, {"a": 0, "b": inf}, tangents={"b": inf})["output_tangents"]["f"] == 0
+    mapped = ask("grad", source, {"a": [0, 0], "b": inf}, seed=inf, in_axes={"a": 0})
+    assert not mapped["gradients"]["b"].any()
+    weak = {"nodes": [n | {"attrs": {}} if n["id"] == "f" else n for n in source["nodes"]], "outputs": ["f"]}
+    assert np.isnan(ask("grad", weak, {"a": 0, "b": inf}, seed=inf)["gradients"]["b"])
+
+
 def test_a_zero_partial_is_not_strong() -> None:
     answer = ask("grad", "log(x * y)", {"x": 2.0, "y": 0.0})
     assert np.isnan(answer["gradients"]["x"])
