@@ -117,7 +117,7 @@ class Work:
 
     def make_plan(self) -> None:
         """Ask the engine for a job."""
-        self.job = prepare(self.verb, self.envelope.request, self.services.limits)
+        self.job = prepare(self.verb, self.envelope.request, self.services.limits, meter=self.ticket.meter())
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
 
@@ -220,11 +220,11 @@ class RenderWork(Work):
             return
         verb = "grad" if self.show is None or "gradients" in self.show else "evaluate"
         try:
-            self.job = prepare(verb, request, self.services.limits)
+            self.job = prepare(verb, request, self.services.limits, self.ticket.meter())
         except (NonScalarOutput, NotDifferentiable):
             if self.show is not None:
                 raise
-            self.job = prepare("evaluate", request, self.services.limits)
+            self.job = prepare("evaluate", request, self.services.limits, self.ticket.meter())
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
 

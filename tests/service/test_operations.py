@@ -291,7 +291,7 @@ def test_bugs_are_logged_and_told_without_details(
     status: int,
     size: int,
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr("service.work.prepare", fail)
