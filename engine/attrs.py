@@ -149,20 +149,6 @@ def optional(kind: Kind) -> Kind:
     return Kind(f"{kind.name} or null", lambda value: None if value is None else kind.check(value))
 
 
-def either(*kinds: Kind) -> Kind:
-    """The first of several kinds that accepts the value."""
-
-    def check(value: Any) -> Any:
-        for kind in kinds:
-            try:
-                return kind.check(value)
-            except ValueError:
-                continue
-        raise ValueError(f"{_shown(value)} is neither")
-
-    return Kind(" or ".join(k.name for k in kinds), check)
-
-
 def at_least(low: int, kind: Kind) -> Kind:
     """An integer that is not below `low`."""
 

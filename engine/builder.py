@@ -10,7 +10,7 @@ no user's nodes, and are shared.)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -555,8 +555,3 @@ def broadcast_to(v: Var, shape: Shape) -> Var:
 def item(b: Builder, ref: Any, index: int) -> Any:
     """Result `index` of a reference to several results."""
     return b.emit(ITEM, [ref], (("index", index),))
-
-
-def params_of(node: Node) -> Mapping[str, Any]:
-    """A node's params by name."""
-    return dict(node.params)

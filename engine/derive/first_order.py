@@ -10,7 +10,7 @@ from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.job import Job, check_mapped
-from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for, selected
+from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
 from engine.errors import NotDifferentiable, Where
@@ -53,6 +53,8 @@ class FirstOrder(Job):
             self.tangents = named_arrays(
                 typed, request, "tangents", request.tangents, self.sizes, self.batch is not None
             )
+        if verb != "grad" and request.of is not None:
+            check_of(typed, request)
         default_wrt = verb in ("grad", "vjp") or request.wrt is not None
         always = resolve_wrt(typed, request) if default_wrt else []
         given = request.wrt is not None

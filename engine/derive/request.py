@@ -100,6 +100,14 @@ def resolve_of(typed: Typed, request: Request) -> int:
     return find_floating(typed, name, "/of", "what is differentiated")
 
 
+def check_of(typed: Typed, request: Request) -> None:
+    """For verbs that differentiate no single node: `of` must still name nodes that exist. Raises `UnknownNode`."""
+    if isinstance(request.of, str):
+        find(typed, request.of, "/of")
+    for k, name in enumerate(request.of if isinstance(request.of, tuple) else ()):
+        find(typed, name, f"/of/{k}")
+
+
 def resolve_many_of(typed: Typed, request: Request) -> list[int]:
     """The nodes to differentiate: `of`, by default all floating outputs."""
     if request.of is None:

@@ -267,6 +267,15 @@ def test_of_any_node(name: str) -> None:
 # ------------------------------------------------------------------------------------------------ what is answered
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "jvp", "vjp", "grad", "jacobian", "hessian", "hvp", "trace"])
+@pytest.mark.parametrize(("of", "pointer"), [("yy", "/of"), (("yy",), "/of/0")])
+def test_of_must_name_a_node(verb: str, of: Any, pointer: str) -> None:
+    with pytest.raises(UnknownNode) as one:
+        ask(verb, "y = sin(x)", {"x": 1.0}, of=of)
+    assert one.value.where is not None
+    assert (one.value.where.pointer, one.value.suggestions) == (pointer, ("y",))
+
+
 def test_evaluate() -> None:
     answer = ask("evaluate", "r = A @ x - b\nsum(r**2), r", {"A": [[1, 2], [3, 4]], "x": [1, 1], "b": [1, 0]})
     assert list(answer["values"]) == ["A", "x", "b", "t1", "r", "t2", "t3"]
