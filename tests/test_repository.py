@@ -31,7 +31,7 @@ LAYERS = [
     ["execute"],
     ["derive", "trace"],
     ["render", "numeric", "minimize"],
-    ["describe"],
+    ["describe", "catalogue"],
 ]
 """Modules and packages of the engine, bottom first: each imports from its own layer and those before it only."""
 
