@@ -30,6 +30,7 @@ class Limits:
     flops: int = 2_000_000_000_000
     step_flops: int = 100_000_000_000
     response_elements: int = 20_000_000
+    taylor_order: int = 100
     errors: int = 20
     warnings: int = 20
 

@@ -270,6 +270,15 @@ class Op:
         """
         raise NotImplementedError(self.name)
 
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]] | None:
+        """Taylor coefficients 0 … order of the results of an op with `Subgraph` operands, from those of the operands.
+
+        None (the coefficient, if it is zero; the whole, where the op has no rule of its own and forward mode serves).
+        """
+        return None
+
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any
     ) -> Any:

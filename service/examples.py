@@ -134,6 +134,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ),
     ),
     "hessian": (Example("rosenbrock", "At the minimum of Rosenbrock's function", _ROSENBROCK),),
+    "taylor": (
+        Example(
+            "exponential",
+            "exp(x) at 0, along x",
+            {"expression": "exp(x)", "inputs": {"x": 0}, "direction": {"x": 1}, "order": 3},
+        ),
+    ),
     "hvp": (Example("rosenbrock", "One column of the Hessian", {**_ROSENBROCK, "vector": {"x": 1}}),),
     "trace": (
         Example("product", "Forward and backward, by hand", _PRODUCT),

@@ -124,6 +124,16 @@ class HvpRequest(ProgramRequest):
     seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
 
 
+class TaylorRequest(ProgramRequest):
+    """Taylor coefficients along a direction."""
+
+    direction: Values = Field(
+        default_factory=dict,
+        description="Direction by input id, in the input's shape; what is absent is zero.",
+    )
+    order: Annotated[Integer, Field(ge=0)] = Field(1, description="The highest power of t that is wanted.")
+
+
 class TraceRequest(ProgramRequest):
     """Both walks of automatic differentiation, step by step."""
 
@@ -302,6 +312,14 @@ class Constraint(BaseModel):
     node: str
     constraint: str
     multiplier: Any
+
+
+class TaylorAnswer(RunAnswer):
+    """Taylor coefficients."""
+
+    of: str
+    outputs: Values
+    coefficients: list[Value] = Field(description="c₀ … c_order: of(inputs + t·direction) = Σ cₖ tᵏ.")
 
 
 class TraceAnswer(RunAnswer):

@@ -16,13 +16,14 @@ from engine.derive.jacobian import ForwardGrad, Jacobian
 from engine.derive.job import Job
 from engine.derive.request import Request
 from engine.derive.second_order import SecondOrder
+from engine.derive.taylor import Taylor
 from engine.derive.trace import Trace
 from engine.errors import Unsupported, Where
 from engine.execute.meter import Meter
 from engine.specialize import input_arrays, specialize
 
-VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "trace")
-MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp"})
+VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "trace")
+MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor"})
 """Verbs that take `in_axes`."""
 
 
@@ -61,6 +62,8 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
                 return Jacobian(*parts)
             case "hessian" | "hvp":
                 return SecondOrder(verb, *parts)
+            case "taylor":
+                return Taylor(*parts)
             case "trace":
                 return Trace(*parts)
     raise Unsupported(f"There is no verb {verb}.")
