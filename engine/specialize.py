@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -219,6 +220,13 @@ class _Body:
         return owner.bodies[key]
 
 
+def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
+    """Whether two shapes can be broadcast together."""
+    return all(
+        m == n or 1 in (m, n) for m, n in zip(reversed(p[1].shape), reversed(q[1].shape), strict=False)
+    )
+
+
 MAX_NESTING = 32
 """Deepest nesting of subgraphs: they are typed one inside the other."""
 
@@ -261,6 +269,10 @@ class Specializer:
             try:
                 result = self._step(i, step, avals, statics)
             except EngineError as error:
+                if error.node is None and isinstance(error, ShapeMismatch | DtypeMismatch):
+                    error.detail = (
+                        f"{error.detail}{self._disagreeing(step, isinstance(error, DtypeMismatch))}"
+                    )
                 raise error.at(step.id, program.where(i)) from None
             except RecursionError:  # a subgraph inside a subgraph inside …
                 raise Arity("Subgraphs are nested too deeply.").at(step.id, program.where(i)) from None
@@ -342,6 +354,26 @@ class Specializer:
         own = self._own(result, start)
         self._know(i, step, own)
         return own
+
+    def _disagreeing(self, step: Step, dtypes: bool) -> str:
+        """A sentence about the operands of a step that failed: op, names, and shapes, of the two that disagree if so few do."""
+        named: list[tuple[str, Aval]] = []
+        for a in step.operands:
+            if isinstance(a, Literal):
+                value = a.value
+                name = f"the number {float(value):g}" if value.ndim == 0 else "a constant"
+                named.append((name, Aval(value.shape, "bool" if value.dtype.kind == "b" else self.dtype)))
+            elif isinstance(a, int) and isinstance(self.results[a], Var):
+                named.append((quoted(self.program.steps[a].id), self.results[a].aval))
+        named = list(dict.fromkeys(named))
+        if not named:
+            return ""
+        pair = next((p for p in combinations(named, 2) if not _go_together(*p)), None) if not dtypes else None
+        elementwise = step.op.elementwise or len(named) > 4
+        shown = pair if pair is not None and elementwise else named[:4]
+        parts = [f"{name} {'is ' + str(a) if dtypes else f'has shape {list(a.shape)}'}" for name, a in shown]
+        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f" (In {step.op.name}, {listed}.)"
 
     def _own(self, v: Var, start: int) -> Var:
         """The value as a node of this step: one that existed before, or a shared constant, gets an identity."""

@@ -9,10 +9,10 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
+from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
 from engine.derive.sweep import Swept
-from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
@@ -63,8 +63,6 @@ class Jacobian(Swept):
         """Values, then the sweep."""
         outs = self.runner.run(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=True))
-        watch = Watch(self.typed, self.limits.warnings)
-        watch.reported_values(values)
         blocks = self.blocks(meter)
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
@@ -72,8 +70,12 @@ class Jacobian(Swept):
         answer["jacobian"] = {
             self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in blocks.items()
         }
-        for o, row in answer["jacobian"].items():
-            watch.reported_derivatives(o, row)
+        found = [values, answer["jacobian"]]
+        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
+        if not watch.warnings:
+            watch.reported_values(values)
+            for o, row in answer["jacobian"].items():
+                watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
 
 
@@ -117,9 +119,11 @@ class ForwardGrad(FirstOrder):
             seed_axes = own[nb:] if seed.ndim == core else own
             with np.errstate(all="ignore"):
                 gradients[self.id(i)] = _contract(block, own, rest, seed, seed_axes, nb)
-        watch = Watch(self.typed, self.limits.warnings - len(answer["warnings"]))
-        watch.reported_derivatives(self.id(self.of), gradients)
-        answer["warnings"] += watch.warnings
+        if suspicious(gradients) and not answer["warnings"]:
+            watch = explain(self, meter, found=[gradients], of=self.seeds, wrt=self.watched)
+            if not watch.warnings:
+                watch.reported_derivatives(self.id(self.of), gradients)
+            answer["warnings"] = watch.warnings
         answer["gradients"] = gradients
         answer["mode"] = "forward"
         return answer

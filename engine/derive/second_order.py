@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check_answer
+from engine.derive.diagnose import explain
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
 from engine.derive.sweep import Swept, basis
@@ -73,7 +74,7 @@ class SecondOrder(Swept):
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
-        seed = seed_for(typed, request, self.of, self.sizes)
+        seed = self.seed = seed_for(typed, request, self.of, self.sizes)
         self.vector: dict[int, Array] = {}
         columns = list(self.wrt)
         if verb == "hvp":
@@ -163,20 +164,28 @@ class SecondOrder(Swept):
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
         value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
-        watch = Watch(self.typed, self.limits.warnings)
-        watch.reported_values({self.of: value})
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
-        watch.reported_derivatives(self.id(self.of), answer["gradients"])
         if self.verb == "hvp":
             found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
-            watch.reported_derivatives(self.id(self.of), answer["hvp"])
-            return answer | self.tail(watch, self.mode, 1)
+            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
         answer["hessian"] = self._blocks(self.sweep(meter))
-        for row in answer["hessian"].values():
-            watch.reported_derivatives(self.id(self.of), row)
+        watch = self._watch(answer, list(answer["hessian"].values()), meter)
         return answer | self.tail(watch, self.mode, self.passes)
+
+    def _watch(self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter) -> Watch:
+        """The warnings."""
+        value, gradients = answer["value"], answer["gradients"]
+        wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
+        watch = explain(
+            self, meter, found=[value, gradients, rows], of={self.of: self.seed}, wrt=wrt, order=2
+        )
+        if not watch.warnings:
+            watch.reported_values({self.of: value})
+            for row in (gradients, *rows):
+                watch.reported_derivatives(self.id(self.of), row)
+        return watch
 
     def _blocks(self, swept: Sequence[Array]) -> dict[str, dict[str, Array]]:
         """H[a][b] of a.shape + b.shape, from tangents of gradient a for every basis direction of b."""

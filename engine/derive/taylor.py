@@ -6,9 +6,9 @@ from typing import Any
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
+from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import named_arrays, resolve_of
-from engine.derive.warn import Watch
 from engine.errors import InvalidField, LimitExceeded, NotDifferentiable, Where
 from engine.execute.meter import Meter
 from engine.specialize import pointer_part
@@ -48,7 +48,7 @@ class Taylor(Job):
             max_nodes=4 * self.limits.nodes + 1000,
             max_elements=self.limits.elements,
         )
-        self.directions = list(direction.values())
+        self.direction = direction
         axes = [*self.axes, *(self.extra_axes(self.id(i), d, typed.aval(i)) for i, d in direction.items())]
         self.series, self.cost = self.runner.prepare(series, axes, "This taylor")
         self.outs = outputs
@@ -80,10 +80,10 @@ class Taylor(Job):
         values: dict[int, Array] = dict(
             zip(self.outs, self.runner.run(self.primal, self.arguments, meter), strict=True)
         )
-        found = self.runner.run(self.series, [*self.arguments, *self.directions], meter)
-        watch = Watch(self.typed, self.limits.warnings)
-        watch.reported_values({self.of: found[0]})
+        found = self.runner.run(self.series, [*self.arguments, *self.direction.values()], meter)
+        watch = explain(self, meter, found=[values, found], along=self.direction, order=min(self.order, 1))
         if not watch.warnings:
+            watch.reported_values({self.of: found[0]})
             terms = {f"t at order {k}": c for k, c in enumerate(found) if k}
             watch.reported_derivatives(self.id(self.of), terms)
         answer = self.head(self.of)
