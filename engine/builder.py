@@ -358,6 +358,11 @@ class EagerBuilder(Builder):
         """Aval of an array, or of each of several results."""
         return tuple(aval_of(r) for r in ref) if isinstance(ref, tuple) else aval_of(ref)
 
+    def tick(self) -> None:
+        """What is done before each op: for ops that compute for long by themselves."""
+        if self._step is not None:
+            self._step()
+
     def emit(self, op: Op, refs: Sequence[Any], params: Params = ()) -> Any:
         """The op's value."""
         if self._step is not None:

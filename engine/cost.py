@@ -65,11 +65,12 @@ def node_bytes(node: Node) -> int:
 
 def inner_cost(node: Node) -> Cost:
     """Nodes that a loop or a choice computes inside, and the bytes it takes while it runs; flops are the op's own."""
-    bodies = [(cost_of(graph), times) for graph, times in node.op.inside(**dict(node.params))]
+    params = dict(node.params)
+    bodies = [(cost_of(graph), times) for graph, times in node.op.inside(**params)]
     return Cost(
         max((c.nodes * times for c, times in bodies), default=0),
         0.0,
-        max((c.bytes for c, _ in bodies), default=0),
+        max((c.bytes for c, _ in bodies), default=0) + node.op.workspace(**params),
         max((c.largest_step for c, _ in bodies), default=0.0),
     )
 

@@ -309,6 +309,10 @@ class Op:
         """The graphs that an op with subgraphs computes, and how often at most (a loop has a `length`)."""
         return [(p, params.get("length", 1)) for p in params.values() if hasattr(p, "nodes")]
 
+    def workspace(self, **params: Any) -> int:
+        """Bytes that an op with subgraphs takes while it runs, those of its graphs aside."""
+        return 0
+
     def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
         """Why the results of an op that has several are not finite, where the op itself knows (a root not found)."""
         return None

@@ -180,7 +180,14 @@ class Jvp(_Derivative):
         graph = body.graph([v.aval for v in primals])
         moving = [k for k, v in enumerate(primals) if v.aval.floating]
         names = [f"the tangent of {operand_name(body, k)}" for k in moving]
-        rest = fitted(self.name, b, rest, [primals[k].aval for k in moving], names, "a tangent for each floating operand")
+        rest = fitted(
+            self.name,
+            b,
+            rest,
+            [primals[k].aval for k in moving],
+            names,
+            "a tangent for each floating operand",
+        )
         g = jvp_graph(graph, [graph.inputs[k] for k in moving], b.dtype, **b.limits)
         outs = b.inline(simplify(g, b.dtype, b.limits.get("step")), [v.ref for v in (*primals, *rest)])
         return tuple(Var(b, r) for r in outs)
@@ -210,11 +217,18 @@ class Vjp(_Derivative):
         graph = body.graph([v.aval for v in primals])
         wanted = [k for k, v in enumerate(primals) if v.aval.floating]
         if not wanted:
-            raise NotDifferentiable("vjp: none of its operands is floating, so there is nothing to pull back to.")
+            raise NotDifferentiable(
+                "vjp: none of its operands is floating, so there is nothing to pull back to."
+            )
         outs = [k for k, a in enumerate(graph.out_avals) if a.floating]
         names = [f"the cotangent of result {k}" for k in outs]
         rest = fitted(
-            self.name, b, rest, [graph.out_avals[k] for k in outs], names, "a cotangent for each floating result"
+            self.name,
+            b,
+            rest,
+            [graph.out_avals[k] for k in outs],
+            names,
+            "a cotangent for each floating result",
         )
         g = vjp_graph(
             graph, [graph.outputs[k] for k in outs], [graph.inputs[k] for k in wanted], b.dtype, **b.limits
@@ -272,7 +286,9 @@ class Vmap(_Derivative):
             sizes.setdefault(v.shape[at], k)
             cores.append(Aval((*v.shape[:at], *v.shape[at + 1 :]), v.dtype))
         if not sizes:
-            raise InvalidAttribute("vmap needs at least one operand that is mapped; in_axes has null for all.")
+            raise InvalidAttribute(
+                "vmap needs at least one operand that is mapped; in_axes has null for all."
+            )
         if len(sizes) > 1:
             (n, k), (m, j) = list(sizes.items())[:2]
             raise ShapeMismatch(

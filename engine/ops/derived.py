@@ -46,9 +46,7 @@ def tangents_of(graph: Graph, moving: Sequence[int], b: Builder) -> Graph:
     return simplify(g.with_outputs(g.outputs[len(graph.outputs) :]), b.dtype, b.limits.get("step"))
 
 
-def mapped_over(
-    b: Builder, graph: Graph, fixed: Sequence[Any], seeds: Sequence[Var], size: int
-) -> list[Var]:
+def mapped_over(b: Builder, graph: Graph, fixed: Sequence[Any], seeds: Sequence[Var], size: int) -> list[Var]:
     """The graph over fixed arguments and seeds that lead with an axis of `size`; so do the results."""
     axes = [*[None] * len(fixed), *[0] * len(seeds)]
     mapped = simplify(map_graph(graph, size, axes, b.dtype, **b.limits), b.dtype, b.limits.get("step"))

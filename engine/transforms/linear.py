@@ -60,7 +60,9 @@ def _walk(graph: Graph, marked: Sequence[bool]) -> _Found:
         elif not any(flags[j] for j in node.inputs):
             zero[i] = op.name in _STRETCHES and zero[node.inputs[0]]
         elif op.subgraphs:
-            reason, several[i] = _inside(node, [flags[j] for j in node.inputs], [zero[j] for j in node.inputs])
+            reason, several[i] = _inside(
+                node, [flags[j] for j in node.inputs], [zero[j] for j in node.inputs]
+            )
             if reason is not None:
                 return _Found(reason, [], [])
             flags[i] = any(several[i])
@@ -122,7 +124,7 @@ def _inside(node: Node, marked: list[bool], zero: list[bool]) -> tuple[str | Non
             return "a loop whose carry has an offset", []
         return None, found.marked
     if name == "core.linear_solve" and not any(marked[1:]):
-        return None, [True, False, False]
+        return None, [True]
     return name.removeprefix("core."), []
 
 
