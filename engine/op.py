@@ -200,7 +200,7 @@ class Op:
     subgraphs: bool = False
     """Whether params hold graphs; such an op is computed by `evaluate_in`, which can be stopped between their steps."""
     leading: bool = False
-    """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop's counter is its own)."""
+    """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
 

@@ -128,7 +128,13 @@ class Watch:
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
-            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+            if isinstance(refs[i], tuple):
+                trouble = node.op.trouble(refs[i], **dict(node.params))
+                if trouble is not None:
+                    first = np.asarray(refs[i][0])
+                    self._add("non-finite-value", self._id(i), ~np.isfinite(first).reshape(-1), trouble)
+                continue
+            if node.op in (CONSTANT, ITEM):
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)

@@ -111,7 +111,7 @@ class ImplicitCore(Op):
         aval = params["residual"].in_avals[0]
         n = max(1, aval.shape[-1])
         if params["method"] != "newton":
-            return params["most"] * (2 * once + 100.0 * aval.size)
+            return float(params["most"]) * (2 * once + 100.0 * aval.size)
         columns: Graph | None = params["columns"]
         if columns is None:
             step = dense.MOST_PRODUCTS * (graph_flops(params["jacobian"]) + 120.0 * aval.size)

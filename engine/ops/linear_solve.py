@@ -55,7 +55,7 @@ class LinearSolveCore(Op):
         right = np.asarray(arrays[0])
         count, sides = prod(batch), prod(right.shape[: right.ndim - len(shape)])
         r = right.reshape(sides, count, n).transpose(1, 2, 0).astype(np.float64)
-        nothing = ~r.any(axis=1) if params["strong"] else np.zeros((count, sides), bool)
+        nothing = np.asarray(~r.any(axis=1)) if params["strong"] else np.zeros((count, sides), bool)
         if nothing.all():
             return (np.zeros(right.shape, right.dtype)[()],)
         if params["columns"] is not None:
@@ -155,11 +155,9 @@ class LinearSolveCore(Op):
         matvec: Graph = params["matvec"]
         (ct,) = cts
         assert ct is not None
-        if params["symmetric"]:
-            turned, columns = matvec, params["columns"]
-        else:
-            turned = first_last(transpose(matvec, [0], b.dtype, **b.limits))
-            columns = dense.columns_of(turned, b.dtype, **b.limits)
+        # Also of a symmetric matrix: what it is made of may be perturbed to one that is not.
+        turned = first_last(transpose(matvec, [0], b.dtype, **b.limits))
+        columns = dense.columns_of(turned, b.dtype, **b.limits)
         (w,) = b.write(self, ct, *xs[1:], **{**params, "matvec": turned, "columns": columns, "strong": True})
         found: dict[int, Var] = {0: w}
         behind = [k for k in wanted if k]

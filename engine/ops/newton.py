@@ -139,7 +139,7 @@ class _Signs:
     @property
     def known(self) -> Array:
         """Where there is a change of sign."""
-        return np.asarray(~np.isnan(self.low + self.high)[:, 0])
+        return np.asarray(~np.isnan(self.low + self.high))[:, 0]
 
     def see(self, x: Array, fx: Array) -> None:
         """Take note of a point."""
@@ -148,12 +148,13 @@ class _Signs:
 
     def changed(self, y: Array) -> Array:
         """Where a residual has the sign that was missing, or where both are known."""
-        return np.asarray(((y < 0) & np.isnan(self.low) | (y > 0) & np.isnan(self.high))[:, 0]) | self.known
+        new = np.asarray(((y < 0) & np.isnan(self.low)) | ((y > 0) & np.isnan(self.high)))
+        return np.asarray(new[:, 0] | self.known)
 
     def guard(self, x: Array, goal: Array, norm: Array) -> tuple[Array, Array]:
         """The goal, or the middle where it leaves the bracket or the residual has not halved; and where that is."""
         a, c = np.minimum(self.low, self.high), np.maximum(self.low, self.high)
-        outside = ~((goal > a) & (goal < c))[:, 0]
+        outside = np.asarray(~((goal > a) & (goal < c)))[:, 0]
         slow = norm > self.before / 2
         middle = self.known & (outside | slow)
         self.before = np.where(middle, np.inf, norm)

@@ -264,8 +264,8 @@ SYSTEM = body(
     "x A b", "f", m=("matmul", "A", "x"), t=("tanh", "x"), s=("add", "m", "t"), f=("subtract", "s", "b")
 )
 TWO = body(
-    "x y a", "f g", p=("multiply", "x", "y"), f=("subtract", "p", "a"), s=("sum", "y"), e=("exp", "x"), d=("subtract", "e", "s"),
-    g=("add", "y", "h"), h=("negative", "d"),
+    "x y a", "f g", p=("multiply", "x", "y"), f=("subtract", "p", "a"), s=("sum", "y"), e=("exp", "x"),
+    d=("subtract", "e", "s"), g=("add", "y", "h"), h=("negative", "d"),
 )  # fmt: skip
 COSINE = body("x a", "y", m=("multiply", "a", "x"), y=("cos", "m"))
 LAYER = body("x W u", "y", m=("matmul", "W", "x"), s=("add", "m", "u"), y=("tanh", "s"))
