@@ -45,8 +45,8 @@ class _Gradient(_Derivative):
     def derived(self, b: Builder, operands: Sequence[Var], attrs: Mapping[str, Any]) -> list[Any]:
         """The body's value and its gradients."""
         body, positions = attrs["body"], attrs["wrt"]
-        graph = scalar_body(self.name, body, operands)
         check_wrt(self.name, body, operands, positions)
+        graph = scalar_body(self.name, body, operands)
         back = gradient_graph(b, graph, positions)
         return b.inline(back, [v.ref for v in operands])
 
@@ -106,9 +106,9 @@ class Jacobian(_Derivative):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One sweep, mapped over the basis."""
         body, k = attrs["body"], attrs["wrt"]
+        check_wrt(self.name, body, operands, [k])
         graph = body.graph([v.aval for v in operands])
         check_outputs(self.name, graph, 1)
-        check_wrt(self.name, body, operands, [k])
         (out,) = graph.out_avals
         if not out.floating:
             raise NotDifferentiable(f"jacobian needs a body that returns floats; this one returns {out}.")
@@ -149,8 +149,8 @@ class Hessian(_Derivative):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """The gradient's sweep forward, mapped over the basis."""
         body, k = attrs["body"], attrs["wrt"]
-        graph = scalar_body(self.name, body, operands)
         check_wrt(self.name, body, operands, [k])
+        graph = scalar_body(self.name, body, operands)
         back = gradient_graph(b, graph, [k])
         x = operands[k].aval
         return _columns(b, tangents_of(back.with_outputs(back.outputs[1:]), [k], b), operands, x, x)

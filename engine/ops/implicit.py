@@ -70,11 +70,11 @@ class ImplicitCore(Op):
             found = newton(f, correction, start, tol, params["most"])
         else:
             found = iterate(f, start, tol, params["most"])
-        if not batch and found.singular.any():
+        if not batch and found.singular.any() and found.iterations[0] == 1:
             at = ", ".join(f"{v:.6g}" for v in found.x[0][:4]) + (", …" if n > 4 else "")
             raise SingularMatrix(
-                f"root: the Jacobian of the body is singular at x = [{at}], where the residual is "
-                f"{found.residual[0]:.3g}, so Newton's method cannot go on. Start from another point.",
+                f"root: the Jacobian of the body is singular at the starting point [{at}], where the residual is "
+                f"{found.residual[0]:.3g}, so Newton's method has no step to take. Start from another point.",
                 node=params["label"] or None,
             )
         return _results(found, shape, x0.dtype)
@@ -107,18 +107,18 @@ class ImplicitCore(Op):
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Those of as many iterations as there may be."""
-        once = graph_flops(params["residual"])
-        aval = params["residual"].in_avals[0]
+        residual: Graph = params["residual"]
+        once, aval = graph_flops(residual), residual.in_avals[0]
         n = max(1, aval.shape[-1])
         if params["method"] != "newton":
-            return float(params["most"]) * (2 * once + 100.0 * aval.size)
+            return float(params["most"] * (2 * once + 100.0 * aval.size))
         columns: Graph | None = params["columns"]
         if columns is None:
             step = dense.MOST_PRODUCTS * (graph_flops(params["jacobian"]) + 120.0 * aval.size)
         else:
             blocks = -(-n // columns.in_avals[0].shape[0])
             step = blocks * graph_flops(columns) + 0.67 * aval.size * n * n
-        return float(params["most"]) * (step + 2 * once)
+        return float(params["most"] * (step + 2 * once))
 
     def inside(self, **params: Any) -> list[tuple[Any, int]]:
         """Residuals, and columns or products of the Jacobian."""

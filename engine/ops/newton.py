@@ -148,13 +148,13 @@ class _Signs:
 
     def changed(self, y: Array) -> Array:
         """Where a residual has the sign that was missing, or where both are known."""
-        new = np.asarray(((y < 0) & np.isnan(self.low)) | ((y > 0) & np.isnan(self.high)))
-        return np.asarray(new[:, 0] | self.known)
+        new: Array = np.asarray(((y < 0) & np.isnan(self.low)) | ((y > 0) & np.isnan(self.high)), bool)
+        return np.asarray(new.reshape(-1) | self.known)
 
     def guard(self, x: Array, goal: Array, norm: Array) -> tuple[Array, Array]:
         """The goal, or the middle where it leaves the bracket or the residual has not halved; and where that is."""
         a, c = np.minimum(self.low, self.high), np.maximum(self.low, self.high)
-        outside = np.asarray(~((goal > a) & (goal < c)))[:, 0]
+        outside: Array = ~np.asarray((goal > a) & (goal < c), bool).reshape(-1)
         slow = norm > self.before / 2
         middle = self.known & (outside | slow)
         self.before = np.where(middle, np.inf, norm)
@@ -217,7 +217,8 @@ def _mixed(plain: Array, fx: Array, points: list[Array], values: list[Array]) ->
     """Anderson's step: the plain one, corrected by what the last steps show."""
     dx = np.stack(points, axis=2).astype(np.float64)
     df = np.stack(values, axis=2).astype(np.float64)
-    finite = np.isfinite(df).all(axis=(1, 2)) & np.isfinite(dx).all(axis=(1, 2)) & np.isfinite(fx).all(axis=1)
+    parts = (df.sum(axis=(1, 2)), dx.sum(axis=(1, 2)), fx.sum(axis=1))
+    finite: Array = np.asarray(np.isfinite(np.stack([np.asarray(p, np.float64) for p in parts])).all(axis=0))
     df = np.where(finite[:, None, None], df, 0.0)
     right = np.where(finite[:, None], fx, 0.0).astype(np.float64)
     shares = np.linalg.pinv(df, rcond=1e-12) @ right[:, :, None]
