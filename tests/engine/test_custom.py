@@ -55,9 +55,12 @@ def test_a_pullback_that_is_not_linear_is_used_as_it_is_in_reverse_mode() -> Non
     """A gradient clipped on its way, the classical use; forward mode would need its transpose, and there is none."""
     clipped = sub("x c", "d", d=("clip", "c", {"min": -1.0, "max": 1.0}))
     program = graph(
-        "x", "r", y=("custom_vjp", "x", {"body": sub("x", "y", y=("identity", "x")), "vjp": clipped}), q=("multiply", 5.0, "y"),
+        "x",
+        "r",
+        y=("custom_vjp", "x", {"body": sub("x", "y", y=("identity", "x")), "vjp": clipped}),
+        q=("multiply", 5.0, "y"),
         r=("sum", "q"),
-    )  # fmt: skip
+    )
     near(ask("grad", program, {"x": [1.0, 2.0]})["gradients"]["x"], [1.0, 1.0])
     for verb, more in (("jvp", {"tangents": {"x": [1.0, 1.0]}}), ("grad", {"mode": "forward"})):
         with pytest.raises(
@@ -89,9 +92,12 @@ def test_integers_among_operands_and_results_have_no_place_in_rules() -> None:
     forward = sub("x k t", "d", d=("getitem", "t", "k", {"index": [{"input": 1}]}))
     for rule, given in (("vjp", back), ("jvp", forward)):
         program = graph(
-            "x k", "a b", y=(f"custom_{rule}", "x", "k", {"body": body, rule: given}),
-            a=("item", "y", {"index": 0}), b=("item", "y", {"index": 1}),
-        )  # fmt: skip
+            "x k",
+            "a b",
+            y=(f"custom_{rule}", "x", "k", {"body": body, rule: given}),
+            a=("item", "y", {"index": 0}),
+            b=("item", "y", {"index": 1}),
+        )
         answer = ask("grad", program, {"x": [1.0, 2.0], "k": 1})
         near(answer["gradients"]["x"], [0.0, 1.0])
         assert answer["outputs"]["b"] == 2
@@ -137,9 +143,21 @@ NOT_LINEAR = {
     "greater": sub("x t", "d", m=("greater", "t", 0.0), d=("where", "m", "t", 0.0)),
     "matmul": sub("x t", "d", v=("reshape", "t", {"shape": [1]}), d=("matmul", "v", "v")),
     "a result": sub("x t", "d", d=("cos", "x")),
-    "a branch": sub("x t", "d", d=("cond", True, "t", "x", {"then": sub("t x", "r", r=("identity", "t")), "else": sub("t x", "r", r=("identity", "x"))})),
-    "a loop": sub("x t", "d", d=("fori_loop", "x", "t", {"stop": 2, "body": sub("i c t", "r", r=("identity", "t"))})),
-}  # fmt: skip
+    "a branch": sub(
+        "x t",
+        "d",
+        d=(
+            "cond",
+            True,
+            "t",
+            "x",
+            {"then": sub("t x", "r", r=("identity", "t")), "else": sub("t x", "r", r=("identity", "x"))},
+        ),
+    ),
+    "a loop": sub(
+        "x t", "d", d=("fori_loop", "x", "t", {"stop": 2, "body": sub("i c t", "r", r=("identity", "t"))})
+    ),
+}
 
 
 @pytest.mark.parametrize("name", NOT_LINEAR)
@@ -154,14 +172,38 @@ def test_a_jvp_that_is_not_linear_is_refused(name: str) -> None:
 TWO = sub("x a", "y z", y=("multiply", "x", "a"), z=("sum", "x"))
 
 WRONG_RULES: list[tuple[type[EngineError], str, str, dict[str, Any]]] = [
-    (Arity, "that is 4 inputs; it has 3", "vjp", sub("x a c", "d e", d=("multiply", "c", "a"), e=("sum", "c"))),
-    (Arity, "must return 2 values, the cotangent of operand 0", "vjp", sub("x a c e", "d", d=("multiply", "c", "a"))),
-    (ShapeMismatch, "the cotangent of operand 1 .*must be float64\\[\\].*it is float64\\[2\\]", "vjp",
-     sub("x a c e", "d b", d=("multiply", "c", "a"), b=("multiply", "c", "x"))),
-    (Arity, "must return 2 values, the tangent of result 0", "jvp", sub("x a u v", "d", d=("multiply", "u", "a"))),
-    (ShapeMismatch, "the tangent of result 1.*must be float64\\[\\]", "jvp", sub("x a u v", "d e", d=("multiply", "u", "a"), e=("negative", "u"))),
+    (
+        Arity,
+        "that is 4 inputs; it has 3",
+        "vjp",
+        sub("x a c", "d e", d=("multiply", "c", "a"), e=("sum", "c")),
+    ),
+    (
+        Arity,
+        "must return 2 values, the cotangent of operand 0",
+        "vjp",
+        sub("x a c e", "d", d=("multiply", "c", "a")),
+    ),
+    (
+        ShapeMismatch,
+        "the cotangent of operand 1 .*must be float64\\[\\].*it is float64\\[2\\]",
+        "vjp",
+        sub("x a c e", "d b", d=("multiply", "c", "a"), b=("multiply", "c", "x")),
+    ),
+    (
+        Arity,
+        "must return 2 values, the tangent of result 0",
+        "jvp",
+        sub("x a u v", "d", d=("multiply", "u", "a")),
+    ),
+    (
+        ShapeMismatch,
+        "the tangent of result 1.*must be float64\\[\\]",
+        "jvp",
+        sub("x a u v", "d e", d=("multiply", "u", "a"), e=("negative", "u")),
+    ),
     (Arity, "that is 4 inputs; it has 2", "jvp", sub("x a", "d", d=("multiply", "x", "a"))),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "says", "rule", "given"), WRONG_RULES)

@@ -86,18 +86,28 @@ def test_the_starting_point_has_gradient_zero_and_no_influence() -> None:
 
 
 SYSTEM = sub(
-    "z a b", "f",
-    x=("getitem", "z", {"index": [0]}), y=("getitem", "z", {"index": [1]}),
-    p=("multiply", "x", "y"), s=("add", "x", "y"), u=("subtract", "p", "a"), v=("subtract", "s", "b"),
+    "z a b",
+    "f",
+    x=("getitem", "z", {"index": [0]}),
+    y=("getitem", "z", {"index": [1]}),
+    p=("multiply", "x", "y"),
+    s=("add", "x", "y"),
+    u=("subtract", "p", "a"),
+    v=("subtract", "s", "b"),
     f=("stack", "u", "v"),
-)  # fmt: skip
+)
 """x y = a, x + y = b: x, y = (b ± √(b² − 4a))/2."""
 
 
 def test_a_system_of_two_against_its_closed_form() -> None:
     a, b = 2.0, 4.0
-    program = graph("a b", "x y", z=("root", [3.0, 0.5], "a", "b", {"body": SYSTEM}),
-                    x=("getitem", "z", {"index": [0]}), y=("getitem", "z", {"index": [1]}))  # fmt: skip
+    program = graph(
+        "a b",
+        "x y",
+        z=("root", [3.0, 0.5], "a", "b", {"body": SYSTEM}),
+        x=("getitem", "z", {"index": [0]}),
+        y=("getitem", "z", {"index": [1]}),
+    )
     q = np.sqrt(b * b - 4 * a)
     near(ask("evaluate", program, {"a": a, "b": b})["outputs"], {"x": (b + q) / 2, "y": (b - q) / 2}, 1e-15)
     for mode in ("reverse", "forward"):
@@ -122,9 +132,12 @@ def test_several_unknowns_as_arrays() -> None:
         v=("subtract", "s", "b"),
     )
     program = graph(
-        "a b", "x y", z=("root", 3.0, 0.5, "a", "b", {"body": body, "carry": 2}),
-        x=("item", "z", {"index": 0}), y=("item", "z", {"index": 1}),
-    )  # fmt: skip
+        "a b",
+        "x y",
+        z=("root", 3.0, 0.5, "a", "b", {"body": body, "carry": 2}),
+        x=("item", "z", {"index": 0}),
+        y=("item", "z", {"index": 1}),
+    )
     q = np.sqrt(8.0)
     answer = ask("jacobian", program, {"a": 2.0, "b": 4.0})
     near(answer["outputs"], {"x": (4 + q) / 2, "y": (4 - q) / 2}, 1e-15)
@@ -145,14 +158,26 @@ def test_a_natural_cubic_spline_is_linear_in_its_values() -> None:
         return ("getitem", name, {"index": [{"start": start, "stop": stop, "step": None}]})
 
     matvec = sub(
-        "m", "r", p=("pad", "m", {"pad_width": 1}), a=cut("p", None, -2), c=cut("p", 2, None), s=("add", "a", "c"),
-        f=("multiply", 4.0, "m"), r=("add", "f", "s"),
-    )  # fmt: skip
+        "m",
+        "r",
+        p=("pad", "m", {"pad_width": 1}),
+        a=cut("p", None, -2),
+        c=cut("p", 2, None),
+        s=("add", "a", "c"),
+        f=("multiply", 4.0, "m"),
+        r=("add", "f", "s"),
+    )
     nodes: dict[str, Any] = {
-        "a": cut("v", None, -2), "b": cut("v", 1, -1), "c": cut("v", 2, None), "w": ("multiply", 2.0, "b"), "s": ("add", "a", "c"),
-        "d": ("subtract", "s", "w"), "e": ("multiply", 6 / h**2, "d"),
-        "m": ("linear_solve", "e", {"body": matvec, "symmetric": True}), "M": ("pad", "m", {"pad_width": 1}),
-    }  # fmt: skip
+        "a": cut("v", None, -2),
+        "b": cut("v", 1, -1),
+        "c": cut("v", 2, None),
+        "w": ("multiply", 2.0, "b"),
+        "s": ("add", "a", "c"),
+        "d": ("subtract", "s", "w"),
+        "e": ("multiply", 6 / h**2, "d"),
+        "m": ("linear_solve", "e", {"body": matvec, "symmetric": True}),
+        "M": ("pad", "m", {"pad_width": 1}),
+    }
     weights = np.zeros(n)
     weights[k], weights[k + 1] = 1 - t, t
     bends = np.zeros(n)
@@ -214,11 +239,23 @@ HARD = [
     ("a root at 0, of an exponential", sub("x", "f", f=("expm1", "x")), 1.0, 0.0),
     ("rounding at 0", sub("x", "f", e=("exp", "x"), f=("subtract", "e", 1.0)), 1.0, 0.0),
     ("a double root", sub("x", "f", d=("subtract", "x", 1.0), f=("square", "d")), 3.0, 1.0),
-    ("Newton's cycle", sub("x", "f", c=("pow", "x", 3.0), l=("multiply", 2.0, "x"), d=("subtract", "c", "l"), f=("add", "d", 2.0)), 0.0, -1.7692923542386314),
+    (
+        "Newton's cycle",
+        sub(
+            "x",
+            "f",
+            c=("pow", "x", 3.0),
+            l=("multiply", 2.0, "x"),
+            d=("subtract", "c", "l"),
+            f=("add", "d", 2.0),
+        ),
+        0.0,
+        -1.7692923542386314,
+    ),
     ("a tiny scale", sub("x", "f", s=("square", "x"), f=("subtract", "s", 1e-40)), 1e-19, 1e-20),
     ("a large scale", sub("x", "f", s=("square", "x"), f=("subtract", "s", 1e40)), 1e3, 1e20),
     ("at the start", sub("x", "f", s=("square", "x"), f=("subtract", "s", 4.0)), 2.0, 2.0),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("what", "body", "start", "expected"), HARD, ids=[h[0] for h in HARD])
@@ -237,8 +274,16 @@ NO_ROOT = [
     sub("x", "f", s=("square", "x"), f=("add", "s", 1.0)),
     sub("x", "f", e=("exp", "x"), f=("add", "e", 1.0)),
     sub("x", "f", d=("subtract", "x", 0.3), f=("divide", 1.0, "d")),
-    sub("x", "f", m=("greater", "x", 0.3), f=("where", "m", "p", "n"), p=("add", 1.0, "q"), n=("subtract", "q", 1.0), q=("multiply", "x", 0.01)),
-]  # fmt: skip
+    sub(
+        "x",
+        "f",
+        m=("greater", "x", 0.3),
+        f=("where", "m", "p", "n"),
+        p=("add", 1.0, "q"),
+        n=("subtract", "q", 1.0),
+        q=("multiply", "x", 0.01),
+    ),
+]
 
 
 @pytest.mark.parametrize("body", NO_ROOT)
@@ -352,8 +397,12 @@ def test_large_systems_are_solved_by_iteration(symmetric: bool) -> None:
     """1,500 unknowns: (k + second difference) x = b, matrix-free; value, adjoint and derivative by k against a dense solve."""
     n, k = 1500, 2.5
     cut = {"start": None, "stop": -2, "step": None}, {"start": 2, "stop": None, "step": None}
-    nodes: dict[str, Any] = {"p": ("pad", "x", {"pad_width": 1}), "l": ("getitem", "p", {"index": [cut[0]]}),
-                             "u": ("getitem", "p", {"index": [cut[1]]}), "m": ("multiply", "k", "x")}  # fmt: skip
+    nodes: dict[str, Any] = {
+        "p": ("pad", "x", {"pad_width": 1}),
+        "l": ("getitem", "p", {"index": [cut[0]]}),
+        "u": ("getitem", "p", {"index": [cut[1]]}),
+        "m": ("multiply", "k", "x"),
+    }
     if symmetric:
         nodes |= {"s": ("add", "l", "u"), "y": ("subtract", "m", "s")}
     else:
@@ -418,7 +467,11 @@ def test_singular_matrices() -> None:
 WIDE = sub("x", "f", f=("stack", "x", "x"))
 TWICE = sub("x", "f g", f=("square", "x"), g=("sin", "x"))
 MISTAKES: list[tuple[type[EngineError], str, Any]] = [
-    (ShapeMismatch, r"result 0 of the body must be as operand 0 \('x' in the body\)", ("root", "x", {"body": WIDE})),
+    (
+        ShapeMismatch,
+        r"result 0 of the body must be as operand 0 \('x' in the body\)",
+        ("root", "x", {"body": WIDE}),
+    ),
     (ShapeMismatch, "result 0 of the body", ("fixed_point", "x", {"body": WIDE})),
     (ShapeMismatch, "result 0 of the body", ("linear_solve", "x", {"body": WIDE})),
     (Arity, "must return 1 value", ("root", "x", {"body": TWICE})),
@@ -426,12 +479,19 @@ MISTAKES: list[tuple[type[EngineError], str, Any]] = [
     (Arity, "takes 1 inputs", ("root", "x", 1.0, {"body": sub("x", "f", f=("sin", "x"))})),
     (InvalidAttribute, "because of sin", ("linear_solve", "x", {"body": sub("x", "f", f=("sin", "x"))})),
     (InvalidAttribute, "because of add", ("linear_solve", "x", {"body": sub("x", "f", f=("add", "x", 1.0))})),
-    (InvalidAttribute, "because of a result that does not depend",
-     ("linear_solve", "x", {"body": sub("x", "f", f=("add", 1.0, 2.0))})),
-    (InvalidAttribute, "at most 100,000", ("root", "x", {"body": sub("x", "f", f=("sin", "x")), "max_iterations": 10**9})),
+    (
+        InvalidAttribute,
+        "because of a result that does not depend",
+        ("linear_solve", "x", {"body": sub("x", "f", f=("add", 1.0, 2.0))}),
+    ),
+    (
+        InvalidAttribute,
+        "at most 100,000",
+        ("root", "x", {"body": sub("x", "f", f=("sin", "x")), "max_iterations": 10**9}),
+    ),
     (Arity, "at least one unknown", ("root", "x", {"body": sub("x", "f", f=("sin", "x")), "carry": 0})),
     (Arity, "each of 3 unknowns", ("root", "x", {"body": sub("x", "f", f=("sin", "x")), "carry": 3})),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "says", "node"), MISTAKES)

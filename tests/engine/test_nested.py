@@ -88,7 +88,7 @@ def test_third_derivatives_in_every_mixture(one: str, two: str, three: str) -> N
     body = CUBE
     for kind in (one, two, three):
         body = sub("x", "d", **first(kind, body))
-    program = graph("x", "r", **{"r": ("vmap", "x", {"body": body})})
+    program = graph("x", "r", r=("vmap", "x", {"body": body}))
     x = np.array([0.3, -1.2])
     expected = 2**1.5 * np.exp(x) * np.sin(x + 3 * np.pi / 4)
     near(ask("evaluate", program, {"x": x})["outputs"]["r"], expected, 1e-13)
@@ -160,11 +160,14 @@ def test_a_gradient_of_a_loop_and_of_a_choice() -> None:
     one, two = sub("x", "r", r=("square", "x")), sub("x", "r", r=("negative", "x"))
     choice = sub("x c", "r", r=("cond", "c", "x", {"then": one, "else": two}))
     program = graph(
-        "x", "g d e",
+        "x",
+        "g d e",
         g=("grad", "x", {"body": loop}),
-        c=("greater", "x", 1.0), d=("grad", "x", "c", {"body": choice}),
-        o=("less", "x", 1.0), e=("grad", "x", "o", {"body": choice}),
-    )  # fmt: skip
+        c=("greater", "x", 1.0),
+        d=("grad", "x", "c", {"body": choice}),
+        o=("less", "x", 1.0),
+        e=("grad", "x", "o", {"body": choice}),
+    )
     found = ask("evaluate", program, {"x": 2.0})["outputs"]
     near(found["g"], 0.5 / np.sqrt(2.0), 1e-12)
     assert (found["d"], found["e"]) == (4.0, -1.0)
@@ -206,10 +209,13 @@ def test_indices_in_front_of_tangents_are_integers() -> None:
     """An index among the primals of jvp and vjp is int64, though tangents and cotangents follow."""
     body = sub("x k", "y", y=("getitem", "x", "k", {"index": [{"input": 1}]}))
     program = graph(
-        "x k v", "t c",
-        j=("jvp", "x", "k", "v", {"body": body}), t=("item", "j", {"index": 1}),
-        b=("vjp", "x", "k", 2.0, {"body": body}), c=("item", "b", {"index": 1}),
-    )  # fmt: skip
+        "x k v",
+        "t c",
+        j=("jvp", "x", "k", "v", {"body": body}),
+        t=("item", "j", {"index": 1}),
+        b=("vjp", "x", "k", 2.0, {"body": body}),
+        c=("item", "b", {"index": 1}),
+    )
     found = ask("evaluate", program, {"x": [1.5, 2.5], "k": 1, "v": [3.0, 4.0]})["outputs"]
     assert found["t"] == 4.0
     near(found["c"], [0.0, 2.0])
@@ -231,8 +237,11 @@ def test_vjp_of_two_floats_and_an_integer_has_two_cotangents() -> None:
 PROGRAMS = {
     "grad": graph("x", "g", g=("grad", "x", {"body": CUBE})),
     "two": graph(
-        "x y", "a b", g=("grad", "x", "y", {"body": sub("x y", "r", r=("multiply", "x", "y")), "wrt": [1, 0]}),
-        a=("item", "g", {"index": 0}), b=("item", "g", {"index": 1}),
+        "x y",
+        "a b",
+        g=("grad", "x", "y", {"body": sub("x y", "r", r=("multiply", "x", "y")), "wrt": [1, 0]}),
+        a=("item", "g", {"index": 0}),
+        b=("item", "g", {"index": 1}),
     ),
     "value_and_grad": graph("x", "d", **first("value_and_grad", CUBE)),
     "jacobian": graph("x", "g", g=("jacobian", "x", {"body": CUBE})),
@@ -241,22 +250,30 @@ PROGRAMS = {
     "vjp": graph("x", "d", **first("vjp", CUBE)),
     "vmap": graph("x", "d", **first("mapped", CUBE)),
     "nested": graph("x", "g", g=("grad", "x", {"body": sub("x", "d", **first("jvp", CUBE))})),
-    "root": graph("x", "g", g=("root", 1.0, "x", {"body": sub("x a", "f", s=("square", "x"), f=("subtract", "s", "a"))})),
-    "fixed_point": graph("x", "g", g=("fixed_point", 1.0, "x", {"body": sub("x a", "f", s=("multiply", "x", "a"), f=("cos", "s"))})),
-    "linear_solve": graph("x", "g", g=("linear_solve", 3.0, "x", {"body": sub("x a", "f", f=("multiply", "x", "a"))})),
+    "root": graph(
+        "x", "g", g=("root", 1.0, "x", {"body": sub("x a", "f", s=("square", "x"), f=("subtract", "s", "a"))})
+    ),
+    "fixed_point": graph(
+        "x",
+        "g",
+        g=("fixed_point", 1.0, "x", {"body": sub("x a", "f", s=("multiply", "x", "a"), f=("cos", "s"))}),
+    ),
+    "linear_solve": graph(
+        "x", "g", g=("linear_solve", 3.0, "x", {"body": sub("x a", "f", f=("multiply", "x", "a"))})
+    ),
     "custom_vjp": graph(
         "x", "g", g=("custom_vjp", "x", {"body": CUBE, "vjp": sub("x c", "d", d=("multiply", "c", "x"))})
     ),
     "custom_jvp": graph(
         "x", "g", g=("custom_jvp", "x", {"body": CUBE, "jvp": sub("x t", "d", d=("multiply", "t", "x"))})
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_parse_gives_a_graph_that_is_the_same_program(name: str) -> None:
     program = read_graph(PROGRAMS[name])
-    at = {n: 0.8 for n in [program.steps[i].id for i in program.inputs]}
+    at = dict.fromkeys([program.steps[i].id for i in program.inputs], 0.8)
     shown = describe(program, None, Limits())
     again = read_graph(json.loads(json.dumps(shown["graph"], allow_nan=False)))
     assert again.digest == program.digest == shown["graph_id"]
@@ -297,21 +314,46 @@ MISTAKES: list[tuple[type[EngineError], str, Any, dict[str, Any]]] = [
     (InvalidAttribute, "wrt -1 is no operand", ("grad", "x", {"body": ONE, "wrt": [-1]}), {"x": 1.0}),
     (InvalidAttribute, "at least one", ("grad", "x", {"body": ONE, "wrt": []}), {"x": 1.0}),
     (Arity, "takes 2 inputs", ("grad", "x", {"body": TWO}), {"x": 1.0}),
-    (NotDifferentiable, r"operand 0 \('x' in the body\) holds integers", ("grad", "x", {"body": ONE}), {"x": np.array(2)}),
+    (
+        NotDifferentiable,
+        r"operand 0 \('x' in the body\) holds integers",
+        ("grad", "x", {"body": ONE}),
+        {"x": np.array(2)},
+    ),
     (NotDifferentiable, "holds booleans", ("jacobian", "x", {"body": ONE}), {"x": np.array(True)}),
     (ShapeMismatch, "returns a scalar", ("hessian", "x", {"body": ROW}), {"x": 1.0}),
     (Arity, "a tangent for each floating operand: 1; here are 0", ("jvp", "x", {"body": ONE}), {"x": 1.0}),
-    (Arity, "a tangent for each floating operand: 1; here are 2", ("jvp", "x", 1.0, 2.0, {"body": ONE}), {"x": 1.0}),
-    (ShapeMismatch, r"must have the shape \[\]; it has \[2\]", ("jvp", "x", [1.0, 2.0], {"body": ONE}), {"x": 1.0}),
+    (
+        Arity,
+        "a tangent for each floating operand: 1; here are 2",
+        ("jvp", "x", 1.0, 2.0, {"body": ONE}),
+        {"x": 1.0},
+    ),
+    (
+        ShapeMismatch,
+        r"must have the shape \[\]; it has \[2\]",
+        ("jvp", "x", [1.0, 2.0], {"body": ONE}),
+        {"x": 1.0},
+    ),
     (Arity, "the body takes 2 inputs", ("vjp", "x", {"body": TWO}), {"x": 1.0}),
     (ShapeMismatch, "cotangent of result 0", ("vjp", "x", 1.0, {"body": ROW}), {"x": 1.0}),
     (NotDifferentiable, "nothing to pull back to", ("vjp", "x", 1.0, {"body": ONE}), {"x": np.array(2)}),
     (ShapeMismatch, "no axis 0 to map over", ("vmap", "x", {"body": ONE}), {"x": 1.0}),
-    (InvalidAttribute, "at least one operand that is mapped", ("vmap", "x", {"body": ONE, "in_axes": [None]}), {"x": [1.0]}),
-    (InvalidAttribute, "2 entries, but there are 1", ("vmap", "x", {"body": ONE, "in_axes": [0, 0]}), {"x": [1.0]}),
+    (
+        InvalidAttribute,
+        "at least one operand that is mapped",
+        ("vmap", "x", {"body": ONE, "in_axes": [None]}),
+        {"x": [1.0]},
+    ),
+    (
+        InvalidAttribute,
+        "2 entries, but there are 1",
+        ("vmap", "x", {"body": ONE, "in_axes": [0, 0]}),
+        {"x": [1.0]},
+    ),
     (ShapeMismatch, "of one size", ("vmap", "x", [1.0, 2.0, 3.0], {"body": TWO}), {"x": [1.0, 2.0]}),
     (ShapeMismatch, "no axis 2", ("vmap", "x", {"body": ONE, "in_axes": 2}), {"x": [1.0]}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "says", "node", "at"), MISTAKES)
