@@ -29,6 +29,38 @@ STEP_FLOPS = 2e9
 RESTART = 60
 MOST_PRODUCTS = 3000
 """Matrix-vector products that an iteration may take."""
+NEWTON_PRODUCTS = 600
+"""And those for one of Newton's steps, which need not be exact."""
+
+
+def is_diagonal(graph: Graph) -> bool:
+    """Whether each entry of the result depends on the same entry of the first input alone: its derivative is diagonal."""
+    first = graph.inputs[0]
+    size = graph.in_avals[0].size
+    reached = {first}
+    for i, _ in graph.schedule:
+        node = graph.nodes[i]
+        if reached.isdisjoint(node.inputs):
+            continue
+        keeps = node.op.elementwise or node.op.name in ("reshape", "broadcast_to")
+        if not keeps or not isinstance(node.aval, Aval) or node.aval.size != size:
+            return False
+        reached.add(i)
+    return True
+
+
+def form_of(matvec: Graph, dtype: DType, **limits: Any) -> dict[str, Any]:
+    """How a system is solved, as params: `diagonal`, or by the matrix that `columns` makes, or (None) by iteration."""
+    if is_diagonal(matvec):
+        return {"diagonal": True, "columns": None}
+    return {"diagonal": False, "columns": columns_of(matvec, dtype, **limits)}
+
+
+def diagonal(b: EagerBuilder, matvec: Graph, constants: Sequence[Any]) -> Array:
+    """The diagonal, [batch, n], of a diagonal matrix."""
+    aval = matvec.in_avals[0]
+    (out,) = b.inline(matvec, [np.ones(aval.shape, aval.dtype), *constants])
+    return np.asarray(out, np.float64).reshape(prod(aval.shape[:-1]), aval.shape[-1])
 
 
 def columns_of(matvec: Graph, dtype: DType, **limits: Any) -> Graph | None:
@@ -81,8 +113,12 @@ def solve(a: Array, r: Array, step: Callable[[], None]) -> tuple[Array, Array]:
     return x, singular
 
 
-def krylov(product: Callable[[Array], Array], r: Array, tol: float, symmetric: bool) -> Array:
-    """A⁻¹r for one vector, by GMRES (MINRES for a symmetric A), with refinement; NaN if it does not come to `tol`.
+def krylov(
+    product: Callable[[Array], Array], r: Array, tol: float, symmetric: bool, most: int = MOST_PRODUCTS
+) -> Array:
+    """A⁻¹r for one vector, by GMRES (MINRES for a symmetric A), with refinement; NaN if it does not come near `tol`.
+
+    At most about `most` products are computed.
 
     Y. Saad, M. H. Schultz, SIAM J. Sci. Stat. Comput. 7(3), 1986, doi:10.1137/0907058; C. C. Paige, M. A. Saunders,
     SIAM J. Numer. Anal. 12(4), 1975, doi:10.1137/0712047.
@@ -97,9 +133,9 @@ def krylov(product: Callable[[Array], Array], r: Array, tol: float, symmetric: b
     x, left = np.zeros(n), r
     for attempt in range(4):
         if symmetric and attempt < 2:
-            more, _ = minres(operator, left, rtol=tol, maxiter=MOST_PRODUCTS // 4)
+            more, _ = minres(operator, left, rtol=tol, maxiter=most // 4)
         else:
-            cycles = max(1, MOST_PRODUCTS // 4 // RESTART)
+            cycles = max(1, most // 4 // RESTART)
             more, _ = gmres(operator, left, rtol=tol, atol=0.0, restart=min(RESTART, n), maxiter=cycles)
         if not np.isfinite(more).all():
             break

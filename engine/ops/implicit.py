@@ -33,8 +33,9 @@ from engine.transforms.vmap import lead
 class ImplicitCore(Op):
     """Operands: where to start, constants. Results: y, the residual there, iterations.
 
-    `residual`: y [*batch, n], constants → f [*batch, n]; `jacobian`: v, y, constants → (∂f/∂y) v; `columns` makes its matrix
-    (`dense.columns_of`). `method`: newton, or iterate (y ← y + f). y is NaN for a member whose root was not found.
+    `residual`: y [*batch, n], constants → f [*batch, n]; `jacobian`: v, y, constants → (∂f/∂y) v; `columns` and
+    `diagonal` say how systems of it are solved (`dense.form_of`). `method`: newton, or iterate (y ← y + f). y is NaN for a
+    member whose root was not found; where the Jacobian is diagonal, each entry is an equation of its own.
     """
 
     name = "core.implicit"
@@ -61,7 +62,7 @@ class ImplicitCore(Op):
             return np.asarray(out).reshape(x.shape)
 
         tol = max(params["tol"], 4 * float(np.finfo(x0.dtype).eps))
-        start = x0.reshape(prod(batch), n)
+        start = x0.reshape(-1, 1) if params["diagonal"] else x0.reshape(prod(batch), n)
         if params["method"] == "newton":
 
             def correction(x: Array, fx: Array) -> Array:
@@ -70,11 +71,12 @@ class ImplicitCore(Op):
             found = newton(f, correction, start, tol, params["most"])
         else:
             found = iterate(f, start, tol, params["most"])
-        if not batch and found.singular.any() and found.iterations[0] == 1:
-            at = ", ".join(f"{v:.6g}" for v in found.x[0][:4]) + (", …" if n > 4 else "")
+        hopeless = found.singular & (found.iterations == 1)
+        if not batch and hopeless.any():
+            at = ", ".join(f"{v:.6g}" for v in x0[:4]) + (", …" if n > 4 else "")
             raise SingularMatrix(
                 f"root: the Jacobian of the body is singular at the starting point [{at}], where the residual is "
-                f"{found.residual[0]:.3g}, so Newton's method has no step to take. Start from another point.",
+                f"{found.residual[hopeless][0]:.3g}, so Newton's method has no step to take. Start from another point.",
                 node=params["label"] or None,
             )
         return _results(found, shape, x0.dtype)
@@ -84,6 +86,9 @@ class ImplicitCore(Op):
         b: EagerBuilder, params: Any, x: Array, fx: Array, shape: tuple[int, ...], constants: Sequence[Any]
     ) -> Array:
         here = [x.reshape(shape), *constants]
+        if params["diagonal"]:
+            d = dense.diagonal(b, params["jacobian"], here).reshape(x.shape)
+            return np.asarray(np.where(d == 0, np.nan, -fx / np.where(d == 0, 1.0, d)))
         if params["columns"] is not None:
             a = dense.matrix(b, params["columns"], here)
             steps, _ = dense.solve(a, -fx.astype(np.float64)[:, :, None], b.tick)
@@ -93,7 +98,7 @@ class ImplicitCore(Op):
             (out,) = b.inline(params["jacobian"], [v.reshape(shape).astype(x.dtype), *here])
             return np.asarray(out, np.float64).reshape(-1)
 
-        step = dense.krylov(product, -fx.reshape(-1).astype(np.float64), 1e-10, False)
+        step = dense.krylov(product, -fx.reshape(-1).astype(np.float64), 1e-10, False, dense.NEWTON_PRODUCTS)
         return step.reshape(x.shape)
 
     def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
@@ -113,8 +118,10 @@ class ImplicitCore(Op):
         if params["method"] != "newton":
             return float(params["most"] * (2 * once + 100.0 * aval.size))
         columns: Graph | None = params["columns"]
-        if columns is None:
-            step = dense.MOST_PRODUCTS * (graph_flops(params["jacobian"]) + 120.0 * aval.size)
+        if params["diagonal"]:
+            step = graph_flops(params["jacobian"])
+        elif columns is None:
+            step = dense.NEWTON_PRODUCTS * (graph_flops(params["jacobian"]) + 120.0 * aval.size)
         else:
             blocks = -(-n // columns.in_avals[0].shape[0])
             step = blocks * graph_flops(columns) + 0.67 * aval.size * n * n
@@ -127,7 +134,9 @@ class ImplicitCore(Op):
         if params["method"] == "newton":
             columns: Graph | None = params["columns"]
             if columns is None:
-                graphs.append((params["jacobian"], most * dense.MOST_PRODUCTS))
+                graphs.append(
+                    (params["jacobian"], most * (1 if params["diagonal"] else dense.NEWTON_PRODUCTS))
+                )
             else:
                 blocks = -(-max(1, columns.in_avals[0].shape[-1]) // columns.in_avals[0].shape[0])
                 graphs.append((columns, most * blocks))
@@ -137,7 +146,11 @@ class ImplicitCore(Op):
         """The Jacobian and a copy for its factors, or a basis."""
         aval = params["residual"].in_avals[0]
         written = params["method"] == "newton" and params["columns"] is not None
-        return int(aval.size) * 8 * (2 * int(aval.shape[-1]) + 8 if written else dense.RESTART + 8)
+        return (
+            int(aval.size)
+            * 8
+            * (16 if params["diagonal"] else 2 * int(aval.shape[-1]) + 8 if written else dense.RESTART + 8)
+        )
 
     def push(
         self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any
@@ -197,19 +210,24 @@ class ImplicitCore(Op):
 implicit_core = registry.add(ImplicitCore())
 
 
-def graphs_of(residual: Graph, method: str, dtype: DType, **limits: Any) -> dict[str, Graph | None]:
+def graphs_of(residual: Graph, method: str, dtype: DType, **limits: Any) -> dict[str, Any]:
     """A residual, its Jacobian as a function, and what makes the matrix of it, if that is needed for the search."""
     g = jvp_graph(residual, [residual.inputs[0]], dtype, **limits)
     jacobian = first_last(simplify(g.with_outputs(g.outputs[1:]), dtype, limits.get("step")))
-    columns = dense.columns_of(jacobian, dtype, **limits) if method == "newton" else None
-    return {"residual": residual, "jacobian": jacobian, "columns": columns}
+    form = dense.form_of(jacobian, dtype, **limits) if method == "newton" else _NO_FORM
+    return {"residual": residual, "jacobian": jacobian, **form}
+
+
+_NO_FORM: dict[str, Any] = {"diagonal": False, "columns": None}
 
 
 def _results(found: Found, shape: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:
     batch = shape[:-1]
+    worst = found.residual.reshape(prod(batch), -1).max(axis=1, initial=0.0)
+    most = found.iterations.reshape(prod(batch), -1).max(axis=1, initial=0)
     y = np.where(found.done[:, None], found.x, np.nan).astype(dtype)
     return (
         y.reshape(shape),
-        found.residual.astype(dtype).reshape(batch)[()],
-        found.iterations.reshape(batch)[()],
+        worst.astype(dtype).reshape(batch)[()],
+        most.reshape(batch)[()],
     )

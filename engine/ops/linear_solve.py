@@ -33,7 +33,7 @@ class LinearSolveCore(Op):
     """Operands: b, constants. Result: the x for which `matvec`(x, constants) = b.
 
     x: [*batch, n], and `matvec` acts on each member by itself. b leads with `sides` further axes, for all of which the
-    matrix is the same. `columns` makes the matrix (`dense.columns_of`), or is None. With `strong`, b is a tangent or a
+    matrix is the same. `columns` and `diagonal` say how it is solved (`dense.form_of`). With `strong`, b is a tangent or a
     cotangent: where it is 0, so is x, whatever the matrix is.
     """
 
@@ -55,12 +55,19 @@ class LinearSolveCore(Op):
         right = np.asarray(arrays[0])
         count, sides = prod(batch), prod(right.shape[: right.ndim - len(shape)])
         r = right.reshape(sides, count, n).transpose(1, 2, 0).astype(np.float64)
-        nothing = np.asarray(~r.any(axis=1)) if params["strong"] else np.zeros((count, sides), bool)
+        # Of a diagonal matrix each entry is a system of its own.
+        each = (r == 0) if params["diagonal"] else ~r.any(axis=1, keepdims=True)
+        nothing = np.asarray(each) if params["strong"] else np.zeros_like(each)
         if nothing.all():
             return (np.zeros(right.shape, right.dtype)[()],)
-        if params["columns"] is not None:
-            a = dense.matrix(b, params["columns"], arrays[1:])
-            x, singular = dense.solve(a, r, b.tick)
+        if params["diagonal"] or params["columns"] is not None:
+            if params["diagonal"]:
+                d = dense.diagonal(b, matvec, arrays[1:])[:, :, None]
+                lost = (d == 0) & ~nothing
+                x, singular = np.where(lost, np.nan, r / np.where(d == 0, 1.0, d)), lost.any(axis=(1, 2))
+            else:
+                a = dense.matrix(b, params["columns"], arrays[1:])
+                x, singular = dense.solve(a, r, b.tick)
             if not batch and singular.any():
                 raise SingularMatrix(
                     "The Jacobian is singular here, so what is defined by it has no derivative."
@@ -70,7 +77,7 @@ class LinearSolveCore(Op):
                 )
         else:
             x = self._iterated(b, r, arrays[1:], params)
-        x = np.where(nothing[:, None, :], 0.0, x)
+        x = np.where(nothing, 0.0, x)
         return (x.transpose(2, 0, 1).reshape(right.shape).astype(right.dtype)[()],)
 
     @staticmethod
@@ -90,7 +97,7 @@ class LinearSolveCore(Op):
 
     def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
         """An iteration that did not come to an end."""
-        if params["columns"] is None and np.isnan(results[0]).any():
+        if params["columns"] is None and not params["diagonal"] and np.isnan(results[0]).any():
             return f"linear_solve did not converge to a relative residual of {params['tol']:g}"
         return None
 
@@ -100,6 +107,8 @@ class LinearSolveCore(Op):
         aval = matvec.in_avals[0]
         n = max(1, aval.shape[-1])
         sides = max(1, operands[0].size // max(1, aval.size))
+        if params["diagonal"]:
+            return graph_flops(matvec) + operands[0].size
         if params["columns"] is None:
             return float(sides * dense.MOST_PRODUCTS) * (graph_flops(matvec) + 120.0 * aval.size)
         blocks = -(-n // params["columns"].in_avals[0].shape[0])
@@ -109,13 +118,23 @@ class LinearSolveCore(Op):
         """The columns, a block at a time; or products."""
         columns: Graph | None = params["columns"]
         if columns is None:
-            return [(params["matvec"], dense.MOST_PRODUCTS)]
+            return [(params["matvec"], 1 if params["diagonal"] else dense.MOST_PRODUCTS)]
         return [(columns, -(-max(1, columns.in_avals[0].shape[-1]) // columns.in_avals[0].shape[0]))]
 
     def workspace(self, **params: Any) -> int:
         """The matrix and a copy for its factors, or a Krylov basis."""
         aval = params["matvec"].in_avals[0]
-        return int(aval.size) * 8 * (dense.RESTART if params["columns"] is None else 2 * int(aval.shape[-1]))
+        return (
+            int(aval.size)
+            * 8
+            * (
+                4
+                if params["diagonal"]
+                else dense.RESTART
+                if params["columns"] is None
+                else 2 * int(aval.shape[-1])
+            )
+        )
 
     def push(
         self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any
@@ -157,8 +176,8 @@ class LinearSolveCore(Op):
         assert ct is not None
         # Also of a symmetric matrix: what it is made of may be perturbed to one that is not.
         turned = first_last(transpose(matvec, [0], b.dtype, **b.limits))
-        columns = dense.columns_of(turned, b.dtype, **b.limits)
-        (w,) = b.write(self, ct, *xs[1:], **{**params, "matvec": turned, "columns": columns, "strong": True})
+        form = dense.form_of(turned, b.dtype, **b.limits)
+        (w,) = b.write(self, ct, *xs[1:], **{**params, **form, "matvec": turned, "strong": True})
         found: dict[int, Var] = {0: w}
         behind = [k for k in wanted if k]
         if behind:
@@ -181,8 +200,8 @@ class LinearSolveCore(Op):
         at = operands[0].rank - mapped[0] - matvec.in_avals[0].rank
         g = over_batch(matvec, size, [True, *mapped[1:]], b.dtype)
         first = _moved(lead(b, operands[0], size, mapped[0]), 0, at)
-        columns = dense.columns_of(g, b.dtype)
-        (x,) = b.write(self, first, *operands[1:], **{**params, "matvec": g, "columns": columns})
+        form = dense.form_of(g, b.dtype)
+        (x,) = b.write(self, first, *operands[1:], **{**params, **form, "matvec": g})
         return (_moved(x, at, 0).ref,)
 
 
@@ -269,7 +288,7 @@ class LinearSolve(Op):
             pack(b, right),
             *constants,
             matvec=matvec,
-            columns=dense.columns_of(matvec, b.dtype, **b.limits),
+            **dense.form_of(matvec, b.dtype, **b.limits),
             symmetric=attrs["symmetric"],
             tol=attrs["tol"],
             strong=False,
@@ -290,7 +309,7 @@ def solve_with(
         right,
         *constants,
         matvec=matvec,
-        columns=dense.columns_of(matvec, b.dtype, **b.limits),
+        **dense.form_of(matvec, b.dtype, **b.limits),
         symmetric=False,
         tol=tol,
         strong=True,

@@ -426,16 +426,38 @@ def test_large_systems_are_solved_by_iteration(symmetric: bool) -> None:
 
 
 def test_a_large_root_is_found_by_newton_and_krylov() -> None:
-    """x + tanh(x)/2 = b entry by entry, 2,000 unknowns."""
+    """x + tanh(x)/2 + x shifted by one/10 = b, 2,000 unknowns; the adjoint against a dense solve."""
+    n = 2000
     body = sub(
-        "x b", "f", t=("tanh", "x"), h=("multiply", 0.5, "t"), s=("add", "x", "h"), f=("subtract", "s", "b")
-    )
-    b = np.linspace(-3, 3, 2000)
+        "x b", "f", t=("tanh", "x"), h=("multiply", 0.5, "t"), s=("add", "x", "h"), o=("roll", "x", {"shift": 1}),
+        m=("multiply", 0.1, "o"), u=("add", "s", "m"), f=("subtract", "u", "b"),
+    )  # fmt: skip
+    b = np.linspace(-3, 3, n)
     program = graph("b", "r", y=("root", "b", "b", {"body": body}), r=("sum", "y"))
     answer = ask("grad", program, {"b": b})
     y = answer["values"]["y"]
-    near(y + np.tanh(y) / 2, b, 1e-12)
-    near(answer["gradients"]["b"], 1 / (1 + 0.5 / np.cosh(y) ** 2), 1e-10)
+    near(y + np.tanh(y) / 2 + 0.1 * np.roll(y, 1), b, 1e-12)
+    jacobian = np.diag(1 + 0.5 / np.cosh(y) ** 2) + 0.1 * np.roll(np.eye(n), 1, axis=0)
+    near(answer["gradients"]["b"], np.linalg.solve(jacobian.T, np.ones(n)), 1e-10)
+
+
+def test_equations_entry_by_entry_are_solved_one_by_one() -> None:
+    """x² = a for 50,000 unknowns in one vector: no matrix, and an entry without a root is NaN alone."""
+    a = np.linspace(0.01, 100.0, 50_000)
+    a[7] = -1.0
+    program = graph("a", "r", y=("root", "a", "a", {"body": SQUARE}), r=("sum", "y"))
+    answer = ask("grad", program, {"a": a})
+    y, good = answer["values"]["y"], a > 0
+    assert np.isnan(y[~good]).all()
+    near(y[good], np.sqrt(a[good]), 1e-15)
+    near(answer["gradients"]["a"][good], 0.5 / np.sqrt(a[good]), 1e-14)
+    assert "root did not converge" in answer["warnings"][0]["detail"]
+    diagonal = graph(
+        "b d", "x", x=("linear_solve", "b", "d", {"body": sub("x d", "y", y=("multiply", "x", "d"))})
+    )
+    near(ask("evaluate", diagonal, {"b": [1.0, 2.0], "d": [2.0, 8.0]})["outputs"]["x"], [0.5, 0.25])
+    with pytest.raises(SingularMatrix):
+        ask("evaluate", diagonal, {"b": [1.0, 2.0], "d": [2.0, 0.0]})
 
 
 def test_a_system_that_no_iteration_solves_is_nan_with_a_warning() -> None:
