@@ -20,8 +20,10 @@ from engine.transforms.vmap import map_graph
 
 LARGEST = 1024
 """Matrices of more rows are not written out."""
-MATRIX_ELEMENTS = 1 << 25
+MATRIX_ELEMENTS = 1 << 27
 """Nor are more elements than that, over the whole batch."""
+MEMBERS = 100_000
+"""Members of a batch that are solved between two looks at the deadline, at most."""
 BLOCK_ELEMENTS = 1 << 21
 """Size of the largest array while columns are made: so many columns at a time."""
 STEP_FLOPS = 2e9
@@ -98,7 +100,7 @@ def solve(a: Array, r: Array, step: Callable[[], None]) -> tuple[Array, Array]:
     count, n, k = r.shape
     x = np.full(r.shape, np.nan)
     singular = np.zeros(count, bool)
-    several = max(1, int(STEP_FLOPS // max(1.0, n**3 + 2.0 * n * n * k)))
+    several = max(1, min(MEMBERS, int(STEP_FLOPS // max(1.0, n**3 + 2.0 * n * n * k))))
     for start in range(0, count, several):
         part = slice(start, start + several)
         step()

@@ -214,11 +214,11 @@ def graphs_of(residual: Graph, method: str, dtype: DType, **limits: Any) -> dict
     """A residual, its Jacobian as a function, and what makes the matrix of it, if that is needed for the search."""
     g = jvp_graph(residual, [residual.inputs[0]], dtype, **limits)
     jacobian = first_last(simplify(g.with_outputs(g.outputs[1:]), dtype, limits.get("step")))
-    form = dense.form_of(jacobian, dtype, **limits) if method == "newton" else _NO_FORM
+    if method == "newton":
+        form = dense.form_of(jacobian, dtype, **limits)
+    else:
+        form = {"diagonal": dense.is_diagonal(jacobian), "columns": None}
     return {"residual": residual, "jacobian": jacobian, **form}
-
-
-_NO_FORM: dict[str, Any] = {"diagonal": False, "columns": None}
 
 
 def _results(found: Found, shape: tuple[int, ...], dtype: Any) -> tuple[Array, ...]:

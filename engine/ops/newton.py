@@ -178,6 +178,7 @@ def iterate(f: Function, x: Array, tol: float, most: int) -> Found:
     span = _loosely(x, tol)
     done, lost = norm == 0, np.isinf(norm)
     count = np.zeros(len(x), np.int64)
+    memory = min(MEMORY, max(1, x.shape[1]))
     points: list[Array] = []
     values: list[Array] = []
     for _ in range(most):
@@ -199,8 +200,8 @@ def iterate(f: Function, x: Array, tol: float, most: int) -> Found:
         move = active & np.isfinite(size(y))
         lost |= active & ~move
         kept = (move & ~worse)[:, None]
-        points = [*points, np.where(kept, goal - x, 0).astype(x.dtype)][-MEMORY:]
-        values = [*values, np.where(kept, y - fx, 0).astype(x.dtype)][-MEMORY:]
+        points = [*points, np.where(kept, goal - x, 0).astype(x.dtype)][-memory:]
+        values = [*values, np.where(kept, y - fx, 0).astype(x.dtype)][-memory:]
         x = np.where(move[:, None], goal, x)
         fx = np.where(move[:, None], y, fx)
         norm = size(fx)
@@ -214,13 +215,19 @@ def iterate(f: Function, x: Array, tol: float, most: int) -> Found:
 
 
 def _mixed(plain: Array, fx: Array, points: list[Array], values: list[Array]) -> Array:
-    """Anderson's step: the plain one, corrected by what the last steps show."""
+    """Anderson's step: the plain one, corrected by what the last steps show (least squares, by normal equations)."""
     dx = np.stack(points, axis=2).astype(np.float64)
     df = np.stack(values, axis=2).astype(np.float64)
-    parts = (df.sum(axis=(1, 2)), dx.sum(axis=(1, 2)), fx.sum(axis=1))
-    finite: Array = np.asarray(np.isfinite(np.stack([np.asarray(p, np.float64) for p in parts])).all(axis=0))
-    df = np.where(finite[:, None, None], df, 0.0)
-    right = np.where(finite[:, None], fx, 0.0).astype(np.float64)
-    shares = np.linalg.pinv(df, rcond=1e-12) @ right[:, :, None]
-    change = (np.where(finite[:, None, None], dx, 0.0) + df) @ shares
-    return np.asarray(plain - change[:, :, 0]).astype(plain.dtype)
+    scale = np.abs(df).max(axis=(1, 2))
+    usable = np.isfinite(scale) & (scale > 0) & np.isfinite(dx.sum(axis=(1, 2)) + fx.sum(axis=1))
+    one = np.where(usable, scale, 1.0)[:, None]
+    df = np.where(usable[:, None, None], df / one[:, :, None], 0.0)
+    dx = np.where(usable[:, None, None], dx / one[:, :, None], 0.0)
+    right = np.where(usable[:, None], fx / one, 0.0)
+    gram = df.transpose(0, 2, 1) @ df
+    ridge = 1e-14 * np.trace(gram, axis1=1, axis2=2) + ~usable
+    shares = np.linalg.solve(
+        gram + ridge[:, None, None] * np.eye(len(points)), df.transpose(0, 2, 1) @ right[:, :, None]
+    )
+    change = ((dx + df) @ shares)[:, :, 0] * one
+    return np.asarray(plain - change).astype(plain.dtype)
