@@ -131,8 +131,9 @@ class Watch:
             if isinstance(refs[i], tuple):
                 trouble = node.op.trouble(refs[i], **dict(node.params))
                 if trouble is not None:
-                    first = np.asarray(refs[i][0])
-                    self._add("non-finite-value", self._id(i), ~np.isfinite(first).reshape(-1), trouble)
+                    own = self.typed.nodes[self.typed.owner(i)]
+                    mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
+                    self._add("non-finite-value", self._id(i), mask, trouble)
                 continue
             if node.op in (CONSTANT, ITEM):
                 continue

@@ -73,7 +73,10 @@ class Root(_Implicit):
         Attr("max_iterations", at_least(1, INT), 100, ("maxiter",)),
     )
     latex = "\\operatorname{{root}}"
-    convention = "A root that is not found is NaN; where the Jacobian is singular there is no derivative."
+    convention = (
+        "A root that is not found is NaN. A Jacobian that is singular at the starting point is an error; where it is "
+        "singular at the root, there is no derivative."
+    )
 
 
 class FixedPoint(_Implicit):

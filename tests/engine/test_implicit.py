@@ -296,6 +296,7 @@ def test_no_root_is_nan_and_a_warning_that_says_how_the_search_ended(body: dict[
     assert warning["node"] == "y"
     assert "root did not converge: residual" in warning["detail"]
     assert "iterations" in warning["detail"]
+    assert (warning["index"], warning["count"]) == ([], 1)
 
 
 def test_no_root_where_it_is_not_needed_leaves_the_gradient_alone() -> None:
@@ -452,6 +453,7 @@ def test_equations_entry_by_entry_are_solved_one_by_one() -> None:
     near(y[good], np.sqrt(a[good]), 1e-15)
     near(answer["gradients"]["a"][good], 0.5 / np.sqrt(a[good]), 1e-14)
     assert "root did not converge" in answer["warnings"][0]["detail"]
+    assert (answer["warnings"][0]["index"], answer["warnings"][0]["count"]) == ([7], 1)
     diagonal = graph(
         "b d", "x", x=("linear_solve", "b", "d", {"body": sub("x d", "y", y=("multiply", "x", "d"))})
     )
