@@ -199,6 +199,8 @@ class Op:
     """Names of the results; more than one, or a trailing "…", for an op that yields a tuple."""
     subgraphs: bool = False
     """Whether params hold graphs; such an op is computed by `evaluate_in`, which can be stopped between their steps."""
+    leading: bool = False
+    """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
 
@@ -228,6 +230,14 @@ class Op:
         """Whether the op yields a tuple."""
         return len(self.results) > 1
 
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
+        """How many results an op with "…" among its results has; None for several, of which the number shows with the types.
+
+        By default as many as its body has outputs (`then`, for a choice).
+        """
+        bodies = (attrs.get(name) for name in ("body", "then"))
+        return next((len(body.outputs) for body in bodies if body is not None), None)
+
     # -- the core
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -254,6 +264,12 @@ class Op:
     ) -> list[Var | None]:
         """Tangents of the results of an op with `Subgraph` operands; None where zero."""
         raise NotImplementedError(self.name)
+
+    def push_from(
+        self, b: Builder, xs: Sequence[Var], ys: Any, dxs: Sequence[Var | None], **params: Any
+    ) -> list[Var | None]:
+        """`push` for an op whose tangents are written with its results: `ys` is the builder's reference to the node."""
+        return self.push(b, xs, dxs, **params)
 
     def pull(
         self,
@@ -297,6 +313,18 @@ class Op:
         """Floating-point operations, roughly: by default one for each element in or out."""
         first = result if isinstance(result, Aval) else (result[0] if result else Aval((), "float64"))
         return float(max([first.size, *(a.size for a in operands)]))
+
+    def inside(self, **params: Any) -> list[tuple[Any, int]]:
+        """The graphs that an op with subgraphs computes, and how often at most (a loop has a `length`)."""
+        return [(p, params.get("length", 1)) for p in params.values() if hasattr(p, "nodes")]
+
+    def workspace(self, **params: Any) -> int:
+        """Bytes that an op with subgraphs takes while it runs, those of its graphs aside."""
+        return 0
+
+    def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
+        """Why the results of an op that has several are not finite, where the op itself knows (a root not found)."""
+        return None
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""

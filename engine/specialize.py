@@ -8,7 +8,7 @@ anything is computed or allocated.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -179,16 +179,16 @@ def integer_inputs(program: Program) -> set[int]:
 def _integer_operands(step: Step) -> set[int]:
     """Operands of a step whose attributes refer to them, or whose bodies have an integer position for them.
 
-    The inputs of a body are the step's last operands: a loop's counter is in front of them, and the condition of a
-    choice is in front of what its branches take.
+    The inputs of a body are the step's last operands (a loop's counter is in front of them, and the condition of a choice
+    is in front of what its branches take), or its first ones (tangents and cotangents come behind them).
     """
     found = {k for value in step.attrs.values() for k in references_in(value)}
     passed = [k for k in range(len(step.operands)) if k not in found]
     for value in step.attrs.values():
         if isinstance(value, Program):
             inner = integer_inputs(value)
-            pairs = zip(reversed(value.inputs), reversed(passed), strict=False)
-            found |= {k for i, k in pairs if i in inner}
+            ends = (value.inputs, passed) if step.op.leading else (value.inputs[::-1], passed[::-1])
+            found |= {k for i, k in zip(*ends, strict=False) if i in inner}
     return found
 
 
@@ -215,7 +215,9 @@ class _Body:
         owner = self._owner
         key = (id(self.program), tuple(avals))
         if key not in owner.bodies:
-            inner = Specializer(self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies)
+            inner = Specializer(
+                self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies, owner.b.step
+            )
             owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), {}).graph
         return owner.bodies[key]
 
@@ -242,7 +244,13 @@ class Specializer:
     """One pass over a program's steps. `static` holds the values of integers that may decide shapes."""
 
     def __init__(
-        self, program: Program, dtype: DType, limits: Limits, depth: int = 0, bodies: Bodies | None = None
+        self,
+        program: Program,
+        dtype: DType,
+        limits: Limits,
+        depth: int = 0,
+        bodies: Bodies | None = None,
+        step: Callable[[], None] | None = None,
     ) -> None:
         self.program = program
         self.dtype = dtype
@@ -250,7 +258,8 @@ class Specializer:
         self.depth = depth
         self.bodies: Bodies = {} if bodies is None else bodies
         # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
-        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000)
+        most = 4 * limits.nodes + 1000
+        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=most, step=step)
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
         self.literals: dict[float, int] = {}
@@ -262,6 +271,7 @@ class Specializer:
         starts: list[int] = []
         for i, step in enumerate(program.steps):
             starts.append(len(b.nodes))
+            b.label = step.id
             plain = self._plain(step)
             if plain is not None:
                 self.results.append(plain)
@@ -553,10 +563,12 @@ def specialize(
     dtype: DType = "float64",
     limits: Limits | None = None,
     statics: Mapping[str, Array] | None = None,
+    step: Callable[[], None] | None = None,
 ) -> Typed:
     """The program's typed graph for inputs of these avals (all of them).
 
     `statics` are the values of integer inputs, which may decide shapes and loop counts. Raises `EngineError` with the
-    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit.
+    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit. `step`, if given, is
+    called before each node and may raise.
     """
-    return Specializer(program, dtype, limits or Limits()).run(avals, statics or {})
+    return Specializer(program, dtype, limits or Limits(), step=step).run(avals, statics or {})

@@ -51,7 +51,9 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
         )
     statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
     with np.errstate(all="ignore"):
-        typed = specialize(request.program, avals, dtype=request.dtype, limits=limits, statics=statics)
+        typed = specialize(
+            request.program, avals, dtype=request.dtype, limits=limits, statics=statics, step=meter.check
+        )
         parts = (typed, request, arrays, batch, limits, meter)
         match verb:
             case "evaluate" | "jvp" | "vjp":

@@ -134,7 +134,14 @@ class Watch:
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
-            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+            if isinstance(refs[i], tuple):
+                trouble = node.op.trouble(refs[i], **dict(node.params))
+                if trouble is not None:
+                    own = self.typed.nodes[self.typed.owner(i)]
+                    mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
+                    self._add("non-finite-value", self._id(i), mask, trouble)
+                continue
+            if node.op in (CONSTANT, ITEM):
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)

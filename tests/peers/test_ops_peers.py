@@ -28,6 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
+from tests.peers import nested_table  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -356,6 +357,7 @@ PEERS: dict[str, Peer] = {
         lambda *operands, subscripts: torch.einsum(subscripts, *operands),
     ),
 }
+PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
 
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
