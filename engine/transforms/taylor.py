@@ -134,6 +134,8 @@ class _Streams:
             return self._scaled(term, float(k + 1))
         if op is ITEM:
             several = yield (inputs[0], k)
+            if isinstance(several, int):  # the node itself, of which the results are still to be read
+                return self._emitted(op, [several], params)
             return several[params[0][1]] if several is not None else None
         if k == 0:
             return self._emitted(op, (yield from self._firsts(inputs)), params)
@@ -295,16 +297,9 @@ class _Streams:
         avals = tuple(single(self.nodes[j].aval) for j in inputs)
         moving = tuple(k for k, j in enumerate(inputs) if self.moving[j] and avals[k].floating)
         graph, there = tangent_graph(op, params, avals, aval, moving, self.b.dtype)
-        results = [i] if isinstance(aval, Aval) else [self.item(i, m) for m in range(len(aval))]
         slopes = [self.node(_SLOPE, (inputs[k],), (), avals[k]) for k in moving]
-        outs = iter(self.inline(graph, [*inputs, *results, *slopes]))
+        outs = iter(self.inline(graph, [*inputs, *slopes]))
         return [next(outs) if t else -1 for t in there]
-
-    def item(self, i: int, m: int) -> int:
-        """The series of one of several results."""
-        aval = self.nodes[i].aval
-        assert not isinstance(aval, Aval)
-        return self.node(ITEM, (i,), (("index", m),), aval[m])
 
     def inline(self, graph: Graph, series: Sequence[int]) -> list[int]:
         """A graph over series; the series of its outputs."""
@@ -374,34 +369,20 @@ def tangent_graph(
     moving: tuple[int, ...],
     dtype: DType,
 ) -> tuple[Graph, tuple[bool, ...]]:
-    """The forward rule of one op as a graph: operands, results, tangents of `moving` → tangents of the results.
+    """The forward rule of one op as a graph: operands, tangents of `moving` → tangents of the results.
 
     Also tells for each result whether it has a tangent; outputs are of those that have.
     """
     b = GraphBuilder(dtype)
     xs = [b.input(a) for a in avals]
-    results = (result,) if isinstance(result, Aval) else result
-    ys = [b.input(a) for a in results]
-    tangents: list[Any] = [None] * len(avals)
-    for k in moving:
-        tangents[k] = b.input(avals[k])
-    outs: list[Any]
-    if isinstance(result, Aval):
-        nodes = [*b.nodes, Node(op, tuple(xs), params, result)]
-        at = len(nodes) - 1
-        dots: list[Any] = [None] * len(nodes)
-        for x, dx in zip(xs, tangents, strict=True):
-            dots[x] = dx
-        push(b, nodes, [*range(at), ys[0]], dots, [at])
-        outs = [dots[at]]
-    else:
-        vs = [Var(b, x) for x in xs]
-        dvs = [None if d is None else Var(b, d) for d in tangents]
-        if any(isinstance(op.rule(k), Subgraph) for k in moving):
-            found = op.push(b, vs, dvs, **dict(params))
-        else:
-            found = op.jvp(tuple(Var(b, y) for y in ys), vs, dvs, **dict(params))
-        outs = [None if d is None else d.ref for d in found]
+    tangents = {xs[k]: b.input(avals[k]) for k in moving}
+    # The node itself stands here, too; among the series it is the one whose tangent this is.
+    at = b.emit(op, xs, params)
+    nodes = list(b.nodes)
+    dots: list[Any] = [tangents.get(i) for i in range(len(nodes))]
+    push(b, nodes, range(len(nodes)), dots, [at])
+    found = dots[at]
+    outs = [found] if isinstance(result, Aval) else (found or [None] * len(result))
     return b.build([o for o in outs if o is not None]), tuple(o is not None for o in outs)
 
 
