@@ -155,6 +155,8 @@ class _Streams:
         found: list[Coefficient] = [None] * len(inputs)
         for n, j in enumerate(inputs):
             found[n] = yield (j, 0)
+            if found[n] is None:  # a slope that is zero here
+                found[n] = self.b.zeros(single(self.nodes[j].aval))
         return found
 
     def _emitted(self, op: Op, refs: Sequence[Any], params: Params) -> Coefficient:
