@@ -17,7 +17,7 @@ from engine.aval import Shape, broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import Arity, ShapeMismatch
 from engine.op import Attr, Example, InputRef, Op, Operand, registry
-from engine.ops.gather import INDICES, checked, gather_axis, known, reshaped
+from engine.ops.gather import INDICES, checked, clamped, gather_axis, known, reshaped
 from engine.ops.reduction import counted
 from engine.ops.shape import joined, slice_axis
 from engine.ops.sorting import argsort
@@ -575,7 +575,7 @@ def _choose(b: Builder, a: Var, *choices: Var, **attrs: Any) -> Var:
     elif attrs["mode"] == "wrap":
         index = call(b, "remainder", a, n)
     else:
-        index = call(b, "clip", a, 0, n - 1)
+        index = clamped(a, 0, n - 1)
     rows = joined([reshaped(broadcast_to(c, shape), (*shape, 1)) for c in choices], -1)
     places = reshaped(broadcast_to(index, shape), (*shape, 1))
     y: Var = b.write("gather", rows, places, axis=-1, batch_dims=len(shape))

@@ -7,7 +7,7 @@ from typing import Any
 from engine.attrs import AXIS, COUNT, OPTIONAL_AXIS, number
 from engine.aval import normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call, cast
-from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Kind, Operand
 from engine.ops.shape import joined, slice_axis
 from engine.ops.written import written
@@ -27,6 +27,8 @@ def _steps(x: Var, axis: int) -> Var:
 def _diff(b: Builder, a: Var, prepend: Var | None, append: Var | None, **attrs: Any) -> Var:
     if a.rank == 0:
         raise ShapeMismatch("diff needs an array with an axis; here it is a scalar.")
+    if a.dtype == "bool" and attrs["n"] > 1:
+        raise DtypeMismatch("diff of booleans says whether neighbours differ; for more than that convert them: astype(int).")
     axis = normalize_axis(attrs["axis"], a.rank)
     parts = [v for v in (_beside(prepend, a, axis), a, _beside(append, a, axis)) if v is not None]
     y = joined(parts, axis) if len(parts) > 1 else a

@@ -53,13 +53,17 @@ def _cov(b: Builder, m: Var, y: Var | None, aweights: Var | None, **attrs: Any) 
     ddof = attrs["ddof"] if attrs["ddof"] is not None else 0.0 if attrs["bias"] else 1.0
     if shares is None:
         left = n - ddof
-        matrix = (rows / left if left > 0 else rows * nan) @ call(b, "permute_dims", rows)
+        if left > 0:
+            matrix = (rows @ call(b, "permute_dims", rows)) / left
+        else:  # entry by entry, since a zero tangent is a strong zero beside NaN in a product, but not in matmul
+            matrix = (rows.reshape((k, 1, n)) * rows.reshape((1, k, n))).sum(-1) * nan
     else:
         assert aweights is not None
         # Of weights that sum to 1 the effective number of degrees of freedom is 1 − ddof·Σw².
         kept = 1.0 - ddof * call(b, "square", shares).sum()
-        kept = call(b, "where", kept > 0.0, kept, nan)
-        matrix = (rows * shares) @ call(b, "permute_dims", rows) / kept
+        enough = kept > 0.0
+        matrix = (rows * shares) @ call(b, "permute_dims", rows) / call(b, "where", enough, kept, 1.0)
+        matrix = call(b, "where", enough, matrix, nan)
     return matrix.reshape(()) if k == 1 else matrix
 
 
@@ -94,8 +98,10 @@ def _corrcoef(b: Builder, x: Var, y: Var | None, **attrs: Any) -> Var:
     rows, _ = _deviations("corrcoef", x, y, attrs["rowvar"], None)
     k = rows.shape[0]
     length: Var = b.write("vector_norm", rows, axes=(-1,))
-    units = rows / length.reshape((k, 1))
-    matrix = units @ call(b, "permute_dims", units)
+    still = length.equals(0.0)
+    length = call(b, "where", still, 1.0, length)
+    matrix = (rows @ call(b, "permute_dims", rows)) / length.reshape((k, 1)) / length
+    matrix = call(b, "where", call(b, "logical_or", still.reshape((k, 1)), still), nan, matrix)
     return matrix.reshape(()) if k == 1 else matrix
 
 
@@ -107,8 +113,9 @@ written(
     Attr("rowvar", BOOL, True),
     doc="""Correlation coefficients of variables, cov(x, y) / (std x · std y), as `numpy.corrcoef`.
 
-    Written with deviations of length 1, so it neither overflows nor depends on ddof. NaN for a variable that is constant.""",
+    NaN for a variable that is constant.""",
     latex="\\operatorname{{corr}} {x}",
+    convention="Of a variable that is constant it is NaN, with the derivative 0.",
     family="reduction",
     floating=True,
     examples=(
@@ -116,6 +123,6 @@ written(
         Example((_DATA, [0.5, 1.5, -2.0, 1.0])),
         Example((_DATA[0], _DATA[1])),
         Example(([[1.0, 2.0], [0.5, 3.0], [2.0, 1.0]],), {"rowvar": False}),
-        Example(([[1.0, 1.0], [0.5, 3.0]],), smooth=False, note="a constant variable"),
+        Example(([[1.0, 1.0, 1.0], [0.5, 3.0, 1.0], [2.0, 0.5, 1.5]],), smooth=False, note="a constant variable"),
     ),
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.attrs import AXIS, COUNT
 from engine.aval import Array, Aval, Avals, Shape, normalize_axis
-from engine.builder import Builder, GraphBuilder, Var, broadcast_to
+from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.graph import CONSTANT
 from engine.op import Attr, Example, Linear, Op, Operand, Zero, registry
@@ -89,6 +89,13 @@ def checked(indices: Var, n: int, *, by: str, what: str | int, low: int | None =
         return indices.b.var(wrapped(constant, n, by=by, what=words, low=low), "int64")
     result: Var = indices.b.write("wrap_index", indices, n=n, by=by, what=words, low=low)
     return result
+
+
+def clamped(index: Var, low: int, high: int) -> Var:
+    """Integers brought into a range. (`clip` is for numbers: it has kinks.)"""
+    b = index.b
+    raised = call(b, "where", index > low, index, low)
+    return call(b, "where", raised < high, raised, high)
 
 
 def reshaped(x: Var, shape: Sequence[int]) -> Var:

@@ -110,7 +110,7 @@ def _digitize(b: Builder, x: Var, bins: Var, **attrs: Any) -> Var:
     if n < 2:
         return rising
     backwards = slice_axis(bins, -1, n - 1, -1, -1)
-    falling = n - search(backwards, x, attrs["right"])
+    falling = n - search(backwards, x, not attrs["right"])
     first, last = (slice_axis(bins, -1, k, k + 1).reshape(()) for k in (0, n - 1))
     return call(b, "where", first > last, falling, rising)
 
@@ -124,7 +124,8 @@ written(
     aliases=("bucketize",),
     doc="""Number of the bin that each entry falls into, as `numpy.digitize`: bins[i − 1] ≤ x < bins[i].
 
-    With `right` bins[i − 1] < x ≤ bins[i]. Bins may descend; that they are in order is not checked.""",
+    With `right` bins[i − 1] < x ≤ bins[i]. Bins may descend (bins[i − 1] > x ≥ bins[i], with `right` bins[i − 1] ≥ x > bins[i]);
+    that they are in order is not checked.""",
     latex="\\operatorname{{digitize}}({x})",
     family="indexing",
     convention=_INDEX,

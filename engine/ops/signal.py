@@ -13,7 +13,7 @@ from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Linear, Op, Operand, registry
-from engine.ops.gather import gather_axis
+from engine.ops.gather import clamped, gather_axis
 from engine.ops.reduction import counted
 from engine.ops.search import search
 from engine.ops.shape import joined, slice_axis
@@ -49,7 +49,7 @@ def _interp(b: Builder, x: Var, xp: Var, fp: Var, left: Var | None, right: Var |
     low, high = (end(fp, 0) if left is None else left), (end(fp, n - 1) if right is None else right)
     inner = end(fp, n - 1)
     if n > 1:
-        k = call(b, "clip", search(xp, x, True) - 1, 0, n - 2)
+        k = clamped(search(xp, x, True) - 1, 0, n - 2)
         x0, y0 = gather_axis(xp, k, -1), gather_axis(fp, k, -1)
         x1, y1 = gather_axis(xp, k + 1, -1), gather_axis(fp, k + 1, -1)
         inner = ((y1 - y0) / (x1 - x0)) * (x - x0) + y0

@@ -57,7 +57,7 @@ written(
     _log_sum,
     *_PARAMETERS,
     aliases=("ReduceLogSum", "reduce_log_sum"),
-    doc="Logarithm of the sum over axes, all by default. (`logsumexp` is that of the exponentials.)",
+    doc="Logarithm of the sum over axes, all by default. That of a sum of exponentials is `logsumexp`.",
     latex="\\log \\sum {x}",
     family="reduction",
     floating=True,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import IndexArray, Slice
-from engine.op import InputRef
-from tests.engine.conformance import Reference
+from engine.op import Example, InputRef
+from tests.engine.conformance import Fixed, Reference
 
 COMBINE = {
     "add": lambda old, new: old + new,
@@ -71,8 +71,12 @@ def _arg(function: Any) -> Any:
     return exact
 
 
-def _quantile(function: Any) -> Any:
-    return lambda a, q, axis, method, keepdims: function(a, q, axis=axis, method=method, keepdims=keepdims)
+def _quantile(function: Any, most: float) -> Reference:
+    ends = Example(([3.0, 1.0, 2.0], Fixed([0.0, most])), smooth=False, note="the ends")
+    return Reference(
+        lambda a, q, axis, method, keepdims: function(a, q, axis=axis, method=method, keepdims=keepdims),
+        examples=(ends,),
+    )
 
 
 def _median(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -246,10 +250,10 @@ TABLE: dict[str, Reference] = {
     "argmin": Reference(_arg(np.argmin)),
     "median": Reference(_median),
     "nanmedian": Reference(lambda x, axis, keepdims: np.nanmedian(x, axis=axis, keepdims=keepdims)),
-    "quantile": Reference(_quantile(np.quantile)),
-    "percentile": Reference(_quantile(np.percentile)),
-    "nanquantile": Reference(_quantile(np.nanquantile)),
-    "nanpercentile": Reference(_quantile(np.nanpercentile)),
+    "quantile": _quantile(np.quantile, 1.0),
+    "percentile": _quantile(np.percentile, 100.0),
+    "nanquantile": _quantile(np.nanquantile, 1.0),
+    "nanpercentile": _quantile(np.nanpercentile, 100.0),
     "searchsorted": Reference(_searchsorted),
     "digitize": Reference(lambda x, bins, right: np.digitize(x, bins, right)),
     "bincount": Reference(_bincount),
