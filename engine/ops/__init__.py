@@ -31,6 +31,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     quantiles,
     recurrence,
     reduction,
+    refused,
     scan,
     scatter,
     search,
