@@ -12,7 +12,6 @@ from engine.language.syntax import Attribute, Call, Constant, Display, Expressio
 from engine.language.walker import GETITEM, STACK, Static, Walk, Walker, walks
 from engine.op import registry
 
-
 SETITEM = registry.core("setitem")
 
 UPDATES = {"set": "set", "add": "add", "multiply": "mul", "mul": "mul", "max": "max", "min": "min"}
@@ -34,9 +33,7 @@ def _index(walker: Walker, node: Index) -> Walk:
     return make(walker, GETITEM, [value], {"index": index}, node.at, [node.value.at])
 
 
-def _parts(
-    walker: Walker, items: Sequence[Expression | Slice]
-) -> Generator[Any, Any, list[Any]]:
+def _parts(walker: Walker, items: Sequence[Expression | Slice]) -> Generator[Any, Any, list[Any]]:
     """The parts of an index, evaluated: a single tuple is all of them."""
     if len(items) == 1:
         only = items[0]
@@ -83,7 +80,8 @@ def update(
     assert type(node.function) is Attribute
     method = node.function.name
     if method == "get" and not node.positional and not node.keywords:
-        return (yield Index(node.at, array, items))
+        found: Value = yield Index(node.at, array, items)
+        return found
     mode = UPDATES.get(method)
     if mode is None or len(node.positional) != 1 or node.keywords:
         told = (

@@ -123,7 +123,9 @@ class SetItem(Op):
     )
     latex = "{x}\\left[\\,\\cdot \\leftarrow {value}\\right]"
     derivative = {"x": "[i \\notin \\text{index}]", "value": "e_{\\text{index}}"}
-    convention = "Where an index repeats, the last value has the whole derivative; with max and min, ties share."
+    convention = (
+        "Where an index repeats, the last value has the whole derivative; with max and min, ties share."
+    )
     examples = (
         Example((TABLE, 9.0), {"index": (1, -1)}),
         Example((TABLE, [7.0, 8.0]), {"index": (Ellipsis, Slice(None, None, 2)), "mode": "add"}),
@@ -250,7 +252,15 @@ def _scatter(b: Builder, x: Var, index: Var, src: Var, **attrs: Any) -> Var:
     if src.rank and src.rank == index.rank:  # PyTorch leaves out what the source has more than the index
         for a, (n, m) in enumerate(zip(index.shape, src.shape, strict=True)):
             src = slice_axis(src, a - src.rank, 0, n) if m > n else src
-    how = {"none": "none", "add": "add", "sum": "add", "multiply": "mul", "prod": "mul", "amax": "max", "amin": "min"}
+    how = {
+        "none": "none",
+        "add": "add",
+        "sum": "add",
+        "multiply": "mul",
+        "prod": "mul",
+        "amax": "max",
+        "amin": "min",
+    }
     return scattered(x, places, stretched(src, places.shape, "scatter"), how[attrs["reduce"]])
 
 
@@ -273,7 +283,9 @@ written(
     passes_integers=True,
     examples=(
         Example((TABLE, [[0, 1], [1, 0]], [[10.0, 20.0], [30.0, 40.0]]), {"dim": 0}, note="a shorter index"),
-        Example((TABLE, [[0, 2]], [[10.0, 20.0, 5.0], [30.0, 40.0, 6.0]]), {"dim": 1}, note="a longer source"),
+        Example(
+            (TABLE, [[0, 2]], [[10.0, 20.0, 5.0], [30.0, 40.0, 6.0]]), {"dim": 1}, note="a longer source"
+        ),
         Example((TABLE, [[0, 0, 1]], 1.5), {"dim": 0, "reduce": "add"}),
         Example((TABLE, [[0, 0, 1]], [[1.5, 0.5, 9.0]]), {"dim": 1, "reduce": "amax"}),
     ),

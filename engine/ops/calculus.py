@@ -28,7 +28,9 @@ def _diff(b: Builder, a: Var, prepend: Var | None, append: Var | None, **attrs: 
     if a.rank == 0:
         raise ShapeMismatch("diff needs an array with an axis; here it is a scalar.")
     if a.dtype == "bool" and attrs["n"] > 1:
-        raise DtypeMismatch("diff of booleans says whether neighbours differ; for more than that convert them: astype(int).")
+        raise DtypeMismatch(
+            "diff of booleans says whether neighbours differ; for more than that convert them: astype(int)."
+        )
     axis = normalize_axis(attrs["axis"], a.rank)
     parts = [v for v in (_beside(prepend, a, axis), a, _beside(append, a, axis)) if v is not None]
     y = joined(parts, axis) if len(parts) > 1 else a
@@ -100,7 +102,7 @@ def _gradient(b: Builder, f: Var, spacing: Var | None, **attrs: Any) -> Var:
         raise ShapeMismatch(
             f"gradient: an axis needs at least {edge + 1} samples (edge_order + 1); axis {axis} has {n}."
         )
-    if spacing is not None and spacing.rank > 1 or (spacing is not None and spacing.shape not in ((), (n,))):
+    if spacing is not None and spacing.shape not in ((), (n,)):
         raise ShapeMismatch(
             f"gradient: the spacing is a number, or the {n} coordinates along axis {axis}; its shape is "
             f"{list(spacing.shape)}."
@@ -116,7 +118,9 @@ def _gradient(b: Builder, f: Var, spacing: Var | None, **attrs: Any) -> Var:
             first, last = (part(1, 2) - part(0, 1)) / h, (part(n - 1, n) - part(n - 2, n - 1)) / h
         else:
             first = (-1.5 / h) * part(0, 1) + (2.0 / h) * part(1, 2) + (-0.5 / h) * part(2, 3)
-            last = (0.5 / h) * part(n - 3, n - 2) + (-2.0 / h) * part(n - 2, n - 1) + (1.5 / h) * part(n - 1, n)
+            last = (
+                (0.5 / h) * part(n - 3, n - 2) + (-2.0 / h) * part(n - 2, n - 1) + (1.5 / h) * part(n - 1, n)
+            )
         return joined([first, inner, last] if n > 2 else [first, last], at)
     widths = _steps(spacing, -1).reshape((n - 1, *[1] * (-at - 1)))
 
@@ -239,7 +243,9 @@ written(
 )
 
 
-def _cumulative_trapezoid(b: Builder, y: Var, x: Var | None, dx: Var | None, initial: Var | None, **attrs: Any) -> Var:
+def _cumulative_trapezoid(
+    b: Builder, y: Var, x: Var | None, dx: Var | None, initial: Var | None, **attrs: Any
+) -> Var:
     axis = normalize_axis(attrs["axis"], y.rank)
     if y.shape[axis] == 0:
         raise ShapeMismatch("cumulative_trapezoid needs at least one sample along the axis.")

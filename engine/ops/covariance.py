@@ -24,7 +24,9 @@ def _variables(name: str, m: Var, rowvar: bool) -> Var:
     return m if rowvar or m.shape[0] == 1 else call(m.b, "permute_dims", m)
 
 
-def _deviations(name: str, m: Var, y: Var | None, rowvar: bool, weights: Var | None) -> tuple[Var, Var | None]:
+def _deviations(
+    name: str, m: Var, y: Var | None, rowvar: bool, weights: Var | None
+) -> tuple[Var, Var | None]:
     """Distances from the (weighted) means of all variables, and weights that sum to 1."""
     rows = _variables(name, m, rowvar)
     if y is not None:
@@ -123,6 +125,8 @@ written(
         Example((_DATA, [0.5, 1.5, -2.0, 1.0])),
         Example((_DATA[0], _DATA[1])),
         Example(([[1.0, 2.0], [0.5, 3.0], [2.0, 1.0]],), {"rowvar": False}),
-        Example(([[1.0, 1.0, 1.0], [0.5, 3.0, 1.0], [2.0, 0.5, 1.5]],), smooth=False, note="a constant variable"),
+        Example(
+            ([[1.0, 1.0, 1.0], [0.5, 3.0, 1.0], [2.0, 0.5, 1.5]],), smooth=False, note="a constant variable"
+        ),
     ),
 )

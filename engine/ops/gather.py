@@ -7,7 +7,7 @@ axis is all that the core needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine.aval import Array, Aval, Avals, Shape, normalize_axis
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.graph import CONSTANT
-from engine.op import Attr, Example, Linear, Op, Operand, Zero, registry
+from engine.op import Attr, Example, Linear, Op, Operand, Rule, Zero, registry
 from engine.ops.arrange import permuted
 from engine.transforms.vmap import lead
 
@@ -257,9 +257,9 @@ class ScatterAdd(Op):
     )
     passes_integers = True
     latex = "{x} + \\textstyle\\sum_k e_{{{indices}_k}} \\, {updates}_k"
-    derivative = {"x": "1", "updates": "e_{\\text{indices}}"}
-    rules = (Linear(_scatter_back, joint=True), Zero(), Linear(_scatter_back, joint=True))
-    examples = (
+    derivative: Mapping[str, str] = {"x": "1", "updates": "e_{\\text{indices}}"}
+    rules: tuple[Rule, ...] = (Linear(_scatter_back, joint=True), Zero(), Linear(_scatter_back, joint=True))
+    examples: tuple[Example, ...] = (
         Example(([1.0, 2.0, 3.0], [0, 2, 0], [10.0, 20.0, 30.0]), note="an index twice"),
         Example(
             ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [-1, 1], [[10.0], [20.0]]), {"axis": 1}, note="broadcasting"

@@ -26,7 +26,9 @@ class NanExtreme(Extreme):
     convention = "Entries that tie share the derivative equally, also those of a row that is NaN throughout."
 
     def __init__(self, name: str, fn: Any, word: str) -> None:
-        doc = f"{word.capitalize()} element over axes that is not NaN, all by default; NaN where there is none."
+        doc = (
+            f"{word.capitalize()} element over axes that is not NaN, all by default; NaN where there is none."
+        )
         super().__init__(name, fn, word, doc, ())
         self.latex = f"\\operatorname{{{{{name}}}}} {{x}}"
         self.derivative = {}
@@ -34,7 +36,9 @@ class NanExtreme(Extreme):
             Example(([[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]],), {"axis": 1, "keepdims": True}),
             Example((_ROWS,), smooth=False, note="NaN left out"),
             Example(([3.0, _NAN, 3.0, 1.0],), smooth=False, note="ties share"),
-            Example(([[_NAN, _NAN], [float("-inf"), _NAN]],), {"axis": 1}, smooth=False, note="nothing but NaN"),
+            Example(
+                ([[_NAN, _NAN], [float("-inf"), _NAN]],), {"axis": 1}, smooth=False, note="nothing but NaN"
+            ),
         )
 
 
@@ -166,4 +170,3 @@ written(
     convention="Of a constant it is 0, with the subgradient of least norm, 0.",
     examples=(*_SPREAD, Example(([0.1, 0.1, _NAN, 0.1],), smooth=False, note="a constant")),
 )
-

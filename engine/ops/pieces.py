@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -31,7 +31,9 @@ def _flat(x: Var, axis: int | None) -> tuple[Var, int]:
 
 def _at(obj: int, n: int, name: str, last: int) -> int:
     if not -n <= obj <= last:
-        raise InvalidAttribute(f"{name}: index {obj} is out of range for an axis of size {n} (allowed: {-n} to {last}).")
+        raise InvalidAttribute(
+            f"{name}: index {obj} is out of range for an axis of size {n} (allowed: {-n} to {last})."
+        )
     return obj + n if obj < 0 else obj
 
 
@@ -70,7 +72,9 @@ def _insert(b: Builder, x: Var, values: Var, **attrs: Any) -> Var:
         return x
     places = [_at(k, n, "insert", n) for k in listed]
     if values.rank > x.rank:
-        raise ShapeMismatch(f"insert: values of shape {list(values.shape)} have more axes than the array, {x.rank}.")
+        raise ShapeMismatch(
+            f"insert: values of shape {list(values.shape)} have more axes than the array, {x.rank}."
+        )
     if len(places) == 1:
         v = reshaped(values, [1] * (x.rank - values.rank) + list(values.shape))
         if isinstance(obj, int) and at:  # as x[:, k] = values, in which the axis is gone
@@ -178,13 +182,16 @@ written(
 # --------------------------------------------------------------------------------------------------------- taken apart
 
 
-def _split_along(name: str, axis: Any, least: int, words: str) -> None:
+def _split_along(
+    name: str, axis: Callable[[int], int], least: int, words: str, *calls: tuple[Any, Any]
+) -> None:
     def write(b: Builder, x: Var, **attrs: Any) -> Any:
         if x.rank < least:
-            raise ShapeMismatch(f"{name} needs an array of at least {least} axes; here the shape is {list(x.shape)}.")
+            raise ShapeMismatch(
+                f"{name} needs an array of at least {least} axes; here the shape is {list(x.shape)}."
+            )
         return call(b, "split", x, indices_or_sections=attrs["indices_or_sections"], axis=axis(x.rank))
 
-    example = [MATRIX, MATRIX] if least == 3 else MATRIX
     written(
         name,
         write,
@@ -194,22 +201,17 @@ def _split_along(name: str, axis: Any, least: int, words: str) -> None:
         latex="\\operatorname{{split}} {x}",
         derivative={"x": "1"},
         results=("part", "…"),
-        examples=(
-            Example((example,), {"indices_or_sections": (1,)}),
-            Example(([1.0, 2.0, 3.0, 4.0],) if least == 1 else (example,), {"indices_or_sections": 2 if name != "dsplit" else 3}),
-        )
-        if name != "hsplit"
-        else (
-            Example((MATRIX,), {"indices_or_sections": 3}),
-            Example(([1.0, 2.0, 3.0],), {"indices_or_sections": (2,)}),
-        ),
+        examples=tuple(Example((x,), {"indices_or_sections": cuts}) for x, cuts in calls),
         **_SHAPE,
-    )  # fmt: skip
+    )
 
 
-_split_along("vsplit", lambda rank: 0, 2, "first axis")
-_split_along("hsplit", lambda rank: 0 if rank == 1 else 1, 1, "second axis (a vector along its only one)")
-_split_along("dsplit", lambda rank: 2, 3, "third axis")
+_split_along("vsplit", lambda rank: 0, 2, "first axis", (MATRIX, 2), (MATRIX, (1,)))
+_split_along(
+    "hsplit", lambda rank: 0 if rank == 1 else 1, 1, "second axis (a vector along its only one)",
+    (MATRIX, 3), ([1.0, 2.0, 3.0], (2,)),
+)  # fmt: skip
+_split_along("dsplit", lambda rank: 2, 3, "third axis", ([MATRIX, MATRIX], 3), ([MATRIX], (1,)))
 
 
 def _chunk(b: Builder, x: Var, **attrs: Any) -> tuple[Var, ...]:
@@ -278,7 +280,9 @@ def _flatten(b: Builder, x: Var, **attrs: Any) -> Var:
         return x.reshape((1,))
     start, end = (normalize_axis(attrs[k], x.rank, what=k) + x.rank for k in ("start_dim", "end_dim"))
     if start > end:
-        raise InvalidAttribute(f"flatten: start_dim {attrs['start_dim']} lies behind end_dim {attrs['end_dim']}.")
+        raise InvalidAttribute(
+            f"flatten: start_dim {attrs['start_dim']} lies behind end_dim {attrs['end_dim']}."
+        )
     return x.reshape((*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
 
@@ -291,7 +295,12 @@ written(
     doc="All elements in one vector, in C order; with PyTorch's `start_dim` and `end_dim`, these axes joined into one.",
     latex="\\operatorname{{vec}} {x}",
     derivative={"x": "1"},
-    examples=(Example((MATRIX,)), Example(([MATRIX, MATRIX],), {"start_dim": 1}), Example((3.0,)), Example(([],))),
+    examples=(
+        Example((MATRIX,)),
+        Example(([MATRIX, MATRIX],), {"start_dim": 1}),
+        Example((3.0,)),
+        Example(([],)),
+    ),
     **_SHAPE,
 )
 
@@ -312,7 +321,11 @@ written(
     aliases=("Flatten",),
     doc="ONNX Flatten: a matrix whose rows are the axes before `axis`, and whose columns are the others.",
     latex="{x}",
-    examples=(Example(([MATRIX, MATRIX],)), Example((MATRIX,), {"axis": 0}), Example((MATRIX,), {"axis": -1})),
+    examples=(
+        Example(([MATRIX, MATRIX],)),
+        Example((MATRIX,), {"axis": 0}),
+        Example((MATRIX,), {"axis": -1}),
+    ),
     **_SHAPE,
 )
 
@@ -340,7 +353,16 @@ written(
 
 def _atleast_3d(b: Builder, x: Var, **attrs: Any) -> Var:
     shape = x.shape
-    return reshaped(x, (1, 1, 1) if not shape else (1, shape[0], 1) if x.rank == 1 else (*shape, 1) if x.rank == 2 else shape)
+    return reshaped(
+        x,
+        (1, 1, 1)
+        if not shape
+        else (1, shape[0], 1)
+        if x.rank == 1
+        else (*shape, 1)
+        if x.rank == 2
+        else shape,
+    )
 
 
 written(

@@ -30,7 +30,9 @@ CONTINUOUS: dict[str, tuple[float, float]] = {
 }
 """Plotting positions (α, β) of R. J. Hyndman and Y. Fan, "Sample quantiles in statistical packages", 1996."""
 
-METHOD = Attr("method", one_of(*CONTINUOUS, "lower", "higher", "midpoint", "nearest"), "linear", ("interpolation",))
+METHOD = Attr(
+    "method", one_of(*CONTINUOUS, "lower", "higher", "midpoint", "nearest"), "linear", ("interpolation",)
+)
 _NOTE = (
     f"{ORDER_CONVENTION} In q, the slope of the piece of the quantile function that lies to the right; 0 for methods that "
     "do not interpolate."
@@ -53,7 +55,9 @@ def _places(b: Builder, q: Var, most: Var, method: str) -> tuple[Var, Var | None
     """Places of quantiles among 0, …, `most`: the one below, and how far beyond it (None: not at all)."""
     if method in CONTINUOUS:
         alpha, beta = CONTINUOUS[method]
-        place = q * most if alpha == beta == 1 else q * (most + 1.0) + (alpha - 1.0 + q * (1.0 - alpha - beta))
+        place = (
+            q * most if alpha == beta == 1 else q * (most + 1.0) + (alpha - 1.0 + q * (1.0 - alpha - beta))
+        )
         place = call(b, "maximum", call(b, "minimum", place, most), 0.0) if alpha != 1 else place
         below = call(b, "floor", place)
         return below, place - below
@@ -133,7 +137,8 @@ class Median(Op):
         rows = _order(x, axes)
         n = rows.shape[-1]
         if n == 0:
-            return (x.sum(axes) * nan).reshape(shape)
+            nothing: Var = x.sum(axes) * nan
+            return nothing.reshape(shape)
         upper = slice_axis(rows, -1, n // 2, n // 2 + 1)
         middle = upper if n % 2 else slice_axis(rows, -1, n // 2 - 1, n // 2) * 0.5 + upper * 0.5
         return _with_nan(rows, middle.reshape(rows.shape[:-1])).reshape(shape)
@@ -143,13 +148,7 @@ registry.add(Median())
 
 
 class Quantile(Op):
-    """Quantiles q (from 0 to 1) over axes, as `numpy.quantile`; NaN where an entry is NaN.
-
-    a: [*s], q: [*k]  ->  [*k, *s without the axes]
-
-    `method` as NumPy's: linear, lower, higher, midpoint, nearest, hazen, weibull, median_unbiased, normal_unbiased,
-    interpolated_inverted_cdf. Differentiable in a and in q.
-    """
+    """Quantiles over axes: entries of the sorted array beside the place q·(n − 1), interpolated as `method` says."""
 
     family = "reduction"
     composite = True
@@ -218,7 +217,7 @@ class Quantile(Op):
 
     def _skipping(self, rows: Var, q: Var, method: str) -> Var:
         """Each row has its own number of entries that are not NaN."""
-        b, n, lead = rows.b, rows.shape[-1], rows.shape[:-1]
+        b, lead = rows.b, rows.shape[:-1]
         there = call(b, "logical_not", call(b, "isnan", rows))
         count = cast(b, there, rows.dtype).sum(-1)
         most = call(b, "where", count > 1.0, count - 1.0, 0.0).reshape((*lead, *[1] * q.rank))
@@ -230,26 +229,29 @@ class Quantile(Op):
         if beyond is None:
             above = index
         low, high = (
-            b.write("gather", rows, broadcast_to(i, shape), axis=-1, batch_dims=len(lead)) for i in (index, above)
+            b.write("gather", rows, broadcast_to(i, shape), axis=-1, batch_dims=len(lead))
+            for i in (index, above)
         )
         return low if beyond is None else _interpolated(low, high, broadcast_to(beyond, shape))
 
 
-_DOC = Quantile.__doc__ or ""
-registry.add(Quantile("quantile", _DOC))
-registry.add(
-    Quantile("percentile", _DOC.replace("Quantiles q (from 0 to 1)", "Percentiles q (from 0 to 100)").replace("numpy.quantile", "numpy.percentile"), 0.01)
-)  # fmt: skip
-_DOC = _DOC.replace("; NaN where an entry is NaN", ", of the entries that are not NaN")
-registry.add(Quantile("nanquantile", _DOC.replace("numpy.quantile", "numpy.nanquantile"), skip=True))
-registry.add(
-    Quantile(
-        "nanpercentile",
-        _DOC.replace("Quantiles q (from 0 to 1)", "Percentiles q (from 0 to 100)").replace("numpy.quantile", "numpy.nanpercentile"),
-        0.01,
-        skip=True,
-    )
-)  # fmt: skip
+_METHODS = """a: [*s], q: [*k]  ->  [*k, *s without the axes]
+
+    `method` as NumPy's: linear, lower, higher, midpoint, nearest, hazen, weibull, median_unbiased, normal_unbiased,
+    interpolated_inverted_cdf. Differentiable in a and in q."""
+
+
+def _add(name: str, percents: bool, skip: bool) -> None:
+    what = "Percentiles q (from 0 to 100)" if percents else "Quantiles q (from 0 to 1)"
+    about = "of the entries that are not NaN" if skip else "NaN where an entry is NaN"
+    doc = f"{what} over axes, as `numpy.{name}`; {about}.\n\n    {_METHODS}"
+    registry.add(Quantile(name, doc, 0.01 if percents else 1.0, skip))
+
+
+_add("quantile", False, False)
+_add("percentile", True, False)
+_add("nanquantile", False, True)
+_add("nanpercentile", True, True)
 
 
 class NanMedian(Op):

@@ -67,7 +67,9 @@ class LinearRecurrence(Op):
         rows = a.size // a.shape[-1] if a.size else 0
         result: Array
         if rows <= FEW:
-            flat = zip(a.reshape(rows, a.shape[-1]).tolist(), b.reshape(rows, a.shape[-1]).tolist(), strict=True)
+            flat = zip(
+                a.reshape(rows, a.shape[-1]).tolist(), b.reshape(rows, a.shape[-1]).tolist(), strict=True
+            )
             result = np.array([_row(x, y) for x, y in flat], a.dtype).reshape(a.shape)
         else:
             result = np.empty_like(b)
@@ -82,15 +84,14 @@ class LinearRecurrence(Op):
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """The recurrence with ȧᵢ·sᵢ₋₁ in the place of b."""
         a, da = xs[0], dxs[0]
-        if da is None:
-            return None
+        assert da is not None
         before = shifted(y, params["axis"], params["reverse"], 0.0)
         change = a.b.write("multiply", da, before, strong=(0, 1))
         return a.b.write(self, a, change, **params)
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A loop in Python: dear for each step."""
-        return 50.0 * operands[0].size + 3000.0 * operands[0].shape[params["axis"]]
+        return 50.0 * operands[0].size + 3000.0 * float(operands[0].shape[params["axis"]])
 
 
 def _row(a: list[float], b: list[float]) -> list[float]:

@@ -44,7 +44,12 @@ _RANDOM = (
     "Random numbers are not offered: a program is a function of its inputs alone. Draw them outside, and give them as an "
     "input."
 )
-_COMPLEX = "Complex numbers are not offered: every array is real. Write real and imaginary part as two expressions."
+_RANDOMS = (
+    "rand", "randn", "randint", "random_sample", "default_rng", "shuffle", "permutation", "bernoulli", "multinomial",
+)  # fmt: skip
+_COMPLEX = (
+    "Complex numbers are not offered: every array is real. Write real and imaginary part as two expressions."
+)
 _FOURIER = (
     "Fourier transforms are not offered: they are complex, and every array is real. A cosine or sine transform is a "
     "product with a matrix of cosines or sines; convolve(a, v) needs none."
@@ -55,12 +60,10 @@ _FUNCTION = "{0} takes a function, and functions are no values here: operations 
 REFUSED: dict[str, str] = {
     **_DEPENDS,
     **dict.fromkeys(("histogram", "histogram2d", "histogramdd", "histc"), _HISTOGRAM),
-    **dict.fromkeys(
-        ("rand", "randn", "randint", "random_sample", "default_rng", "shuffle", "permutation", "bernoulli", "multinomial"), _RANDOM
-    ),
+    **dict.fromkeys(_RANDOMS, _RANDOM),
     **dict.fromkeys(("conj", "conjugate", "angle", "real_if_close", "imag", "iscomplex"), _COMPLEX),
     **dict.fromkeys(("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn", "hfft"), _FOURIER),
-    "roots": "The roots of a polynomial may be complex, and every array is real. A real root is found by minimizing polyval(p, x)**2.",
+    "roots": "Roots of polynomials may be complex, and every array is real. A real one is where polyval(p, x)**2 is least.",
     "poly": "poly (coefficients from roots) is not offered: multiply polynomials with convolve(p, q).",
     "polyfit": "polyfit is not offered under this name: it is least squares with the columns x**2, x, 1.",
     "put": _IN_PLACE.format("put", "x.at[i].set(v), or scatter_set(x, i, v),"),

@@ -8,7 +8,7 @@ every update, rows of coordinates) become places in the flattened array (`ops.as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class LastOccurrence(Op):
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A sort."""
         n = operands[0].size
-        return 16.0 * n * float(np.log2(n + 2))
+        return 16.0 * n * log2(n + 2)
 
 
 registry.add(LastOccurrence())
@@ -71,7 +71,9 @@ def _set_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
     last: Var = b.write("last_occurrence", indices, batch_dims=batch)
     at = operands[0].rank + params["axis"]
     middle, rest = operands[0].shape[batch:at], operands[0].shape[at + 1 :]
-    last = last.reshape((*indices.shape[:batch], *[1] * len(middle), *indices.shape[batch:], *[1] * len(rest)))
+    last = last.reshape(
+        (*indices.shape[:batch], *[1] * len(middle), *indices.shape[batch:], *[1] * len(rest))
+    )
     return call(b, "where", last, result, 0.0)
 
 
@@ -153,10 +155,6 @@ class ScatterExtreme(ScatterAdd):
         ]
         total: Var = b.write("scatter_add", parts[0], indices, parts[1], **params)
         return times(total, 1.0 / count)
-
-    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
-        """Not looked for: where something ties depends on all updates of a place."""
-        return None
 
 
 registry.add(ScatterExtreme("scatter_max", "larger", np.maximum))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import log2, prod
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class SearchSorted(Op):
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A bisection for each."""
         a, v = operands
-        return 4.0 * v.size * float(np.log2(a.shape[-1] + 2))
+        return 4.0 * v.size * log2(a.shape[-1] + 2)
 
 
 registry.add(SearchSorted())
@@ -124,8 +124,8 @@ written(
     aliases=("bucketize",),
     doc="""Number of the bin that each entry falls into, as `numpy.digitize`: bins[i − 1] ≤ x < bins[i].
 
-    With `right` bins[i − 1] < x ≤ bins[i]. Bins may descend (bins[i − 1] > x ≥ bins[i], with `right` bins[i − 1] ≥ x > bins[i]);
-    that they are in order is not checked.""",
+    With `right` bins[i − 1] < x ≤ bins[i]. Bins may descend: bins[i − 1] > x ≥ bins[i], with `right`
+    bins[i − 1] ≥ x > bins[i]. That they are in order is not checked.""",
     latex="\\operatorname{{digitize}}({x})",
     family="indexing",
     convention=_INDEX,

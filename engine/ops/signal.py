@@ -83,7 +83,9 @@ written(
         Example(([-1.0, 0.25, 9.0], [0.0, 2.0, 3.0], [1.0, 3.0, -1.0], -5.0, 7.0)),
         Example(([-1.0, 0.25, 9.5], [5.25, 0.5, 2.0], [1.0, 3.0, -1.0]), {"period": 4.0}),
         Example((2.0, [0.0, 2.0, 3.0], [1.0, 3.0, -1.0]), smooth=False, note="at a data point"),
-        Example(([3.0, float("nan")], [0.0, 2.0, 3.0], [1.0, 3.0, -1.0]), smooth=False, note="at the last one"),
+        Example(
+            ([3.0, float("nan")], [0.0, 2.0, 3.0], [1.0, 3.0, -1.0]), smooth=False, note="at the last one"
+        ),
         Example(([1.0, 3.0], [2.0], [5.0]), note="a single point"),
     ),
 )

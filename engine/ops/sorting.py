@@ -7,6 +7,7 @@ sort is stable, and the order decides where entries tie. NaN counts as the large
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log2
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ X = Operand("x", ("a", "input", "data"))
 KIND = Attr("kind", optional(one_of("quicksort", "mergesort", "heapsort", "stable")), None)
 DESCENDING = Attr("descending", BOOL, False, keyword_only=True)
 STABLE = Attr("stable", optional(BOOL), None, keyword_only=True)
-ORDER_CONVENTION = "Where entries tie, the one that stands first comes first, and it alone has the derivative."
+ORDER_CONVENTION = (
+    "Where entries tie, the one that stands first comes first, and it alone has the derivative."
+)
 
 
 def flattened(x: Var, axis: int | None) -> tuple[Var, int]:
@@ -85,7 +88,7 @@ class ArgSort(Op):
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """n log n comparisons."""
         n = operands[0].size
-        return 8.0 * n * np.log2(n + 2)
+        return 8.0 * n * log2(n + 2)
 
 
 registry.add(ArgSort())

@@ -44,7 +44,11 @@ def _so_far(better: Any) -> Any:
             best = None
             for i in range(len(rows))[:: -1 if reverse else 1]:
                 new = rows[(i, *column)]
-                if best is None or np.isnan(new) or (not np.isnan(rows[(best, *column)]) and better(new, rows[(best, *column)])):
+                if (
+                    best is None
+                    or np.isnan(new)
+                    or (not np.isnan(rows[(best, *column)]) and better(new, rows[(best, *column)]))
+                ):
                     best = i
                 values[(i, *column)], indices[(i, *column)] = rows[(best, *column)], best
         return np.moveaxis(values, 0, axis), np.moveaxis(indices, 0, axis)
