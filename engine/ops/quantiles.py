@@ -267,6 +267,7 @@ class NanMedian(Op):
     convention = ORDER_CONVENTION
     examples = (
         Example(([3.0, 1.0, 2.0, 7.0],)),
+        Example(([[3.0, 1.0, 2.0], [0.5, 2.5, -0.5]],), {"axis": 1}),
         Example(([[3.0, 1.0, float("nan"), 7.0], [0.5, 2.0, -0.5, 4.0]],), {"axis": 1}, smooth=False, note="NaN left out"),
         Example(([[float("nan"), 1.0], [float("nan"), 2.0]],), {"axis": 0, "keepdims": True}, smooth=False, note="only NaN"),
     )  # fmt: skip

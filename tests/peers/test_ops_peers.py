@@ -28,6 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
+from tests.peers import arrays_table  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -63,6 +64,17 @@ def over_dims(function: Callable[..., Any]) -> Callable[..., Any]:
 def one_dim(function: Callable[..., Any]) -> Callable[..., Any]:
     """A PyTorch function of one dim, of the flattened array without one."""
     return lambda x, axis, **rest: function(x.reshape(-1), 0) if axis is None else function(x, axis)
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A running reduction from the front that includes the entry itself; others are not offered."""
+
+    def run(x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
+        if exclusive or reverse:
+            raise NotImplementedError
+        return function(x, axis)
+
+    return run
 
 
 def chosen(mask: Any, x: Any, y: Any) -> Any:
@@ -317,8 +329,11 @@ PEERS: dict[str, Peer] = {
         ),
     ),
     "count_nonzero": Peer(jnp.count_nonzero, lambda x, axis, keepdims: torch.count_nonzero(x, axis)),
-    "logsumexp": Peer(jax.nn.logsumexp, over_dims(torch.logsumexp)),
-    "cumsum": Peer(jnp.cumsum, one_dim(torch.cumsum)),
+    "logsumexp": Peer(
+        lambda x, b=None, *, axis, keepdims: jax.nn.logsumexp(x, axis, b, keepdims),
+        lambda x, axis, keepdims: torch.logsumexp(x, dims(axis, x), keepdims),
+    ),
+    "cumsum": Peer(plain(jnp.cumsum), plain(one_dim(torch.cumsum))),
     "vector_norm": Peer(
         jnp.linalg.vector_norm,
         lambda x, axis, keepdims, ord: torch.linalg.vector_norm(x, ord, axis, keepdims),
@@ -357,7 +372,9 @@ PEERS: dict[str, Peer] = {
     ),
 }
 
-NEITHER = {
+PEERS |= {name: Peer(*pair) for name, pair in arrays_table.PAIRS.items()}
+
+NEITHER = arrays_table.NEITHER | {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop",  # bodies are programs
