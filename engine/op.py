@@ -372,6 +372,8 @@ class Registry:
         self._names: dict[str, Op] = {}
         self._folded: dict[str, Op] = {}
         self._qualified: dict[str, tuple[Op, Spelling]] = {}
+        self.refused: dict[str, str] = {}
+        """Functions of other libraries that are not offered, and what to do instead."""
 
     def add(self, op: Op) -> Op:
         """Register an op under its name and aliases; a name that is taken is a programming error."""
@@ -407,6 +409,8 @@ class Registry:
             if qualified is not None:
                 return qualified
         op = self.get(name)
+        if op is None and name in self.refused:
+            raise UnknownOp(self.refused[name])
         if op is None:
             near = self._near(name)
             hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/ops lists the catalogue."

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.attrs import IndexArray, Slice
+from engine.attrs import INDEX, IndexArray, Slice
 from engine.aval import Array, Aval, Avals, DType
 from engine.builder import GraphBuilder, Var, Weak, call
 from engine.cost import Limits
@@ -445,7 +445,7 @@ class Specializer:
     def _resolved(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
         """Operands and attributes with references replaced by the values that are known before anything runs."""
         refs: set[int] = set()
-        dynamic = step.op.name == "getitem"
+        dynamic = any(a.kind is INDEX for a in step.op.attrs)
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
@@ -456,9 +456,9 @@ class Specializer:
         operands: list[Any] = []
         for k, a in enumerate(step.operands):
             role = role_of(step.op, k)
-            if k in refs and role is not None and role.variadic:
+            if k in refs and role is not None and role.variadic and not dynamic:
                 continue  # a loop's body does not get what only decides its length
-            gone = k in refs and (role is None or role.optional)
+            gone = k in refs and (role is None or role.optional or role.variadic)
             operands.append(None if gone else self._operand(step, k, a))
         declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
         while len(operands) > declared and operands and operands[-1] is None:
@@ -500,7 +500,7 @@ class Specializer:
     def _checked(self, step: Step, name: str, known: Array) -> Any:
         if known.ndim == 0:
             return int(known)
-        if step.op.name == "getitem":
+        if any(a.kind is INDEX for a in step.op.attrs):
             return IndexArray(known)
         if known.ndim > 1 or known.size > 64:
             raise ShapeMismatch(f"{step.op.name}: {name} must be an integer or a vector of integers.")

@@ -231,9 +231,9 @@ def _checked(op: Op, attrs: Mapping[str, Any], referring: bool) -> Mapping[str, 
     """`check_attrs`, with a better sentence where a node stands for what must be known."""
     if not attrs:
         return attrs
-    if op is GETITEM:
+    if op is GETITEM or op.name == "setitem":
         try:
-            return {"index": INDEX.check(attrs["index"])}
+            return {**attrs, "index": INDEX.check(attrs["index"])}
         except ValueError as wrong:
             detail = f"An index is made of integers, slices, `...`, None, and lists of integers; {wrong}."
             raise InvalidAttribute(detail) from None

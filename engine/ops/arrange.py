@@ -131,7 +131,6 @@ class Ravel(Arrangement):
     """All elements in one vector, in C order."""
 
     name = "ravel"
-    aliases = ("flatten",)
     latex = "\\operatorname{{vec}} {x}"
     examples = (Example((MATRIX,)), Example((3.0,)), Example(([],)))
 

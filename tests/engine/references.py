@@ -8,6 +8,8 @@ from tests.engine import (
     reference_elementwise,
     reference_nested,
     reference_nn,
+    reference_order,
+    reference_samples,
 )
 from tests.engine.conformance import Reference
 
@@ -17,6 +19,8 @@ TABLES = (
     reference_elementwise.TABLE,
     reference_nested.TABLE,
     reference_nn.TABLE,
+    reference_order.TABLE,
+    reference_samples.TABLE,
 )
 
 REFERENCES: dict[str, Reference] = {name: reference for table in TABLES for name, reference in table.items()}
