@@ -2,13 +2,17 @@
 
 from engine.ops import (  # noqa: F401  # each module registers its ops
     activation,
+    angles,
     arithmetic,
     arrange,
+    beta,
     cond,
     creation,
     diagonal,
     einsum,
     elementary,
+    error_functions,
+    gamma,
     gather,
     getitem,
     indexing,

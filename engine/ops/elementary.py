@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, trigonometry, and the error function: functions of one or two numbers, by formula.
+"""Exponentials, logarithms, trigonometry: functions of one or two numbers, by formula.
 
 Formulas are chosen for accuracy in the tails (1/cosh² and not 1 − tanh²) and for being right when differentiated
 again.
@@ -324,42 +324,6 @@ xlogy = _row(
     convention="xlogy(0, y) = 0 with derivative 0 in y, at y = 0 too.",
     examples=(Example(([1.0, 0.5], [2.0, 0.25])), Example((0.0, 0.0), smooth=False)),
 )
-erf = _row(
-    "erf",
-    scipy.special.erf,
-    "1.1283791670955126 * exp(-a * a)",
-    doc="Error function, (2/√π) ∫₀ˣ exp(−t²) dt. DLMF 7.2.1.",
-    latex="\\operatorname{{erf}} {x}",
-    aliases=("Erf",),
-    family="special",
-    derivative={"x": "\\frac{2}{\\sqrt{\\pi}} e^{-x^2}"},
-    weight=20,
-    examples=(Example(([0.5, -3.0],)),),
-)
-erfc = _row(
-    "erfc",
-    scipy.special.erfc,
-    "-1.1283791670955126 * exp(-a * a)",
-    doc="Complementary error function, 1 − erf x, exact in the tail. DLMF 7.2.2.",
-    latex="\\operatorname{{erfc}} {x}",
-    family="special",
-    derivative={"x": "-\\frac{2}{\\sqrt{\\pi}} e^{-x^2}"},
-    weight=20,
-    examples=(Example(([0.5, 8.0],)),),
-)
-ndtr = _row(
-    "ndtr",
-    scipy.special.ndtr,
-    "0.3989422804014327 * exp(-0.5 * a * a)",
-    doc="Distribution function of the standard normal distribution.",
-    latex="\\Phi({x})",
-    family="special",
-    derivative={"x": "\\frac{1}{\\sqrt{2\\pi}} e^{-x^2/2}"},
-    weight=20,
-    examples=(Example(([0.5, -8.0],)),),
-)
-
-
 class SphericalRatio(Op):
     r"""g_n(x) = x⁻ⁿ j_n(x) with the spherical Bessel function j_n: an even entire function, g_n(0) = 1/(2n+1)!!.
 

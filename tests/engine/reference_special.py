@@ -1,0 +1,134 @@
+"""References of special functions: SciPy's values, and mpmath's functions for derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import scipy.special
+from mpmath import mpf
+
+from tests.engine.conformance import Reference
+
+
+def by_mpmath(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of mpmath on arrays, entry by entry, to all digits; NaN where it has no real value."""
+
+    def one(*x: Any) -> float:
+        with mpmath.workdps(40):
+            try:
+                value = f(*[mpf(float(v)) for v in x])
+                return float(value) if not isinstance(value, mpmath.mpc) else math.nan
+            except (ValueError, ZeroDivisionError):
+                return math.nan
+
+    return lambda *x: np.vectorize(one, otypes=[float])(*x)
+
+
+def _first(*choices: Callable[..., Any]) -> Callable[..., Any]:
+    """The first function's values, where these are NaN the next one's."""
+
+    def value(*x: Any) -> Any:
+        result = choices[0](*x)
+        for other in choices[1:]:
+            result = np.where(np.isnan(result), other(*x), result)
+        return result
+
+    return value
+
+
+def _log_abs_beta(a: Any, b: Any) -> Any:
+    return mpmath.log(abs(mpmath.beta(a, b)))
+
+
+def _normal(x: Any) -> Any:
+    return mpmath.erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def _exact_erfcinv(x: Any) -> Any:
+    """Newton's iteration on log erfc, from SciPy's value."""
+    y = mpf(float(scipy.special.erfcinv(float(x))))
+    for _ in range(12):
+        tail = mpmath.erfc(y)
+        y = y + (tail - x) * mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(y * y)
+    return y
+
+
+def _exact_ndtri(x: Any) -> Any:
+    return -mpmath.sqrt(2) * _exact_erfcinv(2 * x)
+
+
+def _exact_erfcx(x: Any) -> Any:
+    if x < 1e5:
+        return mpmath.exp(x * x) * mpmath.erfc(x)
+    term = total = mpf(1)  # the asymptotic series: there are no other 700 digits to be had
+    for k in range(1, 90):
+        term *= -(2 * k - 1) / (2 * x * x)
+        total += term
+    return total / (x * mpmath.sqrt(mpmath.pi))
+
+
+def _exact_log_ndtr(x: Any) -> Any:
+    if x > -1e4:
+        return mpmath.log(_normal(x))
+    return mpmath.log(_exact_erfcx(-x / mpmath.sqrt(2)) / 2) - x * x / 2
+
+
+def _sin_half_turns(x: Any, more: float = 0.0) -> Any:
+    """sin(π(x + more)) by mpmath, entry by entry."""
+    return np.vectorize(lambda v: float(mpmath.sinpi(mpf(float(v)) + more)) if np.isfinite(v) else np.nan)(x)
+
+
+def _multigammaln(a: Any, d: int) -> Any:
+    total = sum(scipy.special.gammaln(a - j / 2) for j in range(d)) + d * (d - 1) / 4 * np.log(np.pi)
+    return np.where(a > (d - 1) / 2, total, np.nan)
+
+
+def _exact_multigammaln(a: Any, d: int) -> Any:
+    total = sum(mpmath.loggamma(a - mpf(j) / 2) for j in range(d))
+    return total + mpf(d * (d - 1)) / 4 * mpmath.log(mpmath.pi)
+
+
+TABLE: dict[str, Reference] = {
+    "erf": Reference(scipy.special.erf, mpmath.erf),
+    "erfc": Reference(scipy.special.erfc, mpmath.erfc),
+    "ndtr": Reference(scipy.special.ndtr, _normal),
+    "erfcx": Reference(scipy.special.erfcx, _exact_erfcx),
+    "erfinv": Reference(scipy.special.erfinv, mpmath.erfinv),
+    "erfcinv": Reference(scipy.special.erfcinv, _exact_erfcinv),
+    "ndtri": Reference(scipy.special.ndtri, _exact_ndtri),
+    "log_ndtr": Reference(scipy.special.log_ndtr, _exact_log_ndtr),
+    "ndtri_exp": Reference(scipy.special.ndtri_exp, lambda x: _exact_ndtri(mpmath.exp(x))),
+    "dawsn": Reference(
+        scipy.special.dawsn,
+        lambda x: mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(-x * x) * mpmath.erfi(x),
+    ),
+    # Trigonometry.
+    "sinpi": Reference(lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x)), lambda x: mpmath.sinpi(x)),
+    "cospi": Reference(lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x, 0.5)), lambda x: mpmath.cospi(x)),
+    "sindg": Reference(scipy.special.sindg, lambda x: mpmath.sin(x * mpmath.pi / 180)),
+    "cosdg": Reference(scipy.special.cosdg, lambda x: mpmath.cos(x * mpmath.pi / 180)),
+    "tandg": Reference(scipy.special.tandg, lambda x: mpmath.tan(x * mpmath.pi / 180)),
+    "cotdg": Reference(scipy.special.cotdg, lambda x: mpmath.cot(x * mpmath.pi / 180)),
+    "sec": Reference(lambda x: 1 / np.cos(x), mpmath.sec),
+    "csc": Reference(lambda x: 1 / np.sin(x), mpmath.csc),
+    "cot": Reference(lambda x: 1 / np.tan(x), mpmath.cot),
+    # Gamma and beta.
+    "gamma": Reference(scipy.special.gamma, mpmath.gamma),
+    "gammaln": Reference(scipy.special.gammaln, lambda x: mpmath.log(abs(mpmath.gamma(x)))),
+    "rgamma": Reference(scipy.special.rgamma, mpmath.rgamma),
+    "gammasgn": Reference(scipy.special.gammasgn, lambda x: mpmath.sign(mpmath.gamma(x))),
+    "digamma": Reference(scipy.special.digamma, mpmath.digamma),
+    "trigamma": Reference(lambda x: scipy.special.polygamma(1, x), lambda x: mpmath.psi(1, x)),
+    "polygamma": Reference(lambda x, n: scipy.special.polygamma(n, x), lambda x, n: mpmath.psi(n, x)),
+    "factorial": Reference(lambda x: scipy.special.factorial(x, exact=False), lambda x: mpmath.gamma(x + 1)),
+    "multigammaln": Reference(_multigammaln, _exact_multigammaln),
+    "beta": Reference(_first(by_mpmath(mpmath.beta), scipy.special.beta), mpmath.beta),
+    "betaln": Reference(_first(by_mpmath(_log_abs_beta), scipy.special.betaln), _log_abs_beta),
+    "binom": Reference(_first(by_mpmath(mpmath.binomial), scipy.special.binom), mpmath.binomial),
+    "comb": Reference(scipy.special.comb, mpmath.binomial),
+    "poch": Reference(_first(by_mpmath(mpmath.rf), scipy.special.poch), mpmath.rf),
+}
