@@ -131,4 +131,9 @@ TABLE: dict[str, Reference] = {
     "binom": Reference(_first(by_mpmath(mpmath.binomial), scipy.special.binom), mpmath.binomial),
     "comb": Reference(scipy.special.comb, mpmath.binomial),
     "poch": Reference(_first(by_mpmath(mpmath.rf), scipy.special.poch), mpmath.rf),
+    # Incomplete gamma and beta functions.
+    "gammainc": Reference(scipy.special.gammainc, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True)),
+    "gammaincc": Reference(scipy.special.gammaincc, lambda a, x: mpmath.gammainc(a, x, regularized=True)),
+    "betainc": Reference(scipy.special.betainc, lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True)),
+    "betaincc": Reference(scipy.special.betaincc, lambda a, b, x: mpmath.betainc(a, b, x, 1, regularized=True)),
 }
