@@ -5,6 +5,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     angles,
     arithmetic,
     arrange,
+    bessel,
     beta,
     cond,
     creation,
@@ -34,4 +35,5 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     shape,
     statistics,
     structural,
+    zeta,
 )

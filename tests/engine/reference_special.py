@@ -92,6 +92,31 @@ def _exact_multigammaln(a: Any, d: int) -> Any:
     return total + mpf(d * (d - 1)) / 4 * mpmath.log(mpmath.pi)
 
 
+def _zeta(x: Any, q: Any = None) -> Any:
+    if q is None:
+        return scipy.special.zeta(x)
+    return np.where(q > 0, scipy.special.zeta(x, np.where(q > 0, q, 1.0)), np.nan)
+
+
+def _exact_zeta(x: Any, q: Any = None) -> Any:
+    if q is None:
+        return mpmath.zeta(x)
+    with mpmath.extradps(60):  # its error is absolute
+        return mpmath.zeta(x, q)
+
+
+def _bessel(letter: str, exact: Callable[..., Any], scaled: str = "") -> dict[str, Reference]:
+    """J₀, J₁, J_v and the like."""
+    general = getattr(scipy.special, f"{letter}v{scaled}")
+    found = {
+        f"{letter}{n}{scaled}": Reference(
+            getattr(scipy.special, f"{letter}{n}{scaled}"), lambda x, n=n: exact(n, x)
+        )
+        for n in (0, 1)
+    }
+    return {**found, f"{letter}v{scaled}": Reference(lambda x, v: general(v, x), lambda x, v: exact(v, x))}
+
+
 TABLE: dict[str, Reference] = {
     "erf": Reference(scipy.special.erf, mpmath.erf),
     "erfc": Reference(scipy.special.erfc, mpmath.erfc),
@@ -136,4 +161,11 @@ TABLE: dict[str, Reference] = {
     "gammaincc": Reference(scipy.special.gammaincc, lambda a, x: mpmath.gammainc(a, x, regularized=True)),
     "betainc": Reference(scipy.special.betainc, lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True)),
     "betaincc": Reference(scipy.special.betaincc, lambda a, b, x: mpmath.betainc(a, b, x, 1, regularized=True)),
+    "zeta": Reference(_zeta, _exact_zeta),
+    **_bessel("j", mpmath.besselj),
+    **_bessel("y", mpmath.bessely),
+    **_bessel("i", mpmath.besseli),
+    **_bessel("k", mpmath.besselk),
+    **_bessel("i", lambda v, x: mpmath.exp(-abs(x)) * mpmath.besseli(v, x), "e"),
+    **_bessel("k", lambda v, x: mpmath.exp(x) * mpmath.besselk(v, x), "e"),
 }
