@@ -344,7 +344,7 @@ class SphericalRatio(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Power series for small |x|, else j_n(x) / xⁿ."""
-        n = params["order"]
+        n = params.get("order", 0)
         x = np.asarray(arrays[0])
         small = np.abs(x) < 1.0 + n
         t = np.where(small, x, 0.0).astype(np.float64)
@@ -364,7 +364,7 @@ class SphericalRatio(Op):
         """−x·g_{n+1}(x)·ẋ."""
         (x,), (dx,) = xs, dxs
         assert dx is not None
-        slope: Var = x.b.write("spherical_ratio", x, order=params["order"] + 1)
+        slope: Var = x.b.write("spherical_ratio", x, order=params.get("order", 0) + 1)
         return times(dx, -(x * slope))
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:

@@ -117,6 +117,11 @@ def _bessel(letter: str, exact: Callable[..., Any], scaled: str = "") -> dict[st
     return {**found, f"{letter}v{scaled}": Reference(lambda x, v: general(v, x), lambda x, v: exact(v, x))}
 
 
+def _lambertw(z: Any, k: int) -> Any:
+    w = scipy.special.lambertw(z, k)
+    return np.where((np.abs(w.imag) == 0) & (np.isfinite(w.real) | (k == 0)), w.real, np.nan)
+
+
 TABLE: dict[str, Reference] = {
     "erf": Reference(scipy.special.erf, mpmath.erf),
     "erfc": Reference(scipy.special.erfc, mpmath.erfc),
@@ -168,4 +173,21 @@ TABLE: dict[str, Reference] = {
     **_bessel("k", mpmath.besselk),
     **_bessel("i", lambda v, x: mpmath.exp(-abs(x)) * mpmath.besseli(v, x), "e"),
     **_bessel("k", lambda v, x: mpmath.exp(x) * mpmath.besselk(v, x), "e"),
+    # Integrals and equations.
+    "exp1": Reference(scipy.special.exp1, mpmath.e1),
+    "expi": Reference(scipy.special.expi, mpmath.ei),
+    "expn": Reference(lambda x, n: scipy.special.expn(n, x), lambda x, n: mpmath.expint(n, x)),
+    "spence": Reference(scipy.special.spence, lambda x: mpmath.polylog(2, 1 - x)),
+    "exprel": Reference(scipy.special.exprel, lambda x: mpmath.expm1(x) / x if x else mpf(1)),
+    "sici": Reference(scipy.special.sici),
+    "lambertw": Reference(_lambertw, lambda z, k: mpmath.re(mpmath.lambertw(z, k))),
+    "ellipk": Reference(scipy.special.ellipk, mpmath.ellipk),
+    "ellipe": Reference(scipy.special.ellipe, mpmath.ellipe),
+    "logit": Reference(scipy.special.logit, lambda x: mpmath.log(x / (1 - x))),
+    "xlog1py": Reference(scipy.special.xlog1py, lambda x, y: x * mpmath.log1p(y)),
+    "entr": Reference(scipy.special.entr, lambda x: -x * mpmath.log(x)),
+    "rel_entr": Reference(scipy.special.rel_entr, lambda x, y: x * mpmath.log(x / y)),
+    "kl_terms": Reference(scipy.special.kl_div, lambda x, y: x * mpmath.log(x / y) - x + y),
+    "cosm1": Reference(scipy.special.cosm1, lambda x: mpmath.cos(x) - 1),
+    "exp10": Reference(lambda x: np.power(10.0, x), lambda x: mpf(10) ** x),
 }
