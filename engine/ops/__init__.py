@@ -2,6 +2,7 @@
 
 from engine.ops import (  # noqa: F401  # each module registers its ops
     activation,
+    activation_more,
     angles,
     arithmetic,
     arrange,
@@ -28,8 +29,11 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     logic,
     logsumexp,
     loss,
+    loss_margin,
+    loss_pointwise,
     matmul,
     nn,
+    normalization,
     norms,
     onnx_names,
     padding,

@@ -106,7 +106,7 @@ class Reciprocal(Op):
     floating = True
     domain = ((0.2, 1.3),)
     convention = _POLES
-    examples = (Example(([0.5, -1.2, 2.0],)),)
+    examples: tuple[Example, ...] = (Example(([0.5, -1.2, 2.0],)),)
 
 
 class Sec(Reciprocal):

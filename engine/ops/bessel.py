@@ -18,7 +18,7 @@ from engine.attrs import NUMBER
 from engine.aval import Array
 from engine.builder import Builder, Var
 from engine.errors import InvalidAttribute
-from engine.op import Attr, Example, Op, Operand, registry
+from engine.op import Attr, Example, Operand, registry
 from engine.ops.quadrature import HALF_LINE, integrate
 from engine.ops.tower import Tower
 
@@ -70,9 +70,13 @@ class Bessel(Tower):
         order = Attr("v", NUMBER, aliases=("n", "nu"))
         self.parameters = (x,) if fixed is not None else (order, x)
 
+    def order_of(self, static: Mapping[str, Any]) -> float:
+        """The order v."""
+        return float(static["v"] if self.fixed is None else self.fixed)
+
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node."""
-        v = attrs.get("v", self.fixed)
+        v = self.order_of(attrs)
         if not abs(v) <= MAX_ORDER:
             raise InvalidAttribute(
                 f"{self.name}: the order v must be between -{MAX_ORDER:g} and {MAX_ORDER:g}; it is {v:g}."
@@ -82,7 +86,7 @@ class Bessel(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """The sum over neighbouring orders."""
-        v = static.get("v", self.fixed)
+        v = self.order_of(static)
         total = np.zeros_like(x)
         for k in range(order + 1):
             weight = self.alternate**k * math.comb(order, k)
@@ -150,7 +154,7 @@ class ScaledI(Bessel):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """For x > 0; the function is even or odd with v."""
-        v = static.get("v", self.fixed)
+        v = self.order_of(static)
         size = np.abs(x)
         if order == 0:
             return np.asarray(type(self).function(v, x))
@@ -168,7 +172,7 @@ class ScaledI(Bessel):
 
     def kink(self, arrays: Any, y: Array, **params: Any) -> Array | None:
         """At 0, where the next derivative is odd and does not vanish: v ≤ n + 1 of different parity."""
-        v, n = abs(params.get("v", self.fixed)), params.get("order", 0)
+        v, n = abs(self.order_of(params)), params.get("order", 0)
         if v != math.floor(v) or (v + n) % 2 == 1 or v > n + 1:
             return None
         return np.asarray(arrays[0] == 0)
@@ -186,7 +190,7 @@ class ScaledK(Bessel):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By the integral, around 0 and for large v by the difference over neighbouring orders."""
-        v = abs(static.get("v", self.fixed))
+        v = abs(self.order_of(static))
         value = np.asarray(type(self).function(v, x))
         if order == 0:
             return value
@@ -229,34 +233,66 @@ def _with(examples: tuple[Example, ...], *orders: float) -> tuple[Example, ...]:
     )
 
 
-_J = "\\tfrac12 (J_{v-1}(x) - J_{v+1}(x))"
-_Y = "\\tfrac12 (Y_{v-1}(x) - Y_{v+1}(x))"
-_I = "\\tfrac12 (I_{v-1}(x) + I_{v+1}(x))"
-_K = "-\\tfrac12 (K_{v-1}(x) + K_{v+1}(x))"
-_FIRST = "Bessel function of the first kind"
-_SECOND = "Bessel function of the second kind"
-_MODIFIED = "Modified Bessel function"
-_KINK = Example(([0.0],), smooth=False, note="the kink of |x|")
+def _family(
+    kind: type[Bessel],
+    letter: str,
+    what: str,
+    examples: tuple[Example, ...],
+    slopes: tuple[str, str, str],
+    *,
+    long: str,
+    scale: tuple[str, str] = ("", ""),
+) -> None:
+    """The functions of order 0, of order 1 and of any fixed order; `scale` is a factor as text and as LaTeX."""
+    text, latex = scale
+    end = "e" if text else ""
+    for v, slope in zip((0.0, 1.0, None), slopes, strict=True):
+        order = "v" if v is None else f"{v:.0f}"
+        subscript = "{{{v}}}" if v is None else order
+        aliases = (
+            [long.format(order)] if v is not None else [] if end or letter == "I" else [f"{letter.lower()}n"]
+        )
+        registry.add(
+            kind(
+                f"{letter.lower()}{order}{end}",
+                v,
+                f"{what}, {text}{letter}_{order}(x){', for a fixed real order v' if v is None else ''}.",
+                f"{latex}{letter}_{subscript}({{x}})",
+                _with(examples, 2.0, 5.0) if v is None else examples,
+                slope,
+                tuple(aliases),
+            )
+        )
 
-OPS: tuple[Op, ...] = (
-    BesselJ("j0", 0.0, f"{_FIRST} of order 0, J₀(x).", "J_0({x})", _EVERYWHERE, "-J_1(x)", ("bessel_j0",)),
-    BesselJ("j1", 1.0, f"{_FIRST} of order 1, J₁(x).", "J_1({x})", _EVERYWHERE, "\\tfrac12 (J_0(x) - J_2(x))", ("bessel_j1",)),
-    BesselJ("jv", None, f"{_FIRST}, J_v(x), for a fixed real order v.", "J_{{{v}}}({x})", _with(_EVERYWHERE, 2.0, 5.0), _J, ("jn",)),
-    BesselY("y0", 0.0, f"{_SECOND} of order 0, Y₀(x).", "Y_0({x})", _RIGHT, "-Y_1(x)", ("bessel_y0",)),
-    BesselY("y1", 1.0, f"{_SECOND} of order 1, Y₁(x).", "Y_1({x})", _RIGHT, "\\tfrac12 (Y_0(x) - Y_2(x))", ("bessel_y1",)),
-    BesselY("yv", None, f"{_SECOND}, Y_v(x), for a fixed real order v.", "Y_{{{v}}}({x})", _with(_RIGHT, 2.0, 5.0), _Y, ("yn",)),
-    BesselI("i0", 0.0, f"{_MODIFIED} of the first kind and order 0, I₀(x).", "I_0({x})", _EVERYWHERE, "I_1(x)", ("bessel_i0", "modified_bessel_i0")),
-    BesselI("i1", 1.0, f"{_MODIFIED} of the first kind and order 1, I₁(x).", "I_1({x})", _EVERYWHERE, "\\tfrac12 (I_0(x) + I_2(x))", ("bessel_i1", "modified_bessel_i1")),
-    BesselI("iv", None, f"{_MODIFIED} of the first kind, I_v(x), for a fixed real order v.", "I_{{{v}}}({x})", _with(_EVERYWHERE, 2.0, 5.0), _I),
-    BesselK("k0", 0.0, f"{_MODIFIED} of the second kind and order 0, K₀(x).", "K_0({x})", _RIGHT, "-K_1(x)", ("modified_bessel_k0",)),
-    BesselK("k1", 1.0, f"{_MODIFIED} of the second kind and order 1, K₁(x).", "K_1({x})", _RIGHT, "-\\tfrac12 (K_0(x) + K_2(x))", ("modified_bessel_k1",)),
-    BesselK("kv", None, f"{_MODIFIED} of the second kind, K_v(x), for a fixed real order v.", "K_{{{v}}}({x})", _with(_RIGHT, 2.0, 5.0), _K, ("kn",)),
-    ScaledI("i0e", 0.0, "Scaled modified Bessel function, e^(−|x|)·I₀(x).", "e^{{-|{x}|}} I_0({x})", (_EVERYWHERE[0], _FAR, _KINK), "e^{-|x|} (I_1(x) - \\operatorname{sign}(x) I_0(x))", ("bessel_i0e", )),
-    ScaledI("i1e", 1.0, "Scaled modified Bessel function, e^(−|x|)·I₁(x).", "e^{{-|{x}|}} I_1({x})", (_EVERYWHERE[0], _FAR, _KINK), "e^{-|x|} (I_1'(x) - \\operatorname{sign}(x) I_1(x))", ("bessel_i1e",)),
-    ScaledI("ive", None, "Scaled modified Bessel function, e^(−|x|)·I_v(x), for a fixed real order v.", "e^{{-|{x}|}} I_{{{v}}}({x})", _with((_EVERYWHERE[0], _FAR, _KINK), 2.0, 5.0), "e^{-|x|} (I_v'(x) - \\operatorname{sign}(x) I_v(x))"),
-    ScaledK("k0e", 0.0, "Scaled modified Bessel function, e^x·K₀(x).", "e^{{{x}}} K_0({x})", (*_RIGHT, _FAR), "e^x (K_0(x) - K_1(x))", ("scaled_modified_bessel_k0",)),
-    ScaledK("k1e", 1.0, "Scaled modified Bessel function, e^x·K₁(x).", "e^{{{x}}} K_1({x})", (*_RIGHT, _FAR), "e^x (K_1(x) + K_1'(x))", ("scaled_modified_bessel_k1",)),
-    ScaledK("kve", None, "Scaled modified Bessel function, e^x·K_v(x), for a fixed real order v.", "e^{{{x}}} K_{{{v}}}({x})", _with((*_RIGHT, _FAR), 2.0, 5.0), "e^x (K_v(x) + K_v'(x))"),
-)  # fmt: skip
-for _op in OPS:
-    registry.add(_op)
+
+def _slopes(letter: str, sign: str, first: str) -> tuple[str, str, str]:
+    """LaTeX of the derivatives of orders 0, 1 and v."""
+    half = f"{'-' if letter == 'K' else ''}\\tfrac12"
+    return (
+        first,
+        f"{half} ({letter}_0(x) {sign} {letter}_2(x))",
+        f"{half} ({letter}_{{v-1}}(x) {sign} {letter}_{{v+1}}(x))",
+    )
+
+
+def _scaled_slopes(template: str) -> tuple[str, str, str]:
+    return template.replace("v", "0"), template.replace("v", "1"), template
+
+
+_MODIFIED, _SCALED = "Modified Bessel function", "Scaled modified Bessel function"
+_KINKED = (_EVERYWHERE[0], _FAR, Example(([0.0],), smooth=False, note="the kink of |x|"))
+_E_MINUS, _E_PLUS = ("e^(−|x|)·", "e^{{-|{x}|}} "), ("e^x·", "e^{{{x}}} ")
+_I_SCALED = _scaled_slopes("e^{-|x|} (I_v'(x) - \\operatorname{sign}(x)\\, I_v(x))")
+_K_SCALED = _scaled_slopes("e^x (K_v(x) + K_v'(x))")
+_FIRST, _SECOND = "of the first kind", "of the second kind"
+
+_family(
+    BesselJ, "J", f"Bessel function {_FIRST}", _EVERYWHERE, _slopes("J", "-", "-J_1(x)"), long="bessel_j{}"
+)
+_family(BesselY, "Y", f"Bessel function {_SECOND}", _RIGHT, _slopes("Y", "-", "-Y_1(x)"), long="bessel_y{}")
+_I_LONG, _K_LONG = "modified_bessel_i{}", "modified_bessel_k{}"
+_family(BesselI, "I", f"{_MODIFIED} {_FIRST}", _EVERYWHERE, _slopes("I", "+", "I_1(x)"), long=_I_LONG)
+_family(BesselK, "K", f"{_MODIFIED} {_SECOND}", _RIGHT, _slopes("K", "+", "-K_1(x)"), long=_K_LONG)
+_family(ScaledI, "I", f"{_SCALED} {_FIRST}", _KINKED, _I_SCALED, long="bessel_i{}e", scale=_E_MINUS)
+_K_POINTS = (*_RIGHT, _FAR)
+_family(ScaledK, "K", f"{_SCALED} {_SECOND}", _K_POINTS, _K_SCALED, long=f"scaled_{_K_LONG}", scale=_E_PLUS)

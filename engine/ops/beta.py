@@ -13,13 +13,16 @@ from engine.ops.elementwise import Elementwise
 from engine.ops.gamma_ratio import log_gamma_ratio
 from engine.ops.tower import in_double
 
+
 def _betaln(a: Any, b: Any) -> Any:
     """SciPy's loses digits where a sum of logarithms of Γ cancels; there by their ratio."""
     small, large = np.minimum(a, b), np.maximum(a, b)
     good = (small > 0) & (large >= 10)
     x = np.where(good, large, 10.0)
     ratio = log_gamma_ratio(x, np.where(good, small, 1.0))
-    return np.where(good & np.isfinite(large), scipy.special.gammaln(small) - ratio, scipy.special.betaln(a, b))
+    return np.where(
+        good & np.isfinite(large), scipy.special.gammaln(small) - ratio, scipy.special.betaln(a, b)
+    )
 
 
 def _beta(a: Any, b: Any) -> Any:
@@ -71,7 +74,10 @@ beta = _row(
     latex="\\mathrm{{B}}({a}, {b})",
     names=("a", "b"),
     domain=((0.3, 3.0), (0.3, 3.0)),
-    derivative={"a": "\\mathrm{B}(a, b)\\,(\\psi(a) - \\psi(a + b))", "b": "\\mathrm{B}(a, b)\\,(\\psi(b) - \\psi(a + b))"},
+    derivative={
+        "a": "\\mathrm{B}(a, b)\\,(\\psi(a) - \\psi(a + b))",
+        "b": "\\mathrm{B}(a, b)\\,(\\psi(b) - \\psi(a + b))",
+    },
     convention=_POLES,
     examples=(
         Example(([0.5, 4.0, 1e-3], [2.0, 0.25, 3.0])),
@@ -106,7 +112,10 @@ binom = _row(
     latex="\\binom{{{n}}}{{{k}}}",
     names=("n", "k"),
     domain=((2.5, 6.0), (0.2, 2.0)),
-    derivative={"n": "\\tbinom{n}{k} (\\psi(n + 1) - \\psi(n - k + 1))", "k": "\\tbinom{n}{k} (\\psi(n - k + 1) - \\psi(k + 1))"},
+    derivative={
+        "n": "\\tbinom{n}{k} (\\psi(n + 1) - \\psi(n - k + 1))",
+        "k": "\\tbinom{n}{k} (\\psi(n - k + 1) - \\psi(k + 1))",
+    },
     convention="Where k or n − k is a negative integer the derivative is NaN (`comb` is 0 there, and so are its derivatives).",
     examples=(
         Example(([5.0, 10.5, 60.0], [2.0, 3.25, 30.0])),
@@ -143,9 +152,14 @@ class Comb(Op):
     elementwise = True
     floating = True
     latex = "\\binom{{{n}}}{{{k}}}"
-    derivative = {"n": "\\tbinom{n}{k} (\\psi(n + 1) - \\psi(n - k + 1))", "k": "\\tbinom{n}{k} (\\psi(n - k + 1) - \\psi(k + 1))"}
+    derivative = {
+        "n": "\\tbinom{n}{k} (\\psi(n + 1) - \\psi(n - k + 1))",
+        "k": "\\tbinom{n}{k} (\\psi(n - k + 1) - \\psi(k + 1))",
+    }
     domain = ((2.5, 6.0), (0.2, 2.0))
-    convention = "Where the value is set to 0 the derivatives are 0; at k = 0 and k = n those of the gamma functions."
+    convention = (
+        "Where the value is set to 0 the derivatives are 0; at k = 0 and k = n those of the gamma functions."
+    )
     examples = (
         Example(([5.0, 10.5], [2.0, 3.25])),
         Example(([5.0, 5.0, 3.0, -2.0], [0.0, 5.0, 4.0, 1.0]), smooth=False, note="the ends, and beyond"),

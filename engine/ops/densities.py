@@ -27,7 +27,9 @@ def _log1p_minus(d: Array, one_more: Array) -> Array:
 
 def _stirling(a: Array) -> Array:
     """log Γ(a) − (a − ½) log a + a − ½ log 2π for a ≥ 10 (DLMF 5.11.1)."""
-    return np.asarray(sum(b / (2 * k * (2 * k - 1) * a ** (2.0 * k - 1)) for k, b in enumerate(BERNOULLI, start=1)))
+    return np.asarray(
+        sum(b / (2 * k * (2 * k - 1) * a ** (2.0 * k - 1)) for k, b in enumerate(BERNOULLI, start=1))
+    )
 
 
 def gamma_density(a: Array, x: Array) -> Array:
@@ -39,7 +41,9 @@ def gamma_density(a: Array, x: Array) -> Array:
     large = np.maximum(a, 10.0)
     deviance = large * _log1p_minus((x - large) / large, x / large)
     apart = np.sqrt(large / (2 * np.pi)) * np.exp(deviance - _stirling(large)) / x
-    result = np.where(a < 10.0, np.where(scipy.special.rgamma(a) == 0, 0.0, plain), np.where(x == 0, 0.0, apart))
+    result = np.where(
+        a < 10.0, np.where(scipy.special.rgamma(a) == 0, 0.0, plain), np.where(x == 0, 0.0, apart)
+    )
     return np.where(x < 0, np.nan, np.where(np.isinf(x), np.where(np.isnan(a), a, 0.0), result))
 
 
@@ -52,9 +56,7 @@ def beta_density(a: Array, b: Array, x: Array, times_x: bool = False) -> Array:
     p, q = np.maximum(a, 10.0), np.maximum(b, 10.0)
     total = p + q
     above, below = (total * x - p) / p, -(total * x - p) / q
-    deviance = p * _log1p_minus(above, total * x / p) + q * _log1p_minus(
-        below, total * (1.0 - x) / q
-    )
+    deviance = p * _log1p_minus(above, total * x / p) + q * _log1p_minus(below, total * (1.0 - x) / q)
     apart = np.sqrt(p * q / (2 * np.pi * total)) * np.exp(
         deviance + _stirling(total) - _stirling(p) - _stirling(q)
     )
@@ -85,7 +87,15 @@ class Density(Elementwise):
 def _row(name: str, fn: Any, *partials: str, doc: str, names: tuple[str, ...]) -> None:
     registry.add(
         Density(
-            name, in_double(fn), partials, doc=doc, latex="", names=names, family="core", floating=True, weight=150
+            name,
+            in_double(fn),
+            partials,
+            doc=doc,
+            latex="",
+            names=names,
+            family="core",
+            floating=True,
+            weight=150,
         )
     )
 

@@ -324,6 +324,8 @@ xlogy = _row(
     convention="xlogy(0, y) = 0 with derivative 0 in y, at y = 0 too.",
     examples=(Example(([1.0, 0.5], [2.0, 0.25])), Example((0.0, 0.0), smooth=False)),
 )
+
+
 class SphericalRatio(Op):
     r"""g_n(x) = x⁻ⁿ j_n(x) with the spherical Bessel function j_n: an even entire function, g_n(0) = 1/(2n+1)!!.
 

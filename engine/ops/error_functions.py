@@ -22,9 +22,7 @@ INF = float("inf")
 
 def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
     more.setdefault("weight", 20)
-    return registry.add(
-        Elementwise(name, in_double(fn), partials, family="special", floating=True, **more)
-    )
+    return registry.add(Elementwise(name, in_double(fn), partials, family="special", floating=True, **more))
 
 
 erf = _row(
@@ -173,8 +171,9 @@ class Erfcx(Tower):
 class Dawson(Tower):
     r"""Dawson's integral, exp(−x²) ∫₀ˣ exp(t²) dt.
 
-    Derivatives by the recurrence D⁽ⁿ⁺¹⁾ = −2x·D⁽ⁿ⁾ − 2n·D⁽ⁿ⁻¹⁾ around 0, then by Rybicki's sum (1/√π) Σ exp(−(x − kh)²) / k over odd k, term by term, and beyond |x| = 7 by the asymptotic
-    series; 1 − 2x·D(x) would cancel there. G. B. Rybicki, Computers in Physics 3(2), 1989, doi:10.1063/1.4822832.
+    Derivatives by the recurrence D⁽ⁿ⁺¹⁾ = −2x·D⁽ⁿ⁾ − 2n·D⁽ⁿ⁻¹⁾ around 0, then by Rybicki's sum (1/√π) Σ exp(−(x − kh)²) / k
+    over odd k, term by term, and beyond |x| = 7 by the asymptotic series; 1 − 2x·D(x) would cancel there.
+    G. B. Rybicki, Computers in Physics 3(2), 1989, doi:10.1063/1.4822832.
     """
 
     name = "dawsn"
@@ -203,7 +202,12 @@ class Dawson(Tower):
         series = np.zeros_like(x)
         for k in range(30):
             series = series + term
-            more = (2 * k + 1.0) / 2 * scipy.special.poch(2 * k + 3.0, order) / scipy.special.poch(2 * k + 1.0, order)
+            more = (
+                (2 * k + 1.0)
+                / 2
+                * scipy.special.poch(2 * k + 3.0, order)
+                / scipy.special.poch(2 * k + 1.0, order)
+            )
             term = term * more / far / far
         sign = np.where(x < 0, -1.0, 1.0) ** (order + 1)
         # Around 0, where the sum leaves rounding errors in place of an odd function's zero, all terms have one sign.

@@ -12,7 +12,7 @@ from engine.attrs import COUNT, INT
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute, LimitExceeded
-from engine.op import Attr, Example, Op, Operand, registry
+from engine.op import Attr, Example, Op, Operand, Parameter, registry
 from engine.ops.elementwise import Elementwise
 from engine.ops.tower import Tower, in_double
 
@@ -122,13 +122,13 @@ class Polygamma(Tower):
     """Polygamma function ψ⁽ⁿ⁾(x), the n-th derivative of digamma, for an integer n from 0 to 128. DLMF 5.15."""
 
     name = "polygamma"
-    parameters = (Attr("n", COUNT), Operand("x", ("input",)))
+    parameters: tuple[Parameter, ...] = (Attr("n", COUNT), Operand("x", ("input",)))
     base = 0
     latex = "\\psi^{{({n})}}({x})"
     derivative = {"x": "\\psi^{(n+1)}(x)"}
     domain = ((0.3, 3.0),)
     convention = "At the poles 0, −1, −2, … the infinite limit from the right, in every derivative."
-    examples = (
+    examples: tuple[Example, ...] = (
         Example(([0.5, 4.0, 1e-3, 1e6],), {"n": 1}),
         Example(([0.5, -0.25, -3.75, 30.0],), {"n": 2}),
         Example(([1.5, -0.3],), {"n": 0}),

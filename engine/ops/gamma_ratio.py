@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import scipy.special
 
 from engine.aval import Array, Aval, Avals
 from engine.builder import Var
@@ -47,7 +46,7 @@ def polygamma_difference(n: int, x: Array, h: Array) -> Array:
     def change(at: Array, m: int) -> Array:
         ratio = step / at
         log = np.where(np.abs(ratio) < 0.5, np.log1p(ratio), np.log((at + step) / at))
-        return at ** float(-m) * np.expm1(-m * log)
+        return np.asarray(at ** float(-m) * np.expm1(-m * log))
 
     total = np.zeros_like(z)
     for k in range(up):

@@ -19,12 +19,16 @@ def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
     )
 
 
-_GAMMA_ENDS = "At x = 0 the derivatives are one-sided; at a = 0 that in a is NaN. Where there is no value, all are NaN."
+_GAMMA_ENDS = (
+    "At x = 0 the derivatives are one-sided; at a = 0 that in a is NaN. Where there is no value, all are NaN."
+)
 _GAMMA_EXAMPLES = (
     Example(([0.5, 2.0, 10.0, 3.5], [0.25, 3.0, 4.0, 3.0])),
     Example(([0.01, 0.3, 1e-3], [0.5, 1e-6, 1e-20]), note="small shapes"),
     Example(([40.0, 900.0, 0.5], [70.0, 950.0, 40.0]), note="in the tails"),
-    Example(([2.0, 3.5, 1.0, 0.5, 0.0, -1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, -1.0, INF]), smooth=False),
+    Example(
+        ([2.0, 3.5, 1.0, 0.5, 0.0, -1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, -1.0, INF]), smooth=False
+    ),
 )
 gammainc = _row(
     "gammainc",

@@ -46,7 +46,9 @@ def bell_of_two(m: int, n: int, part: Callable[[int, int], Any]) -> Any:
                 continue
             u, v = (i - 1, j) if i else (i, j - 1)
             terms = [
-                part(p + (i > 0), q + (i == 0)) * found[u - p, v - q] * float(math.comb(u, p) * math.comb(v, q))
+                part(p + (i > 0), q + (i == 0))
+                * found[u - p, v - q]
+                * float(math.comb(u, p) * math.comb(v, q))
                 for p in range(u + 1)
                 for q in range(v + 1)
             ]

@@ -11,7 +11,7 @@ import scipy.special
 
 from engine.attrs import COUNT, INT
 from engine.aval import Array, Aval, Avals
-from engine.builder import Builder, Var, call
+from engine.builder import Builder, Var
 from engine.errors import InvalidAttribute
 from engine.op import Attr, Example, General, Op, Operand, registry
 from engine.ops.elementwise import Elementwise
@@ -27,7 +27,9 @@ def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
     )
 
 
-_POLE = "At 0 value and derivative are infinite; left of it, where there is no value, it is that of the formula."
+_POLE = (
+    "At 0 value and derivative are infinite; left of it, where there is no value, it is that of the formula."
+)
 exp1 = _row(
     "exp1",
     scipy.special.exp1,

@@ -39,15 +39,14 @@ class Variadic(Op):
     parameters = (Operand("arrays", variadic=True, least=2),)
     composite = True
     over = ""
-    examples = (
+    examples: tuple[Example, ...] = (
         Example(([1.0, 5.0], [2.0, 3.0], [0.5, 7.0])),
         Example(([[1.0], [5.0]], [2.0, 3.0]), note="broadcasting"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By a reduction over one more axis, so that all share alike."""
-        stretched = call(b, "broadcast_arrays", *operands)
-        assert isinstance(stretched, tuple)
+        stretched: Any = call(b, "broadcast_arrays", *operands)
         return call(b, self.over, call(b, "stack", *stretched), axis=0)
 
 

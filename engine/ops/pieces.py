@@ -227,7 +227,8 @@ class Frac(Op):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By trunc."""
         (x,) = operands
-        return x - call(b, "trunc", x)
+        part: Var = x - call(b, "trunc", x)
+        return part
 
 
 class DivMod(Op):
@@ -368,7 +369,10 @@ class Lerp(Op):
     latex = "{start} + {weight} \\left({end} - {start}\\right)"
     derivative = {"start": "1 - w", "end": "w", "weight": "e - s"}
     domain = ((-2.0, 2.0), (-2.0, 2.0), (0.6, 1.0))
-    examples = (Example(([1.0, -2.0], [4.0, 2.0], [0.25, 0.75])), Example(([0.1, 0.7], [0.3, -0.9], [1.0, 0.0])))
+    examples = (
+        Example(([1.0, -2.0], [4.0, 2.0], [0.25, 0.75])),
+        Example(([0.1, 0.7], [0.3, -0.9], [1.0, 0.0])),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """From the nearer end, as PyTorch."""

@@ -71,4 +71,5 @@ class Tower(Op):
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """`weight` for each element and order."""
-        return self.weight * (1 + params.get("order", 0)) * operands[0].size
+        orders: int = 1 + params.get("order", 0)
+        return self.weight * orders * operands[0].size

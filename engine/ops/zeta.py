@@ -37,9 +37,7 @@ def zeta_derivative(m: int, s: Array, q: Array) -> Array:
     for k, number in enumerate(BERNOULLI, start=1):
         if k > 1:
             for step in (2 * k - 3, 2 * k - 2):
-                rising = [
-                    r * (s + step) + (rising[j - 1] if j else 0.0) for j, r in enumerate(rising)
-                ]
+                rising = [r * (s + step) + (rising[j - 1] if j else 0.0) for j, r in enumerate(rising)]
         factor = number / math.factorial(2 * k) * a ** (1.0 - 2 * k)
         series = [c + factor * r for c, r in zip(series, rising, strict=True)]
     tail = sum(power[j] * series[m - j] for j in range(m + 1))
@@ -69,7 +67,11 @@ class HurwitzZeta(Op):
 
         def value(s: Any, q: Any) -> Any:
             found = zeta_derivative(m, np.asarray(s), np.asarray(q))
-            return found if m else np.where((s > 1) & (q > 0), scipy.special.zeta(s, np.maximum(q, 1e-300)), found)
+            return (
+                found
+                if m
+                else np.where((s > 1) & (q > 0), scipy.special.zeta(s, np.maximum(q, 1e-300)), found)
+            )
 
         return in_double(value)(*arrays)
 
@@ -90,7 +92,8 @@ class HurwitzZeta(Op):
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Powers and logarithms of two dozen terms."""
-        return 1500.0 * (1 + params.get("order", 0)) * max(a.size for a in operands)
+        orders: int = 1 + params.get("order", 0)
+        return 1500.0 * orders * max(a.size for a in operands)
 
 
 class Zeta(Op):

@@ -41,7 +41,9 @@ TABLE: dict[str, Reference] = {
     "rsqrt": Reference(lambda x: x**-0.5, lambda x: 1 / mpmath.sqrt(x)),
     "fmax": Reference(np.fmax, max),
     "fmin": Reference(np.fmin, min),
-    "logaddexp2": Reference(np.logaddexp2, lambda x, y: mpmath.log(mpf(2) ** x + mpf(2) ** y) / mpmath.log(2)),
+    "logaddexp2": Reference(
+        np.logaddexp2, lambda x, y: mpmath.log(mpf(2) ** x + mpf(2) ** y) / mpmath.log(2)
+    ),
     "signbit": Reference(np.signbit),
     "isposinf": Reference(np.isposinf),
     "isneginf": Reference(np.isneginf),

@@ -137,8 +137,12 @@ TABLE: dict[str, Reference] = {
         lambda x: mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(-x * x) * mpmath.erfi(x),
     ),
     # Trigonometry.
-    "sinpi": Reference(lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x)), lambda x: mpmath.sinpi(x)),
-    "cospi": Reference(lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x, 0.5)), lambda x: mpmath.cospi(x)),
+    "sinpi": Reference(
+        lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x)), lambda x: mpmath.sinpi(x)
+    ),
+    "cospi": Reference(
+        lambda x: np.where(np.isinf(x), np.nan, _sin_half_turns(x, 0.5)), lambda x: mpmath.cospi(x)
+    ),
     "sindg": Reference(scipy.special.sindg, lambda x: mpmath.sin(x * mpmath.pi / 180)),
     "cosdg": Reference(scipy.special.cosdg, lambda x: mpmath.cos(x * mpmath.pi / 180)),
     "tandg": Reference(scipy.special.tandg, lambda x: mpmath.tan(x * mpmath.pi / 180)),
@@ -165,7 +169,9 @@ TABLE: dict[str, Reference] = {
     "gammainc": Reference(scipy.special.gammainc, lambda a, x: mpmath.gammainc(a, 0, x, regularized=True)),
     "gammaincc": Reference(scipy.special.gammaincc, lambda a, x: mpmath.gammainc(a, x, regularized=True)),
     "betainc": Reference(scipy.special.betainc, lambda a, b, x: mpmath.betainc(a, b, 0, x, regularized=True)),
-    "betaincc": Reference(scipy.special.betaincc, lambda a, b, x: mpmath.betainc(a, b, x, 1, regularized=True)),
+    "betaincc": Reference(
+        scipy.special.betaincc, lambda a, b, x: mpmath.betainc(a, b, x, 1, regularized=True)
+    ),
     "zeta": Reference(_zeta, _exact_zeta),
     **_bessel("j", mpmath.besselj),
     **_bessel("y", mpmath.bessely),
