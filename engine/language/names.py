@@ -96,7 +96,9 @@ _NEEDLESS: dict[str, str] = {
     "vectorize": "vectorize is not needed: operations work on whole arrays.",
     "vmap": "vmap is not offered in program text; map the request over its inputs with in_axes.",
     "jit": "jit is not needed: programs are compiled anyway.",
-    "factorial": "There is no factorial: n! is gamma(n + 1).",
+    "dropout": "Dropout is not offered: it draws random numbers, and a program is a function of its inputs alone. Draw a "
+    "mask outside, give it as an input, and multiply.",
+    "rrelu": "rrelu is not offered: it draws random slopes, and a program is a function of its inputs alone; see leaky_relu.",
     "complex": "Complex numbers are not offered: write real and imaginary part as two expressions.",
 }
 """Functions that people look for and that are no ops."""

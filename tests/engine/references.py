@@ -6,10 +6,13 @@ from tests.engine import (
     reference_arrays,
     reference_control,
     reference_elementwise,
+    reference_losses,
     reference_nested,
     reference_nn,
     reference_order,
+    reference_pieces,
     reference_samples,
+    reference_special,
 )
 from tests.engine.conformance import Reference
 
@@ -21,6 +24,9 @@ TABLES = (
     reference_nn.TABLE,
     reference_order.TABLE,
     reference_samples.TABLE,
+    reference_losses.TABLE,
+    reference_pieces.TABLE,
+    reference_special.TABLE,
 )
 
 REFERENCES: dict[str, Reference] = {name: reference for table in TABLES for name, reference in table.items()}

@@ -28,7 +28,11 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
-from tests.peers import arrays_table, nested_table  # noqa: E402
+from tests.peers import (  # noqa: E402
+    arrays_table,
+    nested_table,
+    special_table,
+)
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -166,9 +170,6 @@ PEERS: dict[str, Peer] = {
     ),
     "where": Peer(jnp.where, chosen),
     "xlogy": Peer(jsp.special.xlogy, torch.xlogy),
-    "erf": Peer(jsp.special.erf, torch.erf),
-    "erfc": Peer(jsp.special.erfc, torch.erfc),
-    "ndtr": Peer(jsp.special.ndtr, torch.special.ndtr),
     "identity": Peer(jnp.asarray, torch.clone),
     # Neural networks.
     "sigmoid": Peer(jax.nn.sigmoid, torch.sigmoid),
@@ -382,7 +383,14 @@ NEITHER = {
 } | arrays_table.NEITHER  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""
 
-CONSTANT = {"cross_entropy": (2,), "nll_loss": (2,), "binary_cross_entropy_with_logits": (2, 3)}
+PEERS |= {name: Peer(*pair) for name, pair in special_table.TABLE.items()}
+NEITHER |= special_table.NEITHER
+
+CONSTANT = special_table.CONSTANT | {
+    "cross_entropy": (2,),
+    "nll_loss": (2,),
+    "binary_cross_entropy_with_logits": (2, 3),
+}
 """Operands in which PyTorch has no derivative."""
 
 OPS = [op for op in registry if not structural(op)]
