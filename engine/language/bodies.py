@@ -86,18 +86,19 @@ def write(
     attrs: Mapping[str, Any],
     count: int,
     at: int,
+    first: int = 0,
 ) -> list[Value]:
-    """The node of an op with bodies, and its `count` results."""
+    """The node of an op with bodies, and its `count` results, from `first` on."""
     try:
         checked = check_attrs(op, attrs)
     except EngineError as error:
         walker.recorder.mistake(error, at)
-        return [walker.placeholder(at) for _ in range(count)]
+        return [walker.placeholder(at) for _ in range(first, count)]
     index = walker.recorder.emit(op, operands, checked, at)
     if count == 1:
-        return [Ref(walker.recorder, index)]
+        return [Ref(walker.recorder, index)][first:]
     several = Several(walker.recorder, index, op, count)
-    return [walker.item(several, k, at) for k in range(count)]
+    return [walker.item(several, k, at) for k in range(first, count)]
 
 
 class Traced:

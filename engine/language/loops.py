@@ -605,13 +605,11 @@ def _for(walker: Walker, node: For) -> Walk:
         attrs["integers"] = integers
     if extra:
         attrs["locals"] = len(extra)
-    if count == 0:  # nothing comes out: there is nothing to compute
+    if not outputs and not extra:  # nothing comes out: there is nothing to compute
         _last(walker, turn, source, targets, known)
         return
     attrs["body"] = body.finish_body(inputs, results, node.at)
-    made = write(walker, op, operands, attrs, count, node.at)
-    if not counting and index is not None:
-        made = made[1:]
+    made = write(walker, op, operands, attrs, count, node.at, 1 if not counting and index is not None else 0)
     walker.carried = list(around)
     turn.bind({**around, **out}, made)
     _last(walker, turn, source, targets, known)
