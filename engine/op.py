@@ -195,6 +195,8 @@ class Op:
     """Whether operands are brought to a common dtype; loops take each as it is."""
     passes_integers: bool = False
     """Whether an integer position asks its operands to be integers (indexing, shape ops, + - * // %)."""
+    computed: tuple[str, ...] = ()
+    """Attributes that may refer to an operand whose value is only known when the program runs: `lower` gets its `Var`."""
     results: tuple[str, ...] = ("y",)
     """Names of the results; more than one, or a trailing "…", for an op that yields a tuple."""
     subgraphs: bool = False

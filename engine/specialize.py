@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.attrs import INDEX, IndexArray, Slice
-from engine.aval import Array, Aval, Avals, DType
+from engine.aval import Array, Aval, Avals, DType, aval_of
 from engine.builder import GraphBuilder, Var, Weak, call
 from engine.cost import Limits
 from engine.errors import (
@@ -37,6 +37,7 @@ from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand, check_attr
 from engine.ops.elementwise import Elementwise
+from engine.ops.loops import Never
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
 from engine.spec.node import references_in
 from engine.values import Given
@@ -203,9 +204,10 @@ def role_of(op: Op, k: int) -> Operand | None:
 class _Body:
     """A subgraph of a step, to be typed when the op knows its inputs' avals."""
 
-    def __init__(self, program: Program, owner: Specializer) -> None:
+    def __init__(self, program: Program, owner: Specializer, fixed: Mapping[int, Array]) -> None:
         self.program = program
         self._owner = owner
+        self._fixed = fixed
 
     def graph(self, avals: Sequence[Aval]) -> Graph:
         """The body's typed graph. Raises errors that name nodes inside the body."""
@@ -213,12 +215,13 @@ class _Body:
         if len(ids) != len(avals):
             raise Arity(f"The body takes {len(ids)} inputs ({_listed(ids)}); it is called with {len(avals)}.")
         owner = self._owner
-        key = (id(self.program), tuple(avals))
+        fixed = {ids[k]: v for k, v in self._fixed.items() if aval_of(v) == avals[k]}
+        key = (id(self.program), tuple(avals), tuple((name, v.tobytes()) for name, v in fixed.items()))
         if key not in owner.bodies:
             inner = Specializer(
                 self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies, owner.b.step
             )
-            owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), {}).graph
+            owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), fixed).graph
         return owner.bodies[key]
 
 
@@ -229,12 +232,22 @@ def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
     )
 
 
+UNCHANGED = frozenset(
+    {
+        "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint", "grad", "value_and_grad", "jacobian", "hessian",
+        "root", "fixed_point", "linear_solve",
+    }
+)  # fmt: skip
+"""Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
+
+
 MAX_NESTING = 32
 """Deepest nesting of subgraphs: they are typed one inside the other."""
 
 
-Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...]], Graph]
-"""Bodies that were typed before, by their program (its `id`, since it lives as long) and the avals of their inputs.
+Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...], tuple[tuple[str, bytes], ...]], Graph]
+"""Bodies that were typed before, by their program (its `id`, since it lives as long), the avals of their inputs, and known
+values of these.
 
 A loop may try its body with several kinds of carries; without this, loops in loops would be tried 2ⁿ times.
 """
@@ -263,6 +276,7 @@ class Specializer:
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
         self.literals: dict[float, int] = {}
+        self._read: set[int] | None = None
 
     def run(self, avals: Mapping[str, Aval], statics: Mapping[str, Array]) -> Typed:
         """Type the whole program for inputs of these avals. Raises the first `EngineError`, with its node and place."""
@@ -348,9 +362,12 @@ class Specializer:
         if op is CONSTANT:
             return self._own(self._constant(step.attrs["value"]), len(b.nodes))
         if op is ITEM:
-            return self._item(step)
+            return self._item(i, step)
         if step.attrs:
             operands, attrs = self._resolved(step)
+            chosen = step.operands[0] if op.name == "cond" else None
+            if isinstance(chosen, int) and chosen in self.static and self.static[chosen].ndim == 0:
+                operands[0] = b.var(self.static[chosen].astype(bool), "bool")
         else:
             operands, attrs = [self._operand(step, k, a) for k, a in enumerate(step.operands)], {}
         start = len(b.nodes)
@@ -361,6 +378,8 @@ class Specializer:
             return tuple(self._own(v, start) for v in result)
         if isinstance(result, tuple):  # a loop of one carry: its id means that result
             (result,) = result
+        if isinstance(result, Never) and self._used(i):
+            raise self._unset(step)
         own = self._own(result, start)
         self._know(i, step, own)
         return own
@@ -402,7 +421,7 @@ class Specializer:
         )
         return self.b.var(literal.value.astype(dtype), dtype)
 
-    def _item(self, step: Step) -> Var:
+    def _item(self, i: int, step: Step) -> Var:
         source = step.operands[0]
         k = step.attrs.get("index", 0)
         results = self.results[source] if isinstance(source, int) else None
@@ -421,8 +440,22 @@ class Specializer:
             raise InvalidAttribute(
                 f"item: index {k} is out of range; there are {len(results)} results (0 to {len(results) - 1})."
             )
+        if isinstance(results[k], Never) and self._used(i):
+            raise self._unset(step)
         result: Var = self.b.write(IDENTITY, results[k])
         return result
+
+    def _unset(self, step: Step) -> EngineError:
+        return InvalidAttribute(
+            f"{quoted(step.id)} has no value: the loop that assigns it runs no time. Give it one before the loop."
+        )
+
+    def _used(self, i: int) -> bool:
+        """Whether a step's value is an operand or a result."""
+        if self._read is None:
+            self._read = {a for s in self.program.steps for a in s.operands if isinstance(a, int)}
+            self._read |= set(self.program.outputs)
+        return i in self._read
 
     def _operand(self, step: Step, k: int, argument: Any) -> Any:
         if argument is None:
@@ -449,7 +482,7 @@ class Specializer:
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
-            if known is not value and not isinstance(value, Program) and not dynamic:
+            if known is not value and not isinstance(value, Program) and not dynamic and not isinstance(known, Var):
                 kind = next(a for a in step.op.attrs if a.name == name)
                 known = check_attr(step.op, kind, known)  # a whole shape where one integer belongs
             attrs[name] = known
@@ -467,12 +500,15 @@ class Specializer:
 
     def _attr(self, step: Step, name: str, value: Any, refs: set[int], dynamic: bool) -> Any:
         if isinstance(value, Program):
-            return _Body(value, self)
+            return _Body(value, self, self._fixed(step, value))
         if isinstance(value, InputRef):
             known = self._static_operand(step, value)
             if known is None:
                 if dynamic:
                     return value
+                if name in step.op.computed:
+                    refs.add(value.index)
+                    return self._operand(step, value.index, step.operands[value.index])
                 raise InvalidAttribute(
                     f"{step.op.name}: {name} must be known before anything is computed: a number, or integers made from "
                     "numbers, shapes and integer inputs."
@@ -489,13 +525,30 @@ class Specializer:
             )
         return value
 
+    def _fixed(self, step: Step, body: Program) -> dict[int, Array]:
+        """The values of a body's inputs that are known: those of operands which are the same in every step of a loop."""
+        if step.op.name not in UNCHANGED or not self.static:
+            return {}
+        refs = {k for value in step.attrs.values() for k in references_in(value)}
+        passed = [a for k, a in enumerate(step.operands) if k not in refs]
+        defaults = {a.name: a.default for a in step.op.attrs}
+        changing = sum(step.attrs.get(n, defaults.get(n, 0)) for n in ("carry", "scanned"))
+        fixed = passed[changing:]
+        first = len(body.inputs) - len(fixed)
+        return {
+            first + k: self.static[a]
+            for k, a in enumerate(fixed)
+            if isinstance(a, int) and a in self.static and first + k >= 0
+        }
+
     def _static_operand(self, step: Step, ref: InputRef) -> Array | None:
         if not 0 <= ref.index < len(step.operands):
             raise InvalidAttribute(f"There is no operand {ref.index} to refer to.")
         argument = step.operands[ref.index]
         if isinstance(argument, Literal):
             return argument.value.astype(np.int64) if argument.integral else None
-        return self.static.get(argument) if isinstance(argument, int) else None
+        found = self.static.get(argument) if isinstance(argument, int) else None
+        return None if found is None or found.dtype.kind == "b" else found
 
     def _checked(self, step: Step, name: str, known: Array) -> Any:
         if known.ndim == 0:
@@ -507,10 +560,10 @@ class Specializer:
         return tuple(int(v) for v in known)
 
     def _know(self, i: int, step: Step, v: Var) -> None:
-        """Remember integer values that follow from constants, shapes and integer inputs alone, if they are small."""
+        """Remember integers and booleans that follow from constants, shapes and integer inputs alone, if they are small."""
         aval = v.aval
-        if aval.dtype != "int64" or aval.size > 64:
-            return
+        if aval.floating or aval.size > 64 or any(isinstance(a, Program) for a in step.attrs.values()):
+            return  # a loop is not to be run here
         known: list[Array] = []
         for a in step.operands:
             if isinstance(a, int):

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.errors import SyntaxProblem, nearest, quoted
 from engine.language.arguments import given_up, make
-from engine.language.recorder import Ref, Several, Value
 from engine.language.syntax import Attribute, Call, Constant, Display, Expression, Index, Name, Slice
+from engine.language.values import Ref, Several, Tuple, Value
 from engine.language.walker import GETITEM, STACK, Static, Walk, Walker, walks
 from engine.op import registry
 
@@ -27,6 +27,11 @@ def _index(walker: Walker, node: Index) -> Walk:
     index = yield from _parts(walker, node.items)
     if type(value) is Several:
         return _result(walker, value, index, node.at)
+    if type(value) is Tuple:
+        part = _element(walker, value, index, node.at)
+        if part is not None:
+            return part
+        value = walker.array(value, node.value.at)
     if isinstance(value, str):
         walker.recorder.wrong(node.at, "A string has no elements here: strings are arguments only.")
         return walker.placeholder(node.at)
@@ -134,9 +139,21 @@ def _item(walker: Walker, item: Any, at: int) -> Any:
         walker.recorder.wrong(at, "A string cannot be an index: arrays are indexed by numbers.")
         return 0
     if type(item) is list and any(type(v) is Ref for v in item):
-        operands = [v.index if type(v) is Ref else walker.operand(v, at) for v in item]
-        return Ref(walker.recorder.emit(STACK, operands, {}, at))
+        operands = [walker.operand(v, at) for v in item]
+        return Ref(walker.recorder, walker.recorder.emit(STACK, operands, {}, at))
     return item
+
+
+def _element(walker: Walker, value: Tuple, index: list[Any], at: int) -> Value:
+    """One value of a tuple; None where the index means the array that a tuple is, too."""
+    k = index[0] if len(index) == 1 else None
+    if not isinstance(k, int) or isinstance(k, bool):
+        return None
+    if not -len(value.items) <= k < len(value.items):
+        walker.recorder.wrong(at, f"This tuple has {len(value.items)} values; there is none with the index {k}.")
+        return walker.placeholder(at)
+    part = value.items[k]
+    return walker.local(part) if type(part) is Ref else part
 
 
 def _result(walker: Walker, source: Several, index: list[Any], at: int) -> Value:

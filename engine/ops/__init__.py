@@ -37,6 +37,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     linear_solve,
     logic,
     logsumexp,
+    loops,
     loss,
     loss_margin,
     loss_pointwise,

@@ -10,6 +10,7 @@ from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_t
 from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
+from engine.ops.gather import known
 from engine.ops.subgraph import graph_flops, wider, with_dtypes
 from engine.program import BODY
 from engine.transforms.pull import vjp_graph
@@ -162,6 +163,10 @@ class Cond(Op):
                 "For a choice entry by entry use where."
             )
         avals = [v.aval for v in xs]
+        fixed = known(pred)
+        if fixed is not None:  # a choice by shapes, say: what is not taken need not even fit them
+            taken = attrs["then" if fixed else "else"].graph(avals)
+            return tuple(Var(b, r) for r in b.inline(taken, [v.ref for v in xs]))
         then, otherwise = attrs["then"].graph(avals), attrs["else"].graph(avals)
         if len(then.outputs) != len(otherwise.outputs):
             raise Arity(

@@ -1,13 +1,15 @@
-"""What the ops that hold graphs have in common: calling, retyping and weighing a body."""
+"""What the ops that hold graphs have in common: calling, retyping and weighing a body; what goes round in a loop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.aval import Aval, DType
-from engine.builder import GraphBuilder, Var, cast
+from engine.builder import Builder, GraphBuilder, Var, broadcast_to, cast
+from engine.errors import Arity, ShapeMismatch, TypeProblem, Where
 from engine.graph import Graph
+from engine.program import GraphSource, Program
 from engine.transforms.simplify import simplify
 
 
@@ -43,3 +45,75 @@ def graph_flops(graph: Graph) -> float:
         operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
         total += node.op.flops(operands, node.aval, **dict(node.params))
     return total
+
+
+# ---------------------------------------------------------------------------------------------------------------- carries
+
+
+def settled(
+    b: Builder,
+    typed: Callable[[Sequence[Aval]], Graph],
+    carries: Sequence[Var],
+    body: Program,
+    first: int = 0,
+    integers: Sequence[int] = (),
+) -> tuple[list[Var], Graph]:
+    """Initial carries and a body that agree: what goes into a step has the shapes and dtypes of what comes out of it.
+
+    `typed` gives the body for carries of these avals; initial carries are promoted and stretched if that helps. The
+    carries are the outputs of `body` in front, and its inputs from `first` on, which have the names that errors say.
+    Those in `integers` were written as integers: they are int64 as long as the body keeps them so, else what they are.
+
+    Raises `Arity` for a body that returns too little, `ShapeMismatch` for a carry that cannot keep its shape.
+    """
+    carries = list(carries)
+    floats = {k: carries[k] for k in integers if k < len(carries) and carries[k].aval.floating}
+    for k in floats:
+        carries[k] = cast(b, carries[k], "int64")
+    # Each step may change what goes into the next one: of a carry the dtype twice, and its shape by what others are.
+    for _ in range(min(3 + 2 * len(carries), 40)):
+        avals = [v.aval for v in carries]
+        try:
+            graph = typed(avals)
+        except TypeProblem:
+            if not floats:
+                raise
+            for k in list(floats):  # what is wrong of integers may be right of floats: y ** 0.5
+                carries[k] = floats.pop(k)
+            continue
+        outs = graph.out_avals
+        if len(outs) < len(carries):
+            returned = f"it returns {len(outs)} value{'s' * (len(outs) != 1)}"
+            raise Arity(
+                f"The body must return its {len(carries)} carries first; {returned}.", where=place(body)
+            )
+        for k in [k for k in floats if k < len(outs) and outs[k].floating]:
+            carries[k] = floats.pop(k)
+        for k, (a, o) in enumerate(zip(avals, outs, strict=False)):
+            if a.shape != o.shape:
+                try:
+                    carries[k] = broadcast_to(carries[k], o.shape)
+                except ShapeMismatch:
+                    name = body.steps[body.inputs[first + k]].id
+                    raise ShapeMismatch(
+                        f"Carry {k} ('{name}') enters the loop as {a} and leaves its body as {o}; "
+                        "a carry must keep its shape.",
+                        node=body.steps[body.outputs[k]].id,
+                        where=place(body, k),
+                    ) from None
+        wanted = [wider(v.aval, o) for v, o in zip(carries, outs, strict=False)]
+        carries = [cast(b, v, a.dtype) for v, a in zip(carries, wanted, strict=True)]
+        if [v.aval for v in carries] == avals:
+            return carries, with_dtypes(graph, [*avals, *outs[len(carries) :]], b.dtype)
+    raise ShapeMismatch(
+        "The carries of this loop change their shape at every step; they must keep it.", where=place(body)
+    )
+
+
+def place(body: Program, output: int | None = None) -> Where | None:
+    """Where an output of a body, or all of them, stands in the request."""
+    if isinstance(body.source, GraphSource):
+        return Where(
+            pointer=f"{body.source.root}/outputs" + ("" if output is None else f"/{output}"),
+        )
+    return None if output is None else body.where(body.outputs[output])
