@@ -1,8 +1,8 @@
-"""A linear graph computed for every entry of its seeds, in vectorised sweeps: how matrices of derivatives come about."""
+"""A linear graph computed for many seeds, in vectorised sweeps: how matrices of derivatives come about."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,18 @@ from engine.cost import Cost, check, cost_of
 from engine.derive.job import Job
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.sparsity.compression import Compression
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
 """Memory that one vectorised sweep over seeds may take; larger Jacobians go in several."""
 
+Seeds = Callable[[int, int], list[Array]]
+"""Seeds for the passes `start` … `start` + n, led by an axis of n."""
+
 
 class Swept(Job):
-    """What jacobian, hessian and forward-mode grad share: a linear graph mapped over the entries of its seeds."""
+    """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
     def prepare_sweep(
         self,
@@ -27,13 +31,16 @@ class Swept(Job):
         fixed: Sequence[Array],
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
+        compression: Compression | None = None,
     ) -> None:
-        """`linear`: fixed arguments, then one seed of each aval → results, to be computed for every basis seed."""
+        """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
+        those that a compression takes together."""
         self.linear = linear
         self.fixed = fixed
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
-        self.passes = sum(a.size for a in seeds)
+        self.compression = compression
+        self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         one = cost_of(linear)
         members = int(np.prod(self.sizes)) if self.sizes else 1
         self.chunk = max(1, min(self.passes, int(CHUNK_BYTES // max(1, one.bytes * members))))
@@ -59,20 +66,41 @@ class Swept(Job):
         swept = map_graph(self.linear, n, axes, self.dtype, step=self.step)
         return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
 
-    def sweep(self, meter: Meter) -> list[Array]:
-        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
-        parts: list[list[Any]] = []
+    def _chunks(self, seeds: Seeds, meter: Meter) -> Iterator[tuple[int, list[Any]]]:
+        """(first pass, results with an axis of the chunk's passes behind the batch axes) for each chunk."""
         for start in range(0, self.passes, self.chunk):
             n = min(self.chunk, self.passes - start)
             meter.look()
-            seeds = basis(self.seed_avals, start, n, self.dtype)
-            parts.append(self.runner.run(self.plans[n], [*self.fixed, *seeds], meter))
+            yield start, self.runner.run(self.plans[n], [*self.fixed, *seeds(start, n)], meter)
+
+    def sweep(self, meter: Meter) -> list[Array]:
+        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
+        seeds: Seeds = lambda start, n: basis(self.seed_avals, start, n, self.dtype)  # noqa: E731  # a name for its type
+        parts = [results for _, results in self._chunks(seeds, meter)]
         axis = len(self.sizes)
         if not parts:
             return [np.zeros((*self.sizes, 0, *a.shape), self.dtype) for a in self.linear.out_avals]
         return [
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
+
+    def sweep_compressed(self, meter: Meter) -> Array:
+        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
+        compression = self.compression
+        assert compression is not None
+        offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
+
+        def seeds(start: int, n: int) -> list[Array]:
+            return [
+                compression.seeds(offset, a.shape, start, n, self.dtype)
+                for offset, a in zip(offsets, self.seed_avals, strict=False)
+            ]
+
+        data = np.zeros(len(compression.rows), self.dtype)
+        for start, results in self._chunks(seeds, meter):
+            flat = [np.reshape(r, (len(r), -1)) for r in results]
+            compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
+        return data
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""
@@ -98,9 +126,8 @@ def basis(avals: Sequence[Aval], start: int, n: int, dtype: str) -> list[Array]:
     offset = 0
     for aval in avals:
         rows = np.zeros((n, aval.size), dtype)
-        first, last = max(start, offset), min(start + n, offset + aval.size)
-        for k in range(first, last):
-            rows[k - start, k - offset] = 1
+        there = np.arange(max(start, offset), min(start + n, offset + aval.size))
+        rows[there - start, there - offset] = 1
         seeds.append(rows.reshape(n, *aval.shape))
         offset += aval.size
     return seeds
