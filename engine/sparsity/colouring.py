@@ -65,7 +65,7 @@ def column_colouring(table: Table, shapes: Sequence[Shape], step: Step) -> Colou
     if least == columns:
         return Colouring(np.arange(columns), columns)
     best = _by_remainders(table, shapes, least, step)
-    if best is not None and best.count == least:
+    if best is not None and (best.count == least or (table.nnz > PATIENT and best.count <= least + 1)):
         return best
     for order in _orders(table):
         found = _greedy(table, order, step)
