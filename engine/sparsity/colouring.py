@@ -16,9 +16,9 @@ coloring algorithms with application to computing Hessians", SIAM J. Sci. Comput
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,7 +41,8 @@ OFTEN = 1024
 Step = Callable[[], None]
 
 
-class Colouring(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Colouring:
     """A colour for each column, and how many there are."""
 
     colours: Array

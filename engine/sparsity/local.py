@@ -26,12 +26,12 @@ from engine.errors import EngineError
 from engine.graph import Node, single
 from engine.op import Linear, Op, Partial, Zero
 from engine.sparsity.known import Values
-from engine.sparsity.pattern import Pattern, anything, combined, grouped, union
+from engine.sparsity.pattern import Pattern, anything, beside, combined, grouped, union
 
 MATRIX_ENTRIES = 1 << 20
 """Largest matrix of a linear op that is made to look at its nonzeros."""
 
-Patterns: TypeAlias = "Pattern | None | tuple[Pattern | None, ...]"
+Patterns: TypeAlias = "Pattern | tuple[Pattern | None, ...] | None"
 
 
 @dataclass
@@ -131,7 +131,7 @@ def flow(call: Call) -> Patterns:
     if all(isinstance(op.rule(k), Linear) for k in live):
         found = _linear(call, live, aval)
         if found is not _UNDECIDED:
-            return found  # type: ignore[return-value]  # the one other object that it can be
+            return found  # type: ignore[no-any-return]  # a pattern, or None
     return _mixed(call, live, aval)
 
 
@@ -197,7 +197,9 @@ def _places(numbers: Any, image: Any, random: Array) -> Array | None:
     return places if np.array_equal(expected, image) else None
 
 
-def _moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval) -> Any:
+def _moves(
+    call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval
+) -> Any:
     """For an op that moves entries: applied to their numbers it says which is where."""
     context = call.context
     numbers: dict[int, Array] = dict(fixed)
@@ -207,7 +209,11 @@ def _moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping
         shape = call.avals[k].shape
         numbers[k], random[k] = context.numbers(shape, first), context.random(shape, first)
         first += call.avals[k].size
-    flat = random[group[0]].reshape(-1) if len(group) == 1 else np.concatenate([random[k].reshape(-1) for k in group])
+    flat = (
+        random[group[0]].reshape(-1)
+        if len(group) == 1
+        else np.concatenate([random[k].reshape(-1) for k in group])
+    )
     places = _places(_applied(call, numbers), _applied(call, random), flat)
     if places is None:
         return _UNDECIDED
@@ -222,33 +228,20 @@ def _moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping
             if part is not None:
                 parts.append(part)
         first += size
-    return _beside(parts)
+    return beside(parts)
 
 
-def _beside(parts: Sequence[Pattern]) -> Pattern | None:
-    """Patterns no two of which have an entry in common, as one: no row is united with another."""
-    if not parts:
-        return None
-    result = parts[0]
-    for p in parts[1:]:
-        if p.table is result.table:
-            result = Pattern(np.where(p.ids != 0, p.ids, result.ids), p.table)
-        else:
-            shift = result.table.shape[0]
-            table = sp.csr_array(sp.vstack([result.table, p.table], format="csr"))
-            table.has_sorted_indices = table.has_canonical_format = True
-            result = Pattern(np.where(p.ids != 0, p.ids + shift, result.ids), table)
-    return result
-
-
-def _gathers(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval) -> Any:
+def _gathers(
+    call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval
+) -> Any:
     """For an op whose transpose moves entries (sums are such): where each operand entry goes."""
     context = call.context
     b = EagerBuilder("float64")
     numbers, random = context.numbers(aval.shape, 1), context.random(aval.shape, 1)
     parts = []
     operands = [
-        Var(b, fixed[k] if k in fixed else np.broadcast_to(np.zeros(()), a.shape)) for k, a in enumerate(call.avals)
+        Var(b, fixed[k] if k in fixed else np.broadcast_to(np.zeros(()), a.shape))
+        for k, a in enumerate(call.avals)
     ]
     for k in live:
         rule = call.op.rule(k)
@@ -270,7 +263,9 @@ def _gathers(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mappi
     return union(parts, context.most) if parts else None
 
 
-def _matrix(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval) -> Any:
+def _matrix(
+    call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval
+) -> Any:
     """For a small linear op: the nonzeros of its matrix, which it shows when mapped over an identity."""
     if len(group) != 1 or type(call.op).vmap is not Op.vmap:
         return _UNDECIDED
@@ -439,7 +434,11 @@ def _by_constant(p: Pattern, other: Array, k: int, shape: Shape, most: int) -> P
     """A product with a constant: row (i, j) of its matrix names the entries that meet a nonzero of the constant."""
     m, n = shape[-2:]
     at = np.argwhere(other != 0)
-    member = np.ravel_multi_index(tuple(at[:, :-2].T), other.shape[:-2]) if other.ndim > 2 else np.zeros(len(at), int)
+    member = (
+        np.ravel_multi_index(tuple(at[:, :-2].T), other.shape[:-2])
+        if other.ndim > 2
+        else np.zeros(len(at), int)
+    )
     if k == 0:  # p is […, m, q], the constant […, q, n]
         q, times, fixed = other.shape[-2], m, at[:, -1]
         inner = at[:, -2]
@@ -508,9 +507,7 @@ RULES: dict[str, Callable[[Call, Sequence[int]], Pattern | None]] = {
 """What cannot be seen from the outside, by op."""
 
 
-def call_of(
-    nodes: Sequence[Node], i: int, patterns: Sequence[Any], values: Values, context: Context
-) -> Call:
+def call_of(nodes: Sequence[Node], i: int, patterns: Sequence[Any], values: Values, context: Context) -> Call:
     """Node `i` as a call."""
     node = nodes[i]
     avals = tuple(single(nodes[j].aval) for j in node.inputs)

@@ -1,13 +1,14 @@
 """Structure through loops and choices.
 
-A short loop is followed step by step, with the integers that are known in each step. Of a long one the carries are
-brought to a fixed point (what any step can make of them), and what it yields at each step is found for all steps at
-once, the body mapped. A choice depends on what either branch depends on.
+A short loop is followed step by step, with the integers that are known in each step. A long one is taken as a whole, its
+body mapped over the steps: exactly if what is carried is forgotten after a few steps; else with carries that are
+brought to a fixed point, what any number of steps can make of them. A choice depends on what either branch depends on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from engine.aval import Aval
 from engine.graph import Graph
 from engine.sparsity.known import Values
 from engine.sparsity.local import Call, Patterns, reduced
-from engine.sparsity.pattern import Pattern, anything, concatenated, union
+from engine.sparsity.pattern import Pattern, anything, beside, concatenated, union
 from engine.transforms.vmap import vmap
 
 FOLLOWED = 20_000
 """Nodes that are visited in following a loop step by step; a longer one is taken as a whole."""
 ROUNDS = 64
 """Rounds in which carries may come to rest; then they depend on all that they might."""
+
+MEMORY = 8
+"""Rounds in which the carries of all steps may come to rest together."""
 
 Propagate = Callable[..., list["Pattern | None"]]
 
@@ -54,7 +58,10 @@ def _followed(call: Call, body: Graph, propagate: Propagate) -> Patterns:
     for t in range(n - 1, -1, -1) if params["reverse"] else range(n):
         context.step()
         values = Values(
-            body, [*held, *(None if x is None else x[t] for x in slices), *fixed], call.values.dtype, context.step
+            body,
+            [*held, *(None if x is None else x[t] for x in slices), *fixed],
+            call.values.dtype,
+            context.step,
         )
         at = [None if p is None else p.with_ids(np.asarray(p.ids[t])).or_none() for p in scanned]
         found = propagate(body, [*carries, *at, *consts], values, context)
@@ -68,45 +75,103 @@ def _followed(call: Call, body: Graph, propagate: Propagate) -> Patterns:
 
 
 def _whole(call: Call, body: Graph, propagate: Propagate) -> Patterns:
+    """All steps at once: exactly where the loop has a short memory, else by what any step can make of the carries."""
     params, context = call.params, call.context
-    nk, nx, n = params["carries"], params["scanned"], params["length"]
-    scanned, consts = call.patterns[nk : nk + nx], call.patterns[nk + nx :]
+    nk, n = params["carries"], params["length"]
     outs = body.out_avals
-    any_slice = [
-        None if p is None else _first(reduced(p, (-p.ids.ndim,), context.most)) for p in scanned
-    ]
-    fixed = _integers(call, range(nk + nx, len(call.avals)))
-    unknown = Values(body, [None] * (nk + nx) + fixed, call.values.dtype, context.step)
-    carries = list(call.patterns[:nk])
-    for _ in range(ROUNDS):
-        found = propagate(body, [*carries, *any_slice, *consts], unknown, context)
-        after = [_either(c, f, context.most) for c, f in zip(carries, found, strict=False)]
-        rest = all(_same(c, a) for c, a in zip(carries, after, strict=True))
-        carries = after
-        if rest:
-            break
-    else:
-        sources = [p for p in (*call.patterns,) if p is not None]
-        carries = [anything(sources, a.shape) if a.floating else None for a in outs[:nk]]
-    if len(outs) == nk:
-        return tuple(carries)
-    flags = [True] * (nk + nx) + [False] * len(consts)
     largest = max((a.size for node in body.nodes if isinstance(a := node.aval, Aval)), default=1)
     if n * largest > context.elements:
-        sources = [p for p in (*carries, *scanned, *consts) if p is not None]
+        carries = _at_rest(call, body, propagate)
+        sources = [p for p in (*carries, *call.patterns[nk:]) if p is not None]
         ys = [anything(sources, (n, *a.shape)) if a.floating and sources else None for a in outs[nk:]]
         return (*carries, *ys)
-    mapped, leads = vmap(body, n, flags, call.values.dtype)
-    batched = [
-        None if p is None else p.with_ids(np.broadcast_to(p.ids, (n, *p.ids.shape))) for p in carries
-    ]
-    slices = _integers(call, range(nk, nk + nx))
-    values = Values(mapped, [*[None] * nk, *slices, *fixed], call.values.dtype, context.step)
-    found = propagate(mapped, [*batched, *scanned, *consts], values, context)
-    ys = []
-    for p, led, a in zip(found[nk:], leads[nk:], outs[nk:], strict=True):
-        ys.append(p if p is None or led else p.with_ids(np.broadcast_to(p.ids, (n, *a.shape))))
-    return (*carries, *ys)
+    every = _Steps(call, body, propagate)
+    exact = every.by_memory()
+    if exact is not None:
+        return exact
+    carries = _at_rest(call, body, propagate)
+    if len(outs) == nk:
+        return tuple(carries)
+    wide = [None if p is None else p.with_ids(np.broadcast_to(p.ids, (n, *p.ids.shape))) for p in carries]
+    return (*carries, *every.results(wide)[nk:])
+
+
+class _Steps:
+    """The body mapped over the steps: patterns of all of them from patterns of the carries before each."""
+
+    def __init__(self, call: Call, body: Graph, propagate: Propagate) -> None:
+        params = call.params
+        self.call, self.propagate = call, propagate
+        self.carried, self.scanned = params["carries"], params["scanned"]
+        self.length, self.reverse = params["length"], params["reverse"]
+        self.avals = body.out_avals
+        first_const = self.carried + self.scanned
+        flags = [k < first_const for k in range(len(call.avals))]
+        self.body, self.leads = vmap(body, self.length, flags, call.values.dtype, step=call.context.step)
+        integers = [None] * self.carried + _integers(call, range(self.carried, len(call.avals)))
+        self.values = Values(self.body, integers, call.values.dtype, call.context.step)
+
+    def results(self, carries: Sequence[Pattern | None]) -> list[Pattern | None]:
+        """What the body yields, led by an axis of steps."""
+        given = [*carries, *self.call.patterns[self.carried :]]
+        found = self.propagate(self.body, given, self.values, self.call.context)
+        return [
+            p if p is None or led else p.with_ids(np.broadcast_to(p.ids, (self.length, *a.shape)))
+            for p, led, a in zip(found, self.leads, self.avals, strict=True)
+        ]
+
+    def by_memory(self) -> Patterns | None:
+        """The carries before each step, found in as many rounds as the loop remembers steps; None if these are many."""
+        first = self.call.patterns[: self.carried]
+        carries = [self._behind(None, p) for p in first]
+        for _ in range(MEMORY):
+            found = self.results(carries)
+            after = [self._behind(p, f) for p, f in zip(found, first, strict=False)]
+            if all(_same(c, a) for c, a in zip(carries, after, strict=True)):
+                end = 0 if self.reverse else self.length - 1
+                last = [
+                    None if p is None else p.with_ids(p.ids[end]).or_none() for p in found[: self.carried]
+                ]
+                return (*last, *found[self.carried :])
+            carries = after
+        return None
+
+    def _behind(self, p: Pattern | None, first: Pattern | None) -> Pattern | None:
+        """What is carried out of each step as what is carried into the next, with `first` into the first."""
+        some = p or first
+        if some is None:
+            return None
+        shape = some.shape[1:] if p is not None else some.shape
+        entries = np.arange(prod(shape)).reshape(shape)
+        steps = np.arange(self.length).reshape(-1, *[1] * len(shape))
+        begin = self.length - 1 if self.reverse else 0
+        parts = []
+        if p is not None:
+            before = steps + 1 if self.reverse else steps - 1
+            parts.append(p.take(np.where(steps == begin, -1, before * entries.size + entries)))
+        if first is not None:
+            parts.append(first.take(np.where(steps == begin, entries, -1)))
+        return beside([part for part in parts if part is not None])
+
+
+def _at_rest(call: Call, body: Graph, propagate: Propagate) -> list[Pattern | None]:
+    """What carries may depend on after any number of steps: a fixed point."""
+    params, context = call.params, call.context
+    nk, nx = params["carries"], params["scanned"]
+    outs = body.out_avals
+    scanned, consts = call.patterns[nk : nk + nx], call.patterns[nk + nx :]
+    any_slice = [None if p is None else _first(reduced(p, (-p.ids.ndim,), context.most)) for p in scanned]
+    fixed = _integers(call, range(nk + nx, len(call.avals)))
+    values = Values(body, [None] * (nk + nx) + fixed, call.values.dtype, context.step)
+    carries = list(call.patterns[:nk])
+    for _ in range(ROUNDS):
+        found = propagate(body, [*carries, *any_slice, *consts], values, context)
+        after = [_either(c, f, context.most) for c, f in zip(carries, found, strict=False)]
+        if all(_same(c, a) for c, a in zip(carries, after, strict=True)):
+            return carries
+        carries = after
+    sources = [p for p in call.patterns if p is not None]
+    return [anything(sources, a.shape) if a.floating else None for a in outs[:nk]]
 
 
 def _first(p: Pattern | None) -> Pattern | None:

@@ -131,7 +131,9 @@ class Pattern:
             return indices
         flags = np.zeros(self.columns, bool)
         whole = len(used) * 2 > self.table.shape[0]
-        flags[(self.table if whole and len(used) == self.table.shape[0] - 1 else self.table[used]).indices] = True
+        flags[
+            (self.table if whole and len(used) == self.table.shape[0] - 1 else self.table[used]).indices
+        ] = True
         return np.flatnonzero(flags).astype(np.int32)
 
 
@@ -242,9 +244,7 @@ def grouped(p: Pattern, targets: Array, shape: Shape, most: int = MOST) -> Patte
         return None
     if size == 1:
         return anything([p.with_ids(ids)], shape)
-    matrix = sp.csr_array(
-        (np.ones(len(ids), bool), (targets + 1, ids)), shape=(size + 1, p.table.shape[0])
-    )
+    matrix = sp.csr_array((np.ones(len(ids), bool), (targets + 1, ids)), shape=(size + 1, p.table.shape[0]))
     return _product(matrix, p, shape, most)
 
 
@@ -269,7 +269,9 @@ def _product(chosen: Any, p: Pattern, shape: Shape, most: int) -> Pattern | None
         whole[owners[full]] = chosen.indices[full]
         keep = (whole[owners] == 0) | (whole[owners] == chosen.indices)
         owners, lengths = owners[keep], lengths[keep]
-        chosen = sp.csr_array((np.ones(len(owners), bool), (owners, chosen.indices[keep])), shape=chosen.shape)
+        chosen = sp.csr_array(
+            (np.ones(len(owners), bool), (owners, chosen.indices[keep])), shape=chosen.shape
+        )
     if (np.diff(chosen.indptr) <= 1).all():
         ids = np.zeros(rows, np.int64)
         ids[owners] = chosen.indices
@@ -282,6 +284,21 @@ def _product(chosen: Any, p: Pattern, shape: Shape, most: int) -> Pattern | None
     table = chosen @ p.table
     table.sort_indices()
     return Pattern(np.arange(1, size + 1).reshape(shape), _marked(table)).or_none()
+
+
+def beside(parts: Sequence[Pattern]) -> Pattern | None:
+    """Patterns no two of which have an entry in common, as one: no row is united with another."""
+    if not parts:
+        return None
+    result = parts[0]
+    for p in parts[1:]:
+        if p.table is result.table:
+            result = Pattern(np.where(p.ids != 0, p.ids, result.ids), p.table)
+        else:
+            shift = result.table.shape[0]
+            table = _marked(sp.csr_array(sp.vstack([result.table, p.table], format="csr")))
+            result = Pattern(np.where(p.ids != 0, p.ids + shift, result.ids), table)
+    return result
 
 
 def concatenated(patterns: Sequence[Pattern | None], shape: Shape, each: int) -> Pattern | None:

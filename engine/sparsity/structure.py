@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from engine.aval import Array, DType
 from engine.errors import LimitExceeded
-from engine.graph import CONSTANT, INPUT, ITEM, Graph, single
+from engine.graph import CONSTANT, ITEM, Graph, single
 from engine.sparsity.known import Values
 from engine.sparsity.local import Context, Patterns, call_of, flow
 from engine.sparsity.loops import LOOPS
@@ -34,9 +34,11 @@ def propagate(
     nodes = graph.nodes
     seeded = seeded or {}
     found: list[Any] = [None] * len(nodes)
-    for i, p in zip(graph.inputs, given, strict=True):
+    for i, argument in zip(graph.inputs, given, strict=True):
         own = seeded.get(i)
-        found[i] = p if own is None else own if p is None else union([p, own], context.most)
+        found[i] = (
+            argument if own is None else own if argument is None else union([argument, own], context.most)
+        )
     for i, dying in graph.schedule:
         context.step()
         node = nodes[i]
@@ -107,11 +109,9 @@ def structure(
             "with vectors (jvp, vjp, hvp), or for derivatives of, or with respect to, fewer nodes.",
         )
     parts = []
-    for i, p in zip(of, found, strict=True):
+    for i, mine in zip(of, found, strict=True):
         size = single(graph.nodes[i].aval).size
-        parts.append(
-            sp.csr_array((size, columns), dtype=bool) if p is None else p.rows()
-        )
+        parts.append(sp.csr_array((size, columns), dtype=bool) if mine is None else mine.rows())
         assert parts[-1].shape == (size, columns)
     whole = parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
     whole.has_sorted_indices = whole.has_canonical_format = True

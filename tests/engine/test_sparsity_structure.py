@@ -167,9 +167,10 @@ def incidence(graph: Graph, of: Sequence[int], wrt: Sequence[int]) -> np.ndarray
                 masks[i] = np.broadcast_to(masks[j].reshape(lead + masks[j].shape), shape)
             elif not node.op.elementwise:
                 return None
-            elif not isinstance(rule, Zero) and not (isinstance(rule, Partial) and rule.formula.zero):
-                if node.aval.floating:
-                    masks[i] = masks[i] | masks[j]
+            elif isinstance(rule, Zero) or (isinstance(rule, Partial) and rule.formula.zero):
+                continue
+            elif node.aval.floating:
+                masks[i] = masks[i] | masks[j]
     return np.concatenate([masks[o].reshape(-1, total) for o in of])
 
 
