@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.cost import Cost, check, cost_of
+from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.job import Job
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
@@ -17,6 +17,8 @@ from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
 """Memory that one vectorised sweep over seeds may take; larger Jacobians go in several."""
+STEP_FLOPS = 4e9
+"""Floating-point operations of the largest step of such a sweep: it cannot be stopped on the way (0.1 s or so)."""
 
 Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
@@ -41,13 +43,11 @@ class Swept(Job):
         self.seed_avals = list(seeds)
         self.compression = compression
         self.passes = sum(a.size for a in seeds) if compression is None else compression.count
-        one = cost_of(linear)
         members = int(np.prod(self.sizes)) if self.sizes else 1
-        self.chunk = max(1, min(self.passes, int(CHUNK_BYTES // max(1, one.bytes * members))))
-        largest = (
-            max((single(n.aval).size for n in linear.nodes if isinstance(n.aval, Aval)), default=1) * members
-        )
-        self.chunk = max(1, min(self.chunk, int(self.limits.elements // max(1, largest)) or 1))
+        memory, largest, flops = _growing(linear, len(fixed))
+        self.chunk = max(1, min(self.passes, CHUNK_BYTES // max(1, memory * members)))
+        self.chunk = max(1, min(self.chunk, self.limits.elements // max(1, largest * members)))
+        self.chunk = max(1, min(self.chunk, int(STEP_FLOPS // max(1.0, flops * members))))
         self.plans: dict[int, Graph] = {}
         for n, times in ((self.chunk, self.passes // self.chunk), (self.passes % self.chunk, 1)):
             if n and times:
@@ -118,6 +118,43 @@ class Swept(Job):
         """A block whose first `rank` axes (behind the batch) belong to the column, with these axes at the end."""
         nb = len(self.sizes)
         return block.transpose([*range(nb), *range(nb + rank, block.ndim), *range(nb, nb + rank)])
+
+
+def _growing(linear: Graph, fixed: int) -> tuple[int, int, float]:
+    """Bytes alive at one time, elements of the largest array, and flops of the largest step, of what depends on a seed.
+
+    Only these are multiplied by the number of seeds that are swept at once; a large constant matrix is not.
+    """
+    nodes = linear.nodes
+    grows = [False] * len(nodes)
+    sizes = [0] * len(nodes)
+    largest = total = 0
+    flops = 0.0
+    for i in linear.inputs[fixed:]:
+        grows[i] = True
+        sizes[i] = node_bytes(nodes[i])
+        largest = max(largest, single(nodes[i].aval).size)
+        total += sizes[i]
+    peak = total
+    for i, dying in linear.schedule:
+        node = nodes[i]
+        if any(grows[j] for j in node.inputs):
+            grows[i] = True
+            sizes[i] = node_bytes(node)
+            avals = (node.aval,) if isinstance(node.aval, Aval) else node.aval
+            largest = max(largest, *(a.size for a in avals))
+            total += sizes[i]
+            if node.op.subgraphs:
+                inside = inner_cost(node)
+                peak = max(peak, total + inside.bytes)
+                flops = max(flops, inside.largest_step)
+            else:
+                peak = max(peak, total)
+                operands: list[Any] = [nodes[j].aval for j in node.inputs]
+                flops = max(flops, node.op.flops(operands, node.aval, **dict(node.params)))
+        for j in dying:
+            total -= sizes[j]
+    return peak, largest, flops
 
 
 def basis(avals: Sequence[Aval], start: int, n: int, dtype: str) -> list[Array]:
