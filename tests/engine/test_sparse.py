@@ -533,3 +533,32 @@ def test_loops_as_a_whole_are_loops_step_by_step(
         inputs,
         False,
     )
+
+
+def test_indices_that_are_not_known_may_be_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that is carried: known where the loop is followed step by step, any where it is taken as a whole."""
+    body = {
+        "inputs": ["i", "t", "a", "x"],
+        "outputs": ["j", "u", "y"],
+        "nodes": [
+            n("j", "add", "i", 1),
+            n("u", "scatter_add", "t", "i", "a"),
+            n("p", "take", "x", "i", axis=0),
+            n("y", "multiply", "p", "a"),
+        ],
+    }
+    program = doc(
+        n("r", "scan", "i", "t", "a", "x", carry=2, scanned=1, body=body),
+        *({"id": k, "op": "item", "inputs": ["r"], "attrs": {"index": m}} for m, k in ((1, "u"), (2, "y"))),
+        inputs="i t a x",
+        outputs=["u", "y"],
+    )
+    inputs = {"i": np.array(1), "t": v(6, 2), "a": v(4, 2), "x": v(6, 2)}
+    followed = compare("jacobian", program, inputs)["jacobian"]
+    assert len(followed["u"]["a"]["row"]) == len(followed["y"]["x"]["row"]) == 8
+    monkeypatch.setattr(loops, "FOLLOWED", 0)
+    whole = compare("jacobian", program, inputs)["jacobian"]
+    assert structure(followed["u"]["a"]) < structure(whole["u"]["a"])
+    assert structure(followed["y"]["x"]) < structure(whole["y"]["x"])
+    # Columns of the arrays are kept apart all the same.
+    assert all((i - j) % 2 == 0 for i, j in structure(whole["y"]["x"]))
