@@ -147,3 +147,20 @@ def test_symmetric(size: int, seed: int) -> None:
     assert all(
         (np.diff(got.indices[a:b]) > 0).all() for a, b in zip(got.indptr, got.indptr[1:], strict=False)
     )
+
+
+def test_what_has_no_room_becomes_one_row() -> None:
+    size = 60
+    rows = np.tril(np.ones((size, size), bool))
+    first, last = (
+        Pattern(np.arange(1, size + 1), table_of(np.nonzero(m)[1], np.cumsum([0, *m.sum(1)]), size))
+        for m in (rows, np.roll(rows.T, 1, 1))
+    )
+    for got in (
+        union([first, last], 2000),
+        grouped(first, np.arange(size) // 2, (size,), 200),
+        combined(sp.csr_array(np.ones((size, size), bool)), last, (size,), 200),
+    ):
+        assert got is not None
+        assert got.table.nnz <= size
+    assert union([first, last], 10**6).table.nnz > 2000
