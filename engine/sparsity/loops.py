@@ -1,4 +1,4 @@
-"""Structure through loops and choices.
+"""Structure through loops, choices, and the other ops that hold graphs.
 
 A short loop is followed step by step, with the integers that are known in each step. A long one is taken as a whole, its
 body mapped over the steps: exactly if what is carried is forgotten after a few steps; else with carries that are
@@ -155,17 +155,21 @@ class _Steps:
 
 
 def _at_rest(call: Call, body: Graph, propagate: Propagate) -> list[Pattern | None]:
-    """What carries may depend on after any number of steps: a fixed point."""
+    """What carries may depend on after any number of steps: a fixed point.
+
+    The body takes carries, slices of what is scanned, constants, and perhaps masks of its own.
+    """
     params, context = call.params, call.context
-    nk, nx = params["carries"], params["scanned"]
-    outs = body.out_avals
+    nk, nx = params["carries"], params.get("scanned", 0)
+    outs, ins = body.out_avals, body.in_avals
     scanned, consts = call.patterns[nk : nk + nx], call.patterns[nk + nx :]
+    masks = [None] * (len(ins) - len(call.avals))
     any_slice = [None if p is None else _first(reduced(p, (-p.ids.ndim,), context.most)) for p in scanned]
     fixed = _integers(call, range(nk + nx, len(call.avals)))
-    values = Values(body, [None] * (nk + nx) + fixed, call.values.dtype, context.step)
+    values = Values(body, [*[None] * (nk + nx), *fixed, *masks], call.values.dtype, context.step)
     carries = list(call.patterns[:nk])
     for _ in range(ROUNDS):
-        found = propagate(body, [*carries, *any_slice, *consts], values, context)
+        found = propagate(body, [*carries, *any_slice, *consts, *masks], values, context)
         after = [_either(c, f, context.most) for c, f in zip(carries, found, strict=False)]
         if all(_same(c, a) for c, a in zip(carries, after, strict=True)):
             return carries
@@ -202,5 +206,59 @@ def cond(call: Call, propagate: Propagate) -> Patterns:
     return tuple(_either(p, q, context.most) for p, q in zip(*branches, strict=True))
 
 
-LOOPS: dict[str, Callable[[Call, Propagate], Patterns]] = {"core.scan": scan, "core.cond": cond}
-"""Ops that hold graphs which say what they do."""
+def while_loop(call: Call, propagate: Propagate) -> Patterns:
+    """What any number of steps makes of the carries; the number itself is an integer."""
+    return (*_at_rest(call, call.params["body"], propagate), None)
+
+
+def inlined(call: Call, propagate: Propagate) -> Patterns:
+    """That of the body: a barrier lets all through."""
+    body: Graph = call.params["body"]
+    values = Values(body, _integers(call, range(len(call.avals))), call.values.dtype, call.context.step)
+    return tuple(propagate(body, call.patterns, values, call.context))
+
+
+def custom(call: Call, propagate: Propagate) -> Patterns:
+    """That of the derivative which was given, in its tangents; of a pullback alone nothing is known."""
+    forward: Graph | None = call.params["forward"]
+    floats = [k for k, a in enumerate(call.avals) if a.floating]
+    if forward is None:
+        sources = [p for p in call.patterns if p is not None]
+        return tuple(anything(sources, a.shape) if a.floating else None for a in call.results)
+    values = Values(
+        forward,
+        [*_integers(call, range(len(call.avals))), *[None] * len(floats)],
+        call.values.dtype,
+        call.context.step,
+    )
+    given = [*[None] * len(call.avals), *(call.patterns[k] for k in floats)]
+    found = iter(propagate(forward, given, values, call.context))
+    return tuple(next(found) if a.floating else None for a in call.results)
+
+
+def implicit(call: Call, propagate: Propagate) -> Patterns:
+    """y with f(y, θ) = 0: ẏ solves (∂f/∂y) ẏ = −(∂f/∂θ) θ̇, which mixes the entries of each member unless ∂f/∂y is diagonal."""
+    residual: Graph = call.params["residual"]
+    context = call.context
+    values = Values(
+        residual,
+        [None, *_integers(call, range(1, len(call.avals)))],
+        call.values.dtype,
+        context.step,
+    )
+    (p,) = propagate(residual, [None, *call.patterns[1:]], values, context)
+    if p is not None and not call.params["diagonal"]:
+        p = reduced(p, (-1,), context.most)
+        p = p if p is None else p.spread(call.results[0].shape)
+    return (p, *[None] * (len(call.results) - 1))
+
+
+LOOPS: dict[str, Callable[[Call, Propagate], Patterns]] = {
+    "core.scan": scan,
+    "core.cond": cond,
+    "core.while": while_loop,
+    "core.checkpoint": inlined,
+    "core.custom": custom,
+    "core.implicit": implicit,
+}
+"""Ops that hold graphs, and what these say of their structure. Any other is taken to mix everything."""

@@ -109,7 +109,9 @@ def only_moves(graph: Graph, of: Sequence[int]) -> bool:
     for i, node in enumerate(graph.nodes):
         if node.op in (INPUT, CONSTANT) or not active.intersection(node.inputs):
             continue
-        if not isinstance(node.aval, Aval) or not node.aval.floating:
+        if not isinstance(node.aval, Aval):
+            return False
+        if not node.aval.floating:
             continue
         active.add(i)
         floats = [k for k, j in enumerate(node.inputs) if graph.nodes[j].aval.floating]
