@@ -43,6 +43,11 @@ Blocks: TypeAlias = Annotated[Any, published("Blocks")]
 Include: TypeAlias = Literal["dot", "svg", "timing", "derivative_graph"]
 Show: TypeAlias = Literal["values", "gradients", "shapes"]
 
+SPARSE = (
+    "Answer blocks as coordinate lists of their structural nonzeros, in as many passes as it takes colours to tell their "
+    "columns (or rows) apart. Not together with `in_axes`."
+)
+
 # ---------------------------------------------------------------------------------------------------------- requests
 
 
@@ -107,14 +112,14 @@ class VjpRequest(ProgramRequest):
 class JacobianRequest(ProgramRequest):
     """All first derivatives."""
 
-    sparse: bool = Field(False, description="Answer blocks as coordinate lists of their structural nonzeros.")
+    sparse: bool = Field(False, description=SPARSE)
 
 
 class HessianRequest(ProgramRequest):
     """All second derivatives."""
 
     seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
-    sparse: bool = Field(False, description="Answer blocks as coordinate lists of their structural nonzeros.")
+    sparse: bool = Field(False, description=SPARSE)
 
 
 class HvpRequest(ProgramRequest):

@@ -28,7 +28,7 @@ LAYERS = [
     ["ops"],
     ["cost"],
     ["language", "spec", "specialize"],
-    ["execute"],
+    ["execute", "sparsity"],
     ["derive", "trace"],
     ["render", "numeric", "minimize"],
     ["describe", "catalogue"],

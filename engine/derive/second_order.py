@@ -10,13 +10,16 @@ import numpy as np
 from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check_answer
-from engine.derive.diagnose import explain
+from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, Node, single
+from engine.sparsity.compression import Compression, of_symmetric
+from engine.sparsity.structure import symmetric
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
@@ -85,7 +88,7 @@ class SecondOrder(Swept):
             if self.batch is not None:
                 check_mapped(self, "vector", self.vector)
         ins = [typed.aval(i) for i in self.wrt]
-        if verb == "hessian":
+        if verb == "hessian" and not request.sparse:
             check_answer(
                 [Aval((*self.sizes, *p.shape, *q.shape), "float64") for p in ins for q in ins], self.limits
             )
@@ -120,7 +123,11 @@ class SecondOrder(Swept):
             else:
                 second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
                 linear = second.with_outputs(second.outputs[len(backs) :])
-            self.prepare_sweep(linear, self.fixed_arguments, axes, ins)
+            compression: Compression | None = None
+            if request.sparse:
+                table = structure_of(self, gradient, backs, cols, self.fixed_arguments)
+                compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
+            self.prepare_sweep(linear, self.fixed_arguments, axes, ins, compression)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -170,6 +177,13 @@ class SecondOrder(Swept):
             found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
             return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
+        if self.compression is not None:
+            parts = (self.compression, self.sweep_compressed(meter), self.wrt, self.wrt)
+            answer["hessian"] = blocks(self, *parts)
+            watch = self._watch(answer, [{"": parts[1]}] if suspicious(parts[1]) else [], meter)
+            if not watch.warnings:
+                watch_blocks(self, watch, *parts)
+            return answer | self.tail(watch, self.mode, self.passes)
         answer["hessian"] = self._blocks(self.sweep(meter))
         watch = self._watch(answer, list(answer["hessian"].values()), meter)
         return answer | self.tail(watch, self.mode, self.passes)

@@ -123,6 +123,13 @@ class Watch:
                 self._add("non-finite-gradient", of, mask, detail, operand=name)
                 return
 
+    def sparse_derivative(self, of: str, by: str, value: float, index: list[int], count: int) -> None:
+        """A structural nonzero that is not finite; `index` is its place in the dense block."""
+        detail = f"the derivative of {of} by {by} is {_shown(value)}"
+        warning = {"kind": "non-finite-gradient", "node": of, "operand": by, "index": index, "count": count}
+        if len(self.warnings) < self.most:
+            self.warnings.append({**warning, "detail": detail})
+
     def values(self, refs: Sequence[Any]) -> None:
         """Where values became non-finite."""
         self._refs = refs
