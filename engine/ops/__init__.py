@@ -14,6 +14,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     indexing,
     joining,
     linalg,
+    linear,
     logic,
     logsumexp,
     loss,

@@ -1,0 +1,9 @@
+"""Linear algebra on stacks of matrices: systems, determinants, factorisations, functions of matrices."""
+
+from engine.ops.linear import (  # noqa: F401  # each module registers its ops
+    cholesky,
+    determinant,
+    solve,
+    strong,
+    triangular,
+)
