@@ -305,6 +305,9 @@ def result_count(op: Op, attrs: Mapping[str, Any]) -> int | None:
     A loop or a condition has as many results as its body has outputs. A single result is the node itself, and is not
     read by `item`.
     """
+    own = op.result_count(attrs)
+    if own is not None:
+        return own
     if op.results[-1] != "…":
         return len(op.results)
     bodies = (attrs.get(name) for name in ("body", "then"))

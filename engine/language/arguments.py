@@ -193,7 +193,9 @@ def make(
         operands.extend([None] * (_width(op, len(operands)) - len(operands)))
         operands.extend(ref.index for ref in further)
     index = walker.recorder.emit(op, operands, checked, at)
-    return Several(index, op, _count(op, operands, checked)) if op.multiple else Ref(index)
+    if not op.multiple or op.result_count(checked) == 1:
+        return Ref(index)
+    return Several(index, op, _count(op, operands, checked))
 
 
 def _width(op: Op, given: int) -> int:

@@ -510,6 +510,9 @@ def _references(attrs: Mapping[str, Any]) -> set[int]:
 
 def _result_count(step: Step) -> int | None:
     """How many results an op of several has, where that is known before it is typed."""
+    own = step.op.result_count(step.attrs)
+    if own is not None:
+        return own
     if "…" not in step.op.results:
         return len(step.op.results)
     for name in ("body", "then"):

@@ -92,6 +92,30 @@ def _logdet(a: Any) -> Any:
     return np.where(np.real(sign) < 0, np.nan, log)
 
 
+def _eigh(a: Any, *, UPLO: str, eigvals_only: bool) -> Any:
+    return np.linalg.eigvalsh(mean(a)) if eigvals_only else tuple(np.linalg.eigh(mean(a)))
+
+
+def _svd(a: Any, *, full_matrices: bool, compute_uv: bool, hermitian: bool) -> Any:
+    return np.linalg.svd(a, full_matrices, compute_uv)
+
+
+def _qr(a: Any, *, mode: str, pivoting: bool) -> Any:
+    result = np.linalg.qr(a, mode)
+    return result if mode == "r" else tuple(result)
+
+
+def only_real(function: Any) -> Any:
+    """A reference that no complex step may use: that of complex matrices is another function (it conjugates)."""
+
+    def value(*operands: Any, **attrs: Any) -> Any:
+        if any(np.iscomplexobj(x) for x in operands):
+            raise TypeError("real matrices only")
+        return function(*operands, **attrs)
+
+    return value
+
+
 TABLE: dict[str, Reference] = {
     "solve": Reference(_solve),
     "cho_solve": Reference(_cho_solve),
@@ -105,5 +129,10 @@ TABLE: dict[str, Reference] = {
     "slogdet": Reference(lambda a: tuple(np.linalg.slogdet(a))),
     "logdet": Reference(_logdet),
     "cholesky": Reference(_cholesky),
+    "eigvalsh": Reference(only_real(lambda a, UPLO: np.linalg.eigvalsh(mean(a)))),
+    "eigh": Reference(only_real(_eigh)),
+    "svd": Reference(only_real(_svd)),
+    "svdvals": Reference(only_real(np.linalg.svdvals)),
+    "qr": Reference(only_real(_qr)),
 }
 _ = scipy.linalg

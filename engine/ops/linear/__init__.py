@@ -3,7 +3,10 @@
 from engine.ops.linear import (  # noqa: F401  # each module registers its ops
     cholesky,
     determinant,
+    eigen,
+    qr,
     solve,
     strong,
+    svd,
     triangular,
 )

@@ -77,7 +77,7 @@ class CholeskyCore(Factoring):
         if not a.size:
             return None
         good = finite(a)
-        return good & np.isnan(self.evaluate(a, raises=False)).any(axis=(-2, -1))
+        return np.asarray(good & np.isnan(self.evaluate(a, raises=False)).any(axis=(-2, -1)))
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """L Φ(L⁻¹ Ȧ L⁻ᵀ)."""

@@ -75,7 +75,7 @@ class Cofactor(Op):
             zero |= (e == 0).all(axis=(-2, -1))
         inner = [np.swapaxes(u, -1, -2) @ e @ np.swapaxes(vh, -1, -2) for e in tangents]
         core = _diagonal_cofactor(s, inner) * orientation[..., None, None]
-        result = u @ core @ vh
+        result: Array = u @ core @ vh
         return np.where(zero[..., None, None], a.dtype.type(0), result) if zero.any() else result
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
@@ -276,7 +276,8 @@ class LogDet(Op):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Of slogdet, where the sign is not −1."""
-        sign, logabs = call(b, "slogdet", operands[0])  # type: ignore[misc]  # two results
+        results: Any = call(b, "slogdet", operands[0])
+        sign, logabs = results
         return call(b, "where", sign < 0.0, float("nan"), logabs)
 
 

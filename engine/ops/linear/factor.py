@@ -104,6 +104,12 @@ def identity(b: Builder, n: int, lead: Sequence[int] = ()) -> Var:
     return one if not lead else b.write("broadcast_to", one, shape=(*lead, n, n))
 
 
+def on_diagonal(b: Builder, n: int) -> Var:
+    """A mask of the diagonal."""
+    index: Var = b.write("iota", n=n)
+    return column(index).equals(index)
+
+
 def diagonals(x: Var) -> Var:
     """Diagonals of the matrices in the last two axes."""
     return call(x.b, "diagonal", x, offset=0, axis1=-2, axis2=-1)

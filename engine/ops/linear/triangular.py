@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from engine.attrs import BOOL, Kind, optional
+from engine.attrs import BOOL, optional
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute
-from engine.op import Attr, Example, General, Linear, Op, registry
+from engine.op import Attr, Example, General, Kind, Linear, Op, registry
 from engine.ops.linear.factor import identity, members, square, transposed, which
 from engine.ops.linear.solve import SINGULAR, A, B, Systems, system, triangular
 
