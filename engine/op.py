@@ -240,6 +240,10 @@ class Op:
         bodies = (attrs.get(name) for name in ("body", "then"))
         return next((len(body.outputs) for body in bodies if body is not None), None)
 
+    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+        """How many results these attributes leave of `results`, where that is not all: `svd` without vectors has one."""
+        return None
+
     # -- the core
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -330,6 +334,17 @@ class Op:
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""
+        return None
+
+    def kink_met(self, arrays: Sequence[Array], y: Any, derivative: Any, **params: Any) -> Array | None:
+        """As `kink`, for an op where that depends on the cotangent or tangent of the result, or that has several results.
+
+        `derivative` is that of the result: for an op of several a list, with None where it is zero.
+        """
+        return None
+
+    def singular(self, arrays: Sequence[Array], **params: Any) -> Array | None:
+        """Mask of the members of a stack that cannot be factored, for an op that is NaN there; None if there are none."""
         return None
 
     def strong_partial(self, k: int, params: Mapping[str, Any]) -> bool:

@@ -304,6 +304,9 @@ def result_count(op: Op, attrs: Mapping[str, Any]) -> int | None:
 
     A single result is the node itself, and is not read by `item`.
     """
+    own = op.result_count(attrs)
+    if own is not None:
+        return own
     return op.count(attrs) if op.results[-1] == "…" else len(op.results)
 
 

@@ -271,6 +271,8 @@ class Watch:
         """Where node `i` has no derivative; None if it has one everywhere."""
         if not isinstance(node.aval, Aval) or not node.aval.floating:
             return None
+        if type(node.op).kink_met is not Op.kink_met:
+            return np.ones((), bool)  # it depends on the derivative
         mask = node.op.kink([refs[j] for j in node.inputs], refs[i], **dict(node.params))
         return None if mask is None else np.asarray(mask)
 
@@ -285,18 +287,26 @@ class Watch:
             if not node.op.convention:
                 continue
             d = derivatives[i]
-            used = None if d is None or isinstance(d, list) else self._kink(i, node, refs)
-            if used is None:
-                continue
-            moving = [derivatives[j] for j in node.inputs if derivatives[j] is not None] if forward else [d]
-            if second is not None and second[i] is not None:
-                moving.append(second[i])
-            used = used & np.any([_moving(t, used) for t in moving], axis=0)
-            if used.any():
+            used: Array | None
+            if d is not None and type(node.op).kink_met is not Op.kink_met:
+                used = node.op.kink_met([refs[j] for j in node.inputs], refs[i], d, **dict(node.params))
+            else:
+                used = None if d is None or isinstance(d, list) else self._kink(i, node, refs)
+                if used is not None:
+                    moving = (
+                        [derivatives[j] for j in node.inputs if derivatives[j] is not None]
+                        if forward
+                        else [d]
+                    )
+                    if second is not None and second[i] is not None:
+                        moving.append(second[i])
+                    used = used & np.any([_moving(t, used) for t in moving], axis=0)
+            if used is not None and used.any():
                 step = self.typed.owner(i)
                 s = self.typed.program.steps[step]
                 convention = s.op.convention or node.op.convention
-                at = self._place(step, used) if used.shape == np.shape(refs[i]) else ""
+                same = not isinstance(refs[i], tuple) and used.shape == np.shape(refs[i])
+                at = self._place(step, used) if same else ""
                 self._add(
                     "non-differentiable",
                     s.id,

@@ -200,9 +200,9 @@ def make(
         operands.extend([None] * (_width(op, len(operands)) - len(operands)))
         operands.extend(walker.local(ref).index for ref in further)
     index = walker.recorder.emit(op, operands, checked, at)
-    if op.multiple:
-        return Several(walker.recorder, index, op, _count(op, operands, checked))
-    return Ref(walker.recorder, index)
+    if not op.multiple or op.result_count(checked) == 1:
+        return Ref(walker.recorder, index)
+    return Several(walker.recorder, index, op, _count(op, operands, checked))
 
 
 def _width(op: Op, given: int) -> int:

@@ -34,6 +34,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     integrals,
     joining,
     linalg,
+    linear,
     linear_solve,
     logic,
     logsumexp,

@@ -6,6 +6,7 @@ from tests.engine import (
     reference_arrays,
     reference_control,
     reference_elementwise,
+    reference_linear,
     reference_losses,
     reference_nested,
     reference_nn,
@@ -20,12 +21,13 @@ TABLES = (
     reference_arrays.TABLE,
     reference_control.TABLE,
     reference_elementwise.TABLE,
+    reference_linear.TABLE,
+    reference_losses.TABLE,
     reference_nested.TABLE,
     reference_nn.TABLE,
     reference_order.TABLE,
-    reference_samples.TABLE,
-    reference_losses.TABLE,
     reference_pieces.TABLE,
+    reference_samples.TABLE,
     reference_special.TABLE,
 )
 
