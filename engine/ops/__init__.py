@@ -26,4 +26,6 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     shape,
     statistics,
     structural,
+    unfold,
+    windows,
 )
