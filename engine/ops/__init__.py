@@ -5,6 +5,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     arithmetic,
     arrange,
     cond,
+    convolution,
     creation,
     diagonal,
     einsum,

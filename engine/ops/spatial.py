@@ -69,7 +69,8 @@ def _padding(value: Any) -> Any:
 
 
 PADDING = Kind(
-    "'valid', 'same', an integer, one for each spatial axis, all of those before and then all behind, or pairs", _padding
+    "'valid', 'same', an integer, one for each spatial axis, all of those before and then all behind, or pairs",
+    _padding,
 )
 
 
@@ -212,9 +213,7 @@ def frame(
         # A last window that would start in the padding behind the array is left out.
         count = (room + over) // strides[a] + 1
         extra.append(over if (count - 1) * strides[a] < n + before[a] else 0)
-    return Frame(
-        op, shape, tuple(kernel), strides, dilations, tuple(before), tuple(behind), tuple(extra)
-    )
+    return Frame(op, shape, tuple(kernel), strides, dilations, tuple(before), tuple(behind), tuple(extra))
 
 
 def _window(kernel: int, dilation: int) -> str:

@@ -37,9 +37,7 @@ class SlidingWindowView(Op):
         Example(([1.0, 2.0, 4.0, 7.0],), {"window_shape": 2}),
         Example(([[1.0, 2.0, 4.0], [7.0, 5.0, 3.0]],), {"window_shape": (2, 2)}),
         Example(([[1.0, 2.0, 4.0], [7.0, 5.0, 3.0], [0.5, 6.0, 8.0]],), {"window_shape": 2, "axis": 0}),
-        Example(
-            (np.arange(12.0).reshape(2, 2, 3) ** 2,), {"window_shape": (2, 1), "axis": (2, -3)}
-        ),
+        Example((np.arange(12.0).reshape(2, 2, 3) ** 2,), {"window_shape": (2, 1), "axis": (2, -3)}),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -130,7 +128,13 @@ class Fold(Op):
         Example((np.arange(32.0).reshape(1, 8, 4) ** 2,), {"output_size": (3, 3), "kernel_size": 2}),
         Example(
             (np.arange(24.0).reshape(6, 4) ** 2,),
-            {"output_size": (4, 5), "kernel_size": (2, 3), "dilation": (2, 1), "padding": (0, 1), "stride": (1, 4)},
+            {
+                "output_size": (4, 5),
+                "kernel_size": (2, 3),
+                "dilation": (2, 1),
+                "padding": (0, 1),
+                "stride": (1, 4),
+            },
             note="no batch",
         ),
     )

@@ -26,9 +26,7 @@ from engine.ops.spatial import LENGTHS, frame, per_axis, span
 # -------------------------------------------------------------------------------------------------------------- the pair
 
 
-def _positions(
-    shape: Shape, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
-) -> Shape:
+def _positions(shape: Shape, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Shape:
     """How many windows there are along each axis; at most 0 where not even one fits."""
     parts = zip(shape, sizes, strides, dilations, strict=True)
     return tuple((n - span(w, d)) // s + 1 for n, w, s, d in parts)
@@ -173,8 +171,7 @@ class OverlapAdd(Op):
         strides = per_axis(self.name, "strides", attrs["strides"], k)
         dilations = per_axis(self.name, "dilations", attrs["dilations"], k)
         covered = tuple(
-            (o - 1) * s + span(w, d)
-            for o, w, s, d in zip(positions, sizes, strides, dilations, strict=True)
+            (o - 1) * s + span(w, d) for o, w, s, d in zip(positions, sizes, strides, dilations, strict=True)
         )
         shape = covered if attrs["shape"] is None else per_axis(self.name, "shape", attrs["shape"], k)
         if any(n < m for n, m in zip(shape, covered, strict=True)):

@@ -45,7 +45,9 @@ def _overlap_add(x: Any, shape: Any, strides: Any, dilations: Any) -> Any:
             (o - 1) * s + (w - 1) * d + 1
             for o, w, s, d in zip(counts, sizes, strides, dilations, strict=True)
         ]
-    y = np.zeros((*x.shape[: x.ndim - 2 * k], *each(tuple(shape) if isinstance(shape, list) else shape, k)), x.dtype)
+    y = np.zeros(
+        (*x.shape[: x.ndim - 2 * k], *each(tuple(shape) if isinstance(shape, list) else shape, k)), x.dtype
+    )
     for o in product(*map(range, counts)):
         for w in product(*map(range, sizes)):
             at = tuple(a * s + c * d for a, s, c, d in zip(o, strides, w, dilations, strict=True))

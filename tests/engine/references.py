@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from tests.engine import reference_arrays, reference_control, reference_elementwise, reference_nn, reference_spatial
+from tests.engine import (
+    reference_arrays,
+    reference_control,
+    reference_convolution,
+    reference_elementwise,
+    reference_nn,
+    reference_spatial,
+)
 from tests.engine.conformance import Reference
 
-TABLES = (reference_arrays.TABLE, reference_control.TABLE, reference_elementwise.TABLE, reference_nn.TABLE, reference_spatial.TABLE)
+TABLES = (
+    reference_arrays.TABLE,
+    reference_control.TABLE,
+    reference_convolution.TABLE,
+    reference_elementwise.TABLE,
+    reference_nn.TABLE,
+    reference_spatial.TABLE,
+)
 
 REFERENCES: dict[str, Reference] = {name: reference for table in TABLES for name, reference in table.items()}
 assert len(REFERENCES) == sum(map(len, TABLES)), "an op has two references"
