@@ -153,8 +153,7 @@ class Frame:
         """How many entries each window has along each axis, padding counted or not (what `ceil_mode` adds never is)."""
         found = []
         for a, n in enumerate(self.shape):
-            if isinstance(b, GraphBuilder):
-                b.check(Aval((self.positions[a],), "int64"))
+            check_axis(b, self.positions[a])
             first = np.arange(self.positions[a]) * self.strides[a] - self.before[a]
             low, high = (-self.before[a], n + self.behind[a]) if with_padding else (0, n)
             d = self.dilations[a]
@@ -173,6 +172,12 @@ class Frame:
                     f"{self.before[a]} and {self.behind[a]}, window {int(np.argmin(counts))} along spatial axis {a} (size "
                     f"{self.shape[a]}) holds nothing but padding; padding must be smaller than the window."
                 )
+
+
+def check_axis(b: Builder, n: int) -> None:
+    """Raise `LimitExceeded` for an axis that is too long, be it part of an array without elements."""
+    if isinstance(b, GraphBuilder):
+        b.check(Aval((n,), "int64"))
 
 
 def span(kernel: int, dilation: int) -> int:
@@ -253,6 +258,7 @@ def _pads(
     return list(same), list(same)
 
 
-def size_of(shape: Sequence[int]) -> int:
-    """Number of entries of a window."""
-    return prod(shape)
+def ramp(*shape: int) -> Any:
+    """Numbers without a pattern, none of them 0, for examples."""
+    n = prod(shape)
+    return ((np.arange(n) * 37 % 23 - 11.5) / 8).reshape(shape).tolist()

@@ -8,6 +8,7 @@ from tests.engine import (
     reference_convolution,
     reference_elementwise,
     reference_nn,
+    reference_pooling,
     reference_spatial,
 )
 from tests.engine.conformance import Reference
@@ -18,6 +19,7 @@ TABLES = (
     reference_convolution.TABLE,
     reference_elementwise.TABLE,
     reference_nn.TABLE,
+    reference_pooling.TABLE,
     reference_spatial.TABLE,
 )
 
