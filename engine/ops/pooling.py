@@ -8,7 +8,7 @@ any number, whose names are ONNX's and Flax's, have theirs (the stride is 1).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -265,7 +265,13 @@ class LpPool(_Pooling):
         if not p > 0:
             raise InvalidAttribute(f"{self.name}: norm_type must be above 0; it is {p}.")
         where = self.windows(x, attrs)
-        return vector_norm(where.windows(x), window_axes(len(where.kernel)), p)
+        axes = window_axes(len(where.kernel))
+        # |x| before there is padding: its kink at 0 is none of the user's.
+        if p == 1:
+            return where.windows(call(b, "abs", x)).sum(axes)
+        if p == inf:
+            return largest(call(b, "abs", x), where)
+        return vector_norm(where.windows(x), axes, p)
 
 
 def _lp_doc(axes: str, sizes: str, more: str = "") -> str:
