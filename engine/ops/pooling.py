@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import BOOL, INT, NUMBER, optional
-from engine.builder import Builder, Var, broadcast_to
+from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, Parameter, registry
 from engine.ops.norms import vector_norm

@@ -50,7 +50,14 @@ def _pool(
 
 def _max_pool(axes: int | None) -> Any:
     def value(
-        x: Any, *, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, auto_pad: str = "notset"
+        x: Any,
+        *,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        ceil_mode: bool,
+        auto_pad: str = "notset",
     ) -> Any:
         return _pool(
             x, kernel_size, stride, padding, dilation, ceil_mode, auto_pad, axes,
