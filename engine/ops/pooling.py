@@ -227,6 +227,7 @@ _AVG_WIDE = (
     ),
 )
 _AVG_DEEP = (
+    Example((ramp(1, 1, 2, 3, 2),), {"kernel_size": (1, 2, 2), "stride": 1}),
     Example((ramp(1, 2, 3, 2, 4),), {"kernel_size": (2, 1, 2), "padding": (1, 0, 0), "ceil_mode": True}),
 )
 _AVG_ANY = (
@@ -295,7 +296,12 @@ _LP_NARROW = (
         note="a window of zeros",
     ),
 )
-_LP_WIDE = (Example((ramp(2, 2, 4, 5),), {"norm_type": 1.5, "kernel_size": 2, "ceil_mode": True}),)
+_LP_WIDE = (
+    Example((ramp(2, 2, 4, 5),), {"norm_type": 1.5, "kernel_size": 2}),
+    Example(
+        (ramp(1, 3, 5),), {"norm_type": 3, "kernel_size": 2, "ceil_mode": True}, note="windows over the end"
+    ),
+)
 _LP_DEEP = (Example((ramp(1, 2, 3, 2, 4),), {"norm_type": 2, "kernel_size": (2, 1, 2)}),)
 _LP_ANY = (
     Example((ramp(1, 1, 5, 4),), {"kernel_size": (2, 3), "padding": (0, 1, 1, 0)}),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from engine.attrs import AXES
 from engine.aval import normalize_axis
 from engine.builder import Builder, Var
@@ -15,7 +13,7 @@ from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.arrange import permuted
 from engine.ops.gather import reshaped
 from engine.ops.shape import take_slice
-from engine.ops.spatial import EXTRA, LENGTHS, frame, per_axis, span
+from engine.ops.spatial import EXTRA, LENGTHS, frame, per_axis, ramp, span
 from engine.ops.windows import check_rank, overlap_added
 
 
@@ -37,7 +35,7 @@ class SlidingWindowView(Op):
         Example(([1.0, 2.0, 4.0, 7.0],), {"window_shape": 2}),
         Example(([[1.0, 2.0, 4.0], [7.0, 5.0, 3.0]],), {"window_shape": (2, 2)}),
         Example(([[1.0, 2.0, 4.0], [7.0, 5.0, 3.0], [0.5, 6.0, 8.0]],), {"window_shape": 2, "axis": 0}),
-        Example((np.arange(12.0).reshape(2, 2, 3) ** 2,), {"window_shape": (2, 1), "axis": (2, -3)}),
+        Example((ramp(2, 2, 3),), {"window_shape": (2, 1), "axis": (2, -3)}),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -80,9 +78,9 @@ class Unfold(Op):
     latex = "\\operatorname{{unfold}}({input})"
     derivative = {"input": "1"}
     examples = (
-        Example((np.arange(18.0).reshape(1, 2, 3, 3) ** 2,), {"kernel_size": 2}),
+        Example((ramp(1, 2, 3, 3),), {"kernel_size": 2}),
         Example(
-            (np.arange(20.0).reshape(1, 4, 5) ** 2,),
+            (ramp(1, 4, 5),),
             {"kernel_size": (2, 3), "dilation": (2, 1), "padding": (0, 1), "stride": (1, 2)},
             note="no batch",
         ),
@@ -125,9 +123,9 @@ class Fold(Op):
     latex = "\\operatorname{{fold}}({input})"
     derivative = {"input": "1"}
     examples = (
-        Example((np.arange(32.0).reshape(1, 8, 4) ** 2,), {"output_size": (3, 3), "kernel_size": 2}),
+        Example((ramp(1, 8, 4),), {"output_size": (3, 3), "kernel_size": 2}),
         Example(
-            (np.arange(24.0).reshape(6, 4) ** 2,),
+            (ramp(6, 4),),
             {
                 "output_size": (4, 5),
                 "kernel_size": (2, 3),

@@ -21,7 +21,7 @@ from engine.builder import Builder, Var
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Linear, Op, Operand, registry
 from engine.ops.reduction import counted
-from engine.ops.spatial import LENGTHS, frame, per_axis, span
+from engine.ops.spatial import LENGTHS, frame, per_axis, ramp, span
 
 # -------------------------------------------------------------------------------------------------------------- the pair
 
@@ -146,13 +146,11 @@ class OverlapAdd(Op):
         Example(([[1.0, 2.0, 4.0], [7.0, 11.0, 3.0], [0.5, -1.0, 2.0]],)),
         Example(([[1.0, 2.0, 4.0], [7.0, 11.0, 3.0]],), {"shape": 8, "strides": 2, "dilations": 2}),
         Example(
-            (np.arange(24.0).reshape(2, 3, 2, 2) ** 2,),
+            (ramp(2, 3, 2, 2),),
             {"shape": (4, 4), "strides": (2, 1), "dilations": (1, 1)},
             note="two axes",
         ),
-        Example(
-            (np.arange(24.0).reshape(3, 1, 1, 8) ** 2,), {"shape": (3, 8)}, note="more window than positions"
-        ),
+        Example((ramp(3, 1, 1, 8),), {"shape": (3, 8)}, note="more window than positions"),
         Example((np.zeros((0, 2, 2)),), {"strides": 2}, note="an empty batch"),
     )
 

@@ -28,6 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
+from tests.peers import layers_table  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -357,14 +358,18 @@ PEERS: dict[str, Peer] = {
     ),
 }
 
+PEERS |= {name: Peer(*row) for name, row in layers_table.LAYERS.items()}
+
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop",  # bodies are programs
+    *layers_table.NEITHER,
 }  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""
 
 CONSTANT = {"cross_entropy": (2,), "nll_loss": (2,), "binary_cross_entropy_with_logits": (2, 3)}
+CONSTANT |= layers_table.CONSTANT
 """Operands in which PyTorch has no derivative."""
 
 OPS = [op for op in registry if not structural(op)]
