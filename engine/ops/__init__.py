@@ -32,6 +32,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     pooling,
     recurrent,
     reduction,
+    resize,
     scan,
     shape,
     statistics,

@@ -106,17 +106,20 @@ class DepthToSpace(_Blocks):
 
 
 class SpaceToDepth(_Blocks):
-    """Blocks of pixels to channels, as ONNX's SpaceToDepth: the inverse of `depth_to_space` in mode DCR."""
+    """Blocks of pixels to channels, as ONNX's SpaceToDepth: the inverse of `depth_to_space` in the same mode."""
 
     name = "space_to_depth"
     aliases = ("SpaceToDepth",)
-    parameters = (Operand("input", ("x",)), Attr("blocksize", BLOCK, aliases=("block_size",)))
+    parameters = DepthToSpace.parameters
     latex = "{input}"
-    examples = (Example((ramp(1, 2, 4, 2),), {"blocksize": 2}),)
+    examples = (
+        Example((ramp(1, 2, 4, 2),), {"blocksize": 2}),
+        Example((ramp(1, 2, 2, 4),), {"blocksize": 2, "mode": "CRD"}),
+    )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A permutation."""
-        return self.gathered(operands[0], attrs["blocksize"], block_first=True)
+        return self.gathered(operands[0], attrs["blocksize"], block_first=attrs["mode"] == "DCR")
 
 
 for _op in (PixelShuffle(), PixelUnshuffle(), DepthToSpace(), SpaceToDepth()):

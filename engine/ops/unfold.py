@@ -58,10 +58,16 @@ class SlidingWindowView(Op):
         return permuted(y, [*(order.index(a) for a in range(x.rank)), *range(x.rank, y.rank)])
 
 
+def _axes(attrs: dict[str, Any], *names: str) -> int:
+    """How many spatial axes there are: as many as the longest list has entries, two if there is none."""
+    return max([len(attrs[n]) for n in names if isinstance(attrs[n], tuple)], default=2)
+
+
 class Unfold(Op):
     """Windows of an image as columns (im2col), as PyTorch's `unfold`.
 
-    input: [*lead, C, H, W]  ->  [*lead, C·kh·kw, L], with L windows in row-major order. Entries of the padding are 0.
+    input: [*lead, C, H, W]  ->  [*lead, C·kh·kw, L], with L windows in row-major order. Entries of the padding are 0. There are
+    two spatial axes, or as many as `kernel_size` has sizes.
     """
 
     name = "unfold"
@@ -84,27 +90,31 @@ class Unfold(Op):
             {"kernel_size": (2, 3), "dilation": (2, 1), "padding": (0, 1), "stride": (1, 2)},
             note="no batch",
         ),
+        Example((ramp(1, 2, 3, 2, 3),), {"kernel_size": (2, 1, 2)}, note="three axes"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """`windows`, the axes of the windows moved before those of the positions."""
         (x,) = operands
-        check_rank(self.name, x, 3)
-        kernel = per_axis(self.name, "kernel_size", attrs["kernel_size"], 2)
+        k = _axes(attrs, "kernel_size")
+        check_rank(self.name, x, k + 1)
         where = frame(
-            self.name, x, kernel,
+            self.name, x, per_axis(self.name, "kernel_size", attrs["kernel_size"], k),
             stride=attrs["stride"], padding=attrs["padding"], dilation=attrs["dilation"],
         )  # fmt: skip
         y = where.windows(x)
-        n = x.rank - 3
-        turned = permuted(y, [*range(n + 1), n + 3, n + 4, n + 1, n + 2])
-        return reshaped(turned, (*x.shape[:n], x.shape[n] * prod(kernel), prod(where.positions)))
+        n = x.rank - k
+        turned = permuted(y, [*range(n), *range(n + k, n + 2 * k), *range(n, n + k)])
+        return reshaped(
+            turned, (*x.shape[: n - 1], x.shape[n - 1] * prod(where.kernel), prod(where.positions))
+        )
 
 
 class Fold(Op):
     """Columns laid back into an image and added where they overlap (col2im), as PyTorch's `fold`: the transpose of `unfold`.
 
-    input: [*lead, C·kh·kw, L]  ->  [*lead, C, *output_size]
+    input: [*lead, C·kh·kw, L]  ->  [*lead, C, *output_size]. There are two spatial axes, or as many as `output_size` or
+    `kernel_size` has sizes.
     """
 
     name = "fold"
@@ -135,34 +145,34 @@ class Fold(Op):
             },
             note="no batch",
         ),
+        Example((ramp(4, 3),), {"output_size": 4, "kernel_size": (2,)}, note="one axis"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """`overlap_add`, and the padding cut off."""
         (x,) = operands
         check_rank(self.name, x, 2)
+        k = _axes(attrs, "output_size", "kernel_size")
         size, kernel, dilation, stride = (
-            per_axis(self.name, n, attrs[n], 2) for n in ("output_size", "kernel_size", "dilation", "stride")
+            per_axis(self.name, n, attrs[n], k) for n in ("output_size", "kernel_size", "dilation", "stride")
         )
-        k = 2
         given = attrs["padding"]
         pads = tuple(given) if isinstance(given, tuple) and len(given) == 2 * k else None
         before = pads[:k] if pads else per_axis(self.name, "padding", given, k)
         behind = pads[k:] if pads else before
         padded = [n + p + q for n, p, q in zip(size, before, behind, strict=True)]
-        counts = [
-            (n - span(w, d)) // s + 1 for n, w, d, s in zip(padded, kernel, dilation, stride, strict=True)
-        ]
+        parts = zip(padded, kernel, dilation, stride, strict=True)
+        counts = [max((n - span(w, d)) // s + 1, 0) for n, w, d, s in parts]
         rows, columns = x.shape[-2:]
-        if any(o < 1 for o in counts) or columns != prod(counts) or rows % prod(kernel):
+        if not all(counts) or columns != prod(counts) or rows % prod(kernel):
             raise ShapeMismatch(
-                f"fold: input of shape {list(x.shape)} must be [channels·{prod(kernel)}, "
-                f"{prod(max(o, 0) for o in counts)}] along its last two axes: {prod(kernel)} entries for each window of "
-                f"{list(kernel)}, and {[max(o, 0) for o in counts]} windows in an image of {list(size)}."
+                f"fold: input of shape {list(x.shape)} must be [channels·{prod(kernel)}, {prod(counts)}] along its last two "
+                f"axes: {prod(kernel)} entries for each window of {list(kernel)}, and {counts} windows in an image of "
+                f"{list(size)}."
             )
-        n = x.rank - 2
-        parts = reshaped(x, (*x.shape[:n], rows // prod(kernel), *kernel, *counts))
-        turned = permuted(parts, [*range(n + 1), n + 3, n + 4, n + 1, n + 2])
+        n = x.rank - 1
+        split = reshaped(x, (*x.shape[:-2], rows // prod(kernel), *kernel, *counts))
+        turned = permuted(split, [*range(n), *range(n + k, n + 2 * k), *range(n, n + k)])
         y = overlap_added(turned, padded, stride, dilation)
         return take_slice(y, [(p, p + m, 1) for p, m in zip(before, size, strict=True)])
 

@@ -150,6 +150,6 @@ TABLE: dict[str, Reference] = {
     "pixel_shuffle": Reference(lambda x, upscale_factor: _spread(x, upscale_factor, False)),
     "pixel_unshuffle": Reference(lambda x, downscale_factor: _gathered(x, downscale_factor, False)),
     "depth_to_space": Reference(lambda x, blocksize, mode: _spread(x, blocksize, mode == "DCR")),
-    "space_to_depth": Reference(lambda x, blocksize: _gathered(x, blocksize, True)),
+    "space_to_depth": Reference(lambda x, blocksize, mode: _gathered(x, blocksize, mode == "DCR")),
 }
 """What each op is compared with, by name."""

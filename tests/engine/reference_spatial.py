@@ -66,15 +66,17 @@ def zero_padded(x: Any, before: Sequence[int], behind: Sequence[int]) -> Any:
 
 
 def _unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
-    kernel, p = each(kernel_size, 2), each(padding, 2)
+    k = len(kernel_size) if isinstance(kernel_size, tuple) else 2
+    kernel, p = each(kernel_size, k), each(padding, k)
     y = _windows(zero_padded(x, p, p), kernel, stride, dilation)
-    y = np.moveaxis(y, (-2, -1), (-4, -3))
-    return y.reshape(*x.shape[:-3], x.shape[-3] * prod(kernel), -1)
+    y = np.moveaxis(y, range(-k, 0), range(-2 * k, -k))
+    return y.reshape(*x.shape[: x.ndim - k - 1], x.shape[-k - 1] * prod(kernel), -1)
 
 
 def _fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """By the definition of a transpose: the unfolded unit images."""
-    size, kernel = each(output_size, 2), each(kernel_size, 2)
+    k = max([len(v) for v in (output_size, kernel_size) if isinstance(v, tuple)], default=2)
+    size, kernel = each(output_size, k), each(kernel_size, k)
     channels = x.shape[-2] // prod(kernel)
     units = np.eye(channels * prod(size)).reshape(-1, channels, *size)
     columns = _unfold(units, kernel, dilation, padding, stride)

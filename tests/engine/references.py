@@ -10,6 +10,7 @@ from tests.engine import (
     reference_layers,
     reference_nn,
     reference_pooling,
+    reference_resize,
     reference_spatial,
 )
 from tests.engine.conformance import Reference
@@ -22,6 +23,7 @@ TABLES = (
     reference_layers.TABLE,
     reference_nn.TABLE,
     reference_pooling.TABLE,
+    reference_resize.TABLE,
     reference_spatial.TABLE,
 )
 

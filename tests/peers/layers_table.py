@@ -377,6 +377,10 @@ def torch_adaptive(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, *, output_size: function(x, output_size)
 
 
+def torch_interpolate(x: Any, **attrs: Any) -> Any:
+    return F.interpolate(x, **attrs)
+
+
 AXES = ((1, "1d"), (2, "2d"), (3, "3d"))
 
 LAYERS: dict[str, Row] = {
@@ -418,12 +422,13 @@ LAYERS: dict[str, Row] = {
     "rnn_cell": (None, torch_rnn_cell),
     "lstm_cell": (None, torch_lstm_cell),
     "gru_cell": (None, torch_cell(torch.gru_cell)),
+    "interpolate": (None, torch_interpolate),
     "pixel_shuffle": (None, lambda x, upscale_factor: F.pixel_shuffle(x, upscale_factor)),
     "pixel_unshuffle": (None, lambda x, downscale_factor: F.pixel_unshuffle(x, downscale_factor)),
 }  # fmt: skip
 """The op in JAX and in PyTorch: functions of the operands (None where absent) and the attributes by name."""
 
-NEITHER = {"overlap_add", "lp_pool", "depth_to_space", "space_to_depth"}
+NEITHER = {"overlap_add", "lp_pool", "depth_to_space", "space_to_depth", "Resize"}
 """Ops that neither has: the first two are compared with loops, the others by ONNX's node tests too."""
 
 CONSTANT = {"batch_norm": (1, 2), "batch_normalization": (3, 4)}

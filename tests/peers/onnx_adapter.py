@@ -236,8 +236,8 @@ def body(call: Call, node: Any, opsets: dict[str, int]) -> list[str | None]:
     for name, attribute in schema.attributes.items():
         if attribute.default_value.type:
             given.setdefault(name, attribute.default_value)
-    inner = {name: value for name, value in zip(function.input, call.operands, strict=False)}
-    inner |= {name: None for name in function.input if name not in inner}
+    inner: dict[str, str | None] = dict.fromkeys(function.input)
+    inner |= dict(zip(function.input, call.operands, strict=False))
     nodes = [_filled(n, given) for n in function.node]
     translate(call.g, nodes, inner, {"": 0, **{o.domain: o.version for o in function.opset_import}})
     return [inner.get(name) for name in function.output]

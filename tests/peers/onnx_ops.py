@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from tests.peers.onnx_adapter import Call, Missing, NotOffered, kind_of, translation
+from tests.peers.onnx_adapter import Call, NotOffered, body, kind_of, translation
 
 # ---------------------------------------------------------------------------------------------------------- elementwise
 
@@ -152,8 +152,7 @@ def _reduce(c: Call) -> Any:
             return c.add("abs", x)
         return c.add("log", x) if c.op == "ReduceLogSum" else c.add("identity", x)
     if c.op in ("ReduceMax", "ReduceMin"):
-        extreme = _extreme(c, x, how)
-        return extreme
+        return _extreme(c, x, how)
     y = c.add(REDUCTIONS.get(c.op, "sum"), x, **how)
     return c.add("log", y) if c.op == "ReduceLogSum" else y
 
@@ -217,8 +216,7 @@ def _constant(c: Call) -> Any:
 @translation("ConstantOfShape")
 def _constant_of_shape(c: Call) -> Any:
     value = numpy_helper.to_array(c.attrs["value"]) if "value" in c.attrs else np.zeros(1, np.float32)
-    y = c.add("full", [int(n) for n in c.static(0)], value.reshape(()))  # the shape is an attribute
-    return y
+    return c.add("full", value.reshape(()), shape=c.static(0))
 
 
 @translation("Shape")
@@ -315,8 +313,20 @@ def _pad(c: Call) -> Any:
     x = c.add("getitem", c.x, index=index) if min(pads, default=0) < 0 else c.x
     widths = [[max(p, 0), max(q, 0)] for p, q in widths]
     mode = c.attr("mode", "constant")
-    more = {"constant_values": value.item()} if mode == "constant" else {}
+    more = {"constant_values": _written(value.item())} if mode == "constant" else {}
     return c.add("pad", x, pad_width=widths, mode=mode, **more)
+
+
+def _written(number: float) -> Any:
+    """A number as JSON has it."""
+    if np.isfinite(number):
+        return number
+    return "NaN" if number != number else "Infinity" if number > 0 else "-Infinity"
+
+
+@translation("Size")
+def _size(c: Call) -> Any:
+    return c.add("size", c.x)
 
 
 @translation("Trilu")
@@ -334,7 +344,7 @@ def _eye_like(c: Call) -> Any:
 @translation("Range")
 def _range(c: Call) -> Any:
     start, stop, step = (c.static(k).item() for k in range(3))
-    y = c.add("arange", start, stop, step)
+    y = c.add("arange", start=start, stop=stop, step=step)
     return c.add("astype", y, dtype="int" if isinstance(start, int) else "float")
 
 
@@ -384,7 +394,7 @@ def _reverse_sequence(c: Call) -> Any:
     time, batch = c.attr("time_axis", 0), c.attr("batch_axis", 1)
     lengths, shape = c.static(1), c.shape()
     n = shape[time]
-    index = np.array([[*range(k)][::-1] + [*range(k, n)] for k in lengths])
+    index = np.array([[*reversed(range(k)), *range(k, n)] for k in lengths])
     index = index if batch < time else index.T
     spread = np.broadcast_to(index.reshape(*index.shape, *[1] * (len(shape) - 2)), shape)
     return c.add("take_along_axis", c.x, spread, axis=time)
@@ -516,7 +526,7 @@ def _attention(c: Call) -> Any:
     """What PyTorch's has too; the rest by ONNX's own definition."""
     plain = set(c.attrs) <= {"scale", "is_causal", "q_num_heads", "kv_num_heads"}
     if not plain or c.results > 1 or any(v is not None for v in c.operands[4:]):
-        raise Missing("Attention")
+        return body(c, c.node, {"": c.opset})
     q, k, v = c.operands[:3]
     flat = len(c.shape(0)) == 3
     if flat:
@@ -544,4 +554,29 @@ def _split_heads(c: Call, x: Any, heads: int) -> str:
     n, length, width = c.shape(x)
     return c.add(
         "permute_dims", c.add("reshape", x, shape=[n, length, heads, width // heads]), axes=[0, 2, 1, 3]
+    )
+
+
+@translation("Resize")
+def _resize(c: Call) -> Any:
+    attrs = {k: c.attr(k) for k in c.attrs}
+    for k, name in ((1, "roi"), (2, "scales"), (3, "sizes")):
+        value = c.static(k)
+        if value is not None and value.size:
+            attrs[name] = value
+    if attrs.get("coordinate_transformation_mode") != "tf_crop_and_resize":
+        attrs.pop("roi", None)
+    return c.add("Resize", c.x, **attrs)
+
+
+@translation("Upsample")
+def _upsample(c: Call) -> Any:
+    """Withdrawn in opset 10."""
+    return c.add(
+        "Resize",
+        c.x,
+        scales=c.static(1),
+        mode=c.attr("mode"),
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
     )

@@ -5,7 +5,6 @@ python -m pytest -m peers tests/peers/test_onnx_nodes.py -s        prints the ta
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter, defaultdict
 from functools import cache
@@ -20,7 +19,6 @@ onnx = pytest.importorskip("onnx")
 from onnx.backend.test.case.node import collect_testcases  # noqa: E402  # after importorskip
 
 from engine.errors import EngineError  # noqa: E402
-from engine.op import registry  # noqa: E402
 from tests.peers import onnx_ops  # noqa: E402, F401  # registers the translations
 from tests.peers.onnx_adapter import Missing, NotOffered, prepare  # noqa: E402
 
