@@ -277,7 +277,7 @@ class Resize(Op):
 
     x: f[*s]  ->  f[*sizes] (⌊s·scale⌋). `axes` are those that `sizes`, `scales` and `roi` are about, all by default.
     Modes are nearest (`nearest_mode`), linear and cubic (`cubic_coeff_a`); `coordinate_transformation_mode` says where the
-    result's entries stand. For tf_crop_and_resize, `roi` holds the starts and then the ends of the region, as fractions, and what
+    result's entries stand. For tf_crop_and_resize, `roi` holds the starts and then the ends of a region, as fractions, and what
     is beyond the array is `extrapolation_value`.
     """
 

@@ -144,12 +144,21 @@ def jsonable(value: Any) -> Any:
 class Call:
     """One ONNX node: its operands as ids of the document, its attributes, how many results are asked for."""
 
-    def __init__(self, document: Document, node: Any, operands: list[str | None], opset: int) -> None:
+    def __init__(
+        self,
+        document: Document,
+        node: Any,
+        operands: list[str | None],
+        names: dict[str, str | None],
+        opsets: dict[str, int],
+    ) -> None:
         self.g = document
+        self.names = names
+        self.opsets = opsets
+        self.opset = opsets.get(node.domain, 1)
         self.node = node
         self.op = node.op_type
         self.operands = operands
-        self.opset = opset
         self.attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         self.results = len(node.output)
 
@@ -187,24 +196,30 @@ class Call:
         """A node."""
         return self.g.add(op, *operands, **attrs)
 
+    def inline(self, graph: Any, operands: Sequence[str | None]) -> list[str | None]:
+        """The results of a graph that is an attribute; it sees the names around it."""
+        names = {**self.names, **dict(zip((v.name for v in graph.input), operands, strict=True))}
+        for tensor in graph.initializer:
+            names[tensor.name] = self.g.constant(numpy_helper.to_array(tensor))
+        translate(self.g, graph.node, names, self.opsets)
+        return [names[v.name] for v in graph.output]
+
+    def body(self) -> list[str | None]:
+        """This node, as ONNX defines it by other ops."""
+        return body(self, self.node, self.opsets)
+
 
 def translate(
-    document: Document,
-    nodes: Sequence[Any],
-    names: dict[str, str | None],
-    opsets: dict[str, int],
-    types: Any = None,
+    document: Document, nodes: Sequence[Any], names: dict[str, str | None], opsets: dict[str, int]
 ) -> None:
     """Write nodes; `names` maps ONNX values to ids, and is added to."""
     for node in nodes:
         operands = [names[n] if n else None for n in node.input]
-        call = Call(document, node, operands, opsets.get(node.domain, 1))
+        call = Call(document, node, operands, names, opsets)
         results = _written(call, node, opsets)
         listed = results if isinstance(results, list) else [results]
-        for name, result in zip(
-            node.output, [*listed, *[None] * (len(node.output) - len(listed))], strict=True
-        ):
-            names[name] = result
+        padded = [*listed, *[None] * len(node.output)][: len(node.output)]
+        names.update(zip(node.output, padded, strict=True))
 
 
 def _written(call: Call, node: Any, opsets: dict[str, int]) -> Any:
@@ -233,9 +248,8 @@ def body(call: Call, node: Any, opsets: dict[str, int]) -> list[str | None]:
     given = {a.name: a for a in node.attribute}
     for attribute in function.attribute_proto:
         given.setdefault(attribute.name, attribute)
-    for name, attribute in schema.attributes.items():
-        if attribute.default_value.type:
-            given.setdefault(name, attribute.default_value)
+    defaults = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.type}
+    given = defaults | given
     inner: dict[str, str | None] = dict.fromkeys(function.input)
     inner |= dict(zip(function.input, call.operands, strict=False))
     nodes = [_filled(n, given) for n in function.node]

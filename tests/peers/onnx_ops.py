@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from tests.peers.onnx_adapter import Call, NotOffered, body, kind_of, translation
+from tests.peers.onnx_adapter import Call, NotOffered, kind_of, translation
 
 # ---------------------------------------------------------------------------------------------------------- elementwise
 
@@ -526,7 +526,7 @@ def _attention(c: Call) -> Any:
     """What PyTorch's has too; the rest by ONNX's own definition."""
     plain = set(c.attrs) <= {"scale", "is_causal", "q_num_heads", "kv_num_heads"}
     if not plain or c.results > 1 or any(v is not None for v in c.operands[4:]):
-        return body(c, c.node, {"": c.opset})
+        return c.body()
     q, k, v = c.operands[:3]
     flat = len(c.shape(0)) == 3
     if flat:
@@ -580,3 +580,42 @@ def _upsample(c: Call) -> Any:
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- control
+
+
+@translation("If")
+def _if(c: Call) -> Any:
+    """The branch that is taken: in bodies of functions the condition is about shapes."""
+    return c.inline(c.attrs["then_branch" if c.static(0).item() else "else_branch"], [])
+
+
+@translation("Scan")
+def _scan(c: Call) -> Any:
+    """Unrolled."""
+    if c.opset < 9:
+        raise NotOffered("Scan as it was before opset 9")
+    graph, scanned = c.attrs["body"], c.attrs["num_scan_inputs"]
+    count = len(c.operands) - scanned
+    stacked = len(graph.output) - count
+    axes = c.attr("scan_input_axes", [0] * scanned)
+    backwards = c.attr("scan_input_directions", [0] * scanned)
+    state, rows = c.operands[:count], c.operands[count:]
+    length = c.shape(count)[axes[0]]
+    found: list[Any] = []
+    for t in range(length):
+        parts = [
+            c.add("take", row, np.int64(length - 1 - t if back else t), axis=axis)
+            for row, axis, back in zip(rows, axes, backwards, strict=True)
+        ]
+        results = c.inline(graph, [*state, *parts])
+        state = results[:count]
+        found.append(results[count:])
+    out_axes = c.attr("scan_output_axes", [0] * stacked)
+    out_back = c.attr("scan_output_directions", [0] * stacked)
+    ys = []
+    for k, (axis, back) in enumerate(zip(out_axes, out_back, strict=True)):
+        column = [row[k] for row in found]
+        ys.append(c.add("stack", *(column[::-1] if back else column), axis=axis))
+    return [*state, *ys]
