@@ -28,11 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
-from tests.peers import (  # noqa: E402
-    arrays_table,
-    nested_table,
-    special_table,
-)
+from tests.peers import arrays_table, layers_table, nested_table, special_table  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -373,23 +369,25 @@ PEERS: dict[str, Peer] = {
     ),
 }
 PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
-
-PEERS |= {name: Peer(*pair) for name, pair in arrays_table.PAIRS.items()}
+for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
+    PEERS |= {name: Peer(*pair) for name, pair in _table.items()}
 
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop",  # bodies are programs
-} | arrays_table.NEITHER  # fmt: skip
+    *arrays_table.NEITHER,
+    *layers_table.NEITHER,
+    *special_table.NEITHER,
+}  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""
 
-PEERS |= {name: Peer(*pair) for name, pair in special_table.TABLE.items()}
-NEITHER |= special_table.NEITHER
-
-CONSTANT = special_table.CONSTANT | {
+CONSTANT = {
     "cross_entropy": (2,),
     "nll_loss": (2,),
     "binary_cross_entropy_with_logits": (2, 3),
+    **layers_table.CONSTANT,
+    **special_table.CONSTANT,
 }
 """Operands in which PyTorch has no derivative."""
 
