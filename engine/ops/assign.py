@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXIS, BOOL, COUNT, INDEX, NUMBER, IndexArray, Slice, one_of
+from engine.attrs import AXIS, BOOL, COUNT, INDEX, KNOWN, NUMBER, IndexArray, Slice, one_of
 from engine.aval import Shape, broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import Arity, ShapeMismatch
@@ -496,7 +496,7 @@ def _segments(name: str, reduction: str, neutral: float, words: str, latex: str)
         write,
         Operand("data", ("x",)),
         Operand("segment_ids", ("ids", "indices"), integer=True),
-        Attr("num_segments", COUNT),
+        Attr("num_segments", KNOWN),
         doc=f"""{words} of the entries of each segment, as `jax.ops.{name}`: entry i belongs to segment segment_ids[i].
 
     data: [*i, *rest], segment_ids: int [*i]  ->  [num_segments, *rest]. The ids need not be sorted; an empty segment has

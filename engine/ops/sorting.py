@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXIS, BOOL, COUNT, OPTIONAL_AXIS, SIZE, one_of, optional
+from engine.attrs import AXIS, BOOL, KNOWN, OPTIONAL_AXIS, SIZE, one_of, optional
 from engine.aval import Aval, Avals, normalize_axis, without_axes
 from engine.builder import Builder, Var
 from engine.errors import EmptyReduction, InvalidAttribute
@@ -192,7 +192,7 @@ class KthValue(Op):
     family = "indexing"
     composite = True
     results = ("values", "indices")
-    parameters = (X, Attr("k", COUNT), Attr("axis", AXIS, -1, ("dim",)), AXIS_ATTRS[1])
+    parameters = (X, Attr("k", KNOWN), Attr("axis", AXIS, -1, ("dim",)), AXIS_ATTRS[1])
     latex = "{x}_{{(k)}}"
     derivative = {"x": "[i = \\text{index}]"}
     convention = ORDER_CONVENTION
