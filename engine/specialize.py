@@ -235,7 +235,7 @@ def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
 UNCHANGED = frozenset(
     {
         "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint", "grad", "value_and_grad", "jacobian", "hessian",
-        "root", "fixed_point", "linear_solve",
+        "root", "fixed_point", "linear_solve", "vmap",
     }
 )  # fmt: skip
 """Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
