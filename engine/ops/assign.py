@@ -121,7 +121,7 @@ class SetItem(Op):
         Attr("index", INDEX, aliases=("key",)),
         Attr("mode", one_of("set", "add", "mul", "max", "min"), "set"),
     )
-    latex = "{x}\\left[\\,\\cdot \\leftarrow {value}\\right]"
+    latex = "{x}[\\,\\cdot \\gets {value}]"
     derivative = {"x": "[i \\notin \\text{index}]", "value": "e_{\\text{index}}"}
     convention = (
         "Where an index repeats, the last value has the whole derivative; with max and min, ties share."
@@ -231,7 +231,7 @@ written(
 
     Returns the new array (NumPy's writes in place). It is ONNX ScatterElements: `reduction` add, mul, max, min combines
     the values with what is there; with none the last value stays where a place repeats.""",
-    latex="{arr}\\left[{indices} \\leftarrow {values}\\right]",
+    latex="{arr}[{indices} \\gets {values}]",
     family="indexing",
     derivative={"arr": "[i \\notin \\text{indices}]", "values": "e_{\\text{indices}}"},
     convention="Where a place repeats, the last value has the whole derivative; with max and min, ties share.",
@@ -276,7 +276,7 @@ written(
     doc="""PyTorch's `scatter(input, dim, index, src)`: y[index[i, j], j] = src[i, j] for dim 0.
 
     `reduce` add (sum), multiply (prod), amax, amin combine with what is there: PyTorch's scatter_add and scatter_reduce.""",
-    latex="{input}\\left[{index} \\leftarrow {src}\\right]",
+    latex="{input}[{index} \\gets {src}]",
     family="indexing",
     derivative={"input": "[i \\notin \\text{index}]", "src": "e_{\\text{index}}"},
     convention="Where a place repeats, the last source has the whole derivative; with amax and amin, ties share.",
@@ -392,7 +392,7 @@ written(
     doc="""The array with slices written at rows of coordinates, as ONNX ScatterND: y[indices[i, 0], …] = updates[i].
 
     data: [*s], indices: int [*i, k], updates: [*i, *s[k:]]. `reduction` add, mul, max, min combines with what is there.""",
-    latex="{data}\\left[{indices} \\leftarrow {updates}\\right]",
+    latex="{data}[{indices} \\gets {updates}]",
     family="indexing",
     derivative={"data": "[i \\notin \\text{indices}]", "updates": "e_{\\text{indices}}"},
     convention="Where a place repeats, the last update has the whole derivative; with max and min, ties share.",
@@ -444,7 +444,7 @@ written(
     Operand("source", ("src", "updates", "value")),
     aliases=("index_fill",),
     doc="PyTorch's `index_copy` and `index_fill`: slices at an index along one dim replaced. See `scatter_set`.",
-    latex="{input}\\left[{index} \\leftarrow {source}\\right]",
+    latex="{input}[{index} \\gets {source}]",
     family="indexing",
     derivative={"input": "[i \\notin \\text{index}]", "source": "e_{\\text{index}}"},
     convention="Where an index repeats, the last slice has the whole derivative.",
@@ -528,7 +528,7 @@ written(
     Operand("mask", boolean=True),
     Operand("value"),
     doc="PyTorch's `masked_fill`: the value where the mask holds, else the array's entry. It is where(mask, value, x).",
-    latex="{input}\\left[{mask} \\leftarrow {value}\\right]",
+    latex="{input}[{mask} \\gets {value}]",
     family="indexing",
     derivative={"input": "[\\lnot \\text{mask}]", "value": "[\\text{mask}]"},
     examples=(
@@ -565,7 +565,7 @@ written(
     doc="""The array with its main diagonal replaced by a value, or by values in order; returns the new array.
 
     NumPy's writes in place. `wrap` goes on after n rows of a tall matrix.""",
-    latex="{a}\\left[i, i \\leftarrow {val}\\right]",
+    latex="{a}[i, i \\gets {val}]",
     family="indexing",
     derivative={"a": "[i \\ne j]", "val": "[i = j]"},
     passes_integers=True,

@@ -266,7 +266,7 @@ written(
     doc="""Convolution of two vectors, c[k] = Σ a[i]·v[k − i], as `numpy.convolve`.
 
     `mode` full: all n + m − 1 entries; same: the middle max(n, m) of them; valid: those where the vectors overlap wholly.""",
-    latex="{a} * {v}",
+    latex="{a} \\ast {v}",
     family="linalg",
     derivative={"a": "v_{k - i}", "v": "a_{k - i}"},
     examples=_EXAMPLES,
