@@ -11,7 +11,7 @@ import numpy as np
 from engine.attrs import NUMBER, one_of, optional
 from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
-from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.errors import InvalidAttribute, LimitExceeded, ShapeMismatch
 from engine.op import Attr, Example, Linear, Op, Operand, registry
 from engine.ops.gather import clamped, gather_axis
 from engine.ops.reduction import counted
@@ -91,11 +91,17 @@ written(
 )
 
 
+MOST_COEFFICIENTS = 10_000
+"""Longest polynomial: Horner's rule takes some nodes for each coefficient."""
+
+
 def _polyval(b: Builder, p: Var, x: Var, **attrs: Any) -> Var:
     if p.rank == 0:
         raise ShapeMismatch("polyval: the coefficients are a vector, the highest power first.")
     if p.shape[0] == 0:
         return x * 0
+    if p.shape[0] > MOST_COEFFICIENTS:
+        raise LimitExceeded("coefficients", MOST_COEFFICIENTS, p.shape[0])
 
     def coefficient(k: int) -> Var:
         return slice_axis(p, -p.rank, k, k + 1).reshape(p.shape[1:])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import engine.ops  # noqa: F401  # fills the registry
-from engine.errors import EmptyReduction, EngineError, InvalidAttribute, Mistakes, UnknownOp
+from engine.errors import EmptyReduction, EngineError, InvalidAttribute, LimitExceeded, Mistakes, UnknownOp
 from engine.language import parse_text
 from engine.op import registry
 from engine.spec import read_graph
@@ -333,6 +333,20 @@ def test_of_nothing_there_is_no_extreme(text: str) -> None:
     with pytest.raises(EmptyReduction) as found:
         value(text, x=np.zeros(0))
     assert found.value.node == "t1"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("diff(x, 1001)", 2000),
+        ("polyval(x, 2.0)", 10_001),
+        ("chunk(x, 200001)[0]", 200_001),
+        ("bincount([0, 1], minlength=2**40) + x", 1),
+    ],
+)
+def test_programs_that_would_be_too_large_are_refused(text: str, size: int) -> None:
+    with pytest.raises(LimitExceeded):
+        value(text, x=np.zeros(size))
 
 
 @pytest.mark.parametrize(
