@@ -168,6 +168,25 @@ def test_what_order_statistics_do_at_ties(text: str, x: list[float], share: list
     np.testing.assert_allclose(squared, 2 * np.outer(s, s), rtol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("text", "x", "warned"),
+    [
+        ("sum(sort(x)**2)", [2.0, 1.0, 2.0], True),
+        ("sum(sort(x)**2)", [2.0, 1.0, 3.0], False),
+        ("median(x)", [1.0, 2.0, 2.0], True),
+        ("median(x)", [1.0, 2.0, 3.0], False),
+        ("median(x)", [1.0, 1.0, 2.0, 3.0, 4.0], False),
+        ("top_k(x, 1)[0][0]", [3.0, 1.0, 3.0], True),
+        ("kthvalue(x, 1)[0]", [3.0, 1.0, 3.0], False),
+        ("quantile(x, 0.75)", [1.0, 1.0, 3.0], False),
+    ],
+)
+def test_a_tie_that_was_decided_is_warned_of(text: str, x: list[float], warned: bool) -> None:
+    warnings = ask("grad", text, {"x": np.array(x)})["warnings"]
+    assert ([w["kind"] for w in warnings] == ["non-differentiable"]) is warned, warnings
+    assert warned or not warnings
+
+
 def test_std_of_a_constant_to_second_order() -> None:
     x = [0.1, 0.1, 0.1]
     for op in ("std", "nanstd"):
