@@ -178,7 +178,8 @@ def test_what_order_statistics_do_at_ties(text: str, x: list[float], share: list
         ("median(x)", [1.0, 1.0, 2.0, 3.0, 4.0], False),
         ("top_k(x, 1)[0][0]", [3.0, 1.0, 3.0], True),
         ("kthvalue(x, 1)[0]", [3.0, 1.0, 3.0], False),
-        ("quantile(x, 0.75)", [1.0, 1.0, 3.0], False),
+        ("quantile(x, 0.75)", [1.0, 1.0, 3.0], True),
+        ("quantile(x, 0.75)", [1.0, 1.0, 3.0, 5.0], False),
     ],
 )
 def test_a_tie_that_was_decided_is_warned_of(text: str, x: list[float], warned: bool) -> None:
