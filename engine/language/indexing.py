@@ -30,9 +30,9 @@ def _index(walker: Walker, node: Index) -> Walk:
     if type(value) is Several:
         return _result(walker, value, index, node.at)
     if type(value) is Tuple:
-        part = _element(walker, value, index, node.at)
-        if part is not None:
-            return part
+        one = _element(walker, value, index, node.at)
+        if one is not None:
+            return one
         value = walker.array(value, node.value.at)
     if isinstance(value, str):
         walker.recorder.wrong(node.at, "A string has no elements here: strings are arguments only.")
@@ -57,7 +57,9 @@ def _element(walker: Walker, value: Tuple, index: list[Any], at: int) -> Value:
     if not isinstance(k, int) or isinstance(k, bool):
         return None
     if not -len(value.items) <= k < len(value.items):
-        walker.recorder.wrong(at, f"This tuple has {len(value.items)} values; there is none with the index {k}.")
+        walker.recorder.wrong(
+            at, f"This tuple has {len(value.items)} values; there is none with the index {k}."
+        )
         return walker.placeholder(at)
     part = value.items[k]
     return walker.local(part) if type(part) is Ref else part

@@ -285,7 +285,9 @@ class Walker:
                 return made
         self.recorder.count(value.size, at)
         if value.depth > MAX_RANK:
-            self.recorder.wrong(at, f"This tuple is nested more than {MAX_RANK} deep: an array has fewer axes.")
+            self.recorder.wrong(
+                at, f"This tuple is nested more than {MAX_RANK} deep: an array has fewer axes."
+            )
             return 0.0
         items = [self.array(v, at) for v in value.items]
         operands = [self.operand(v, at) for v in items]
@@ -376,10 +378,10 @@ class Walker:
 def whole(value: Value) -> bool:
     """Whether a value is known to be an integer, though numbers are doubles: it was written without a point."""
     if type(value) is Ref:
-        return value.whole or (isinstance(value.static, int) and not isinstance(value.static, bool))
+        return value.whole or type(value.static) is int
     if isinstance(value, np.ndarray):
         return value.dtype.kind == "i"
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int
 
 
 def static_number(value: Value) -> Number | None:

@@ -50,9 +50,7 @@ def write_scan(
     Raises what `settled` raises.
     """
     rest = [*[Aval(v.shape[1:], v.dtype) for v in scanned], *[v.aval for v in consts]]
-    carries, graph = settled(
-        b, lambda avals: typed([*avals, *rest]), carries, body, first, integers
-    )
+    carries, graph = settled(b, lambda avals: typed([*avals, *rest]), carries, body, first, integers)
     nk = len(carries)
     if last:
         kept = graph.out_avals[nk : nk + last]
@@ -191,7 +189,9 @@ def check_returned(body: Program, carries: int, last: int, more: bool) -> None:
     n, needed = len(body.outputs), carries + last
     if n == needed or (more and n > needed):
         return
-    what = f"its {carries} carries" + (f" and {last} more values" if last else "") + (" first" if more else "")
+    what = (
+        f"its {carries} carries" + (f" and {last} more values" if last else "") + (" first" if more else "")
+    )
     raise Arity(f"The body must return {what}; it returns {n} value{'s' * (n != 1)}.", where=place(body))
 
 

@@ -11,14 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import BOOL, COUNT, SIZE, optional
 from engine.aval import Aval, Avals
-from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, cast
-from engine.errors import Arity, ShapeMismatch
+from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
 from engine.graph import Graph
-from engine.op import Attr, Op, Operand, Subgraph, registry
-from engine.ops.subgraph import graph_flops, wider, with_dtypes, wrap
-from engine.program import BODY, Body
+from engine.op import Op, Subgraph, registry
+from engine.ops.subgraph import graph_flops, wrap
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
