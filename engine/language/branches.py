@@ -109,22 +109,22 @@ def _merge(walker: Walker, node: If, name: str, a: Any, b: Any) -> Any:
     a, b = walker.settled(a), walker.settled(b)
     if a is b or _equal(a, b):
         return a
-    line = walker.recorder.source.where(node.at)
-    place = f"in line {line.line}" if line is not None else ""
-    if a is MISSING or b is MISSING or type(a) is Unset or type(b) is Unset:
+    unset = a is MISSING or b is MISSING or type(a) is Unset or type(b) is Unset
+    if not unset and is_data(a) and is_data(b) and alike(a, b):
+        return a, b
+    choice = f"the `if` {walker.place(node.at)}"
+    if unset:
         return Unset(
-            f"'{name}' has a value in one branch of the `if` {place} only: give it one in the other branch too, or before."
+            f"'{name}' has a value in one branch of {choice} only: give it one in the other branch too, or before."
         )
-    if not is_data(a) or not is_data(b):
-        what = "a function" if isinstance(a, Function) or isinstance(b, Function) else "what is no array"
+    if is_data(a) and is_data(b):
         return Unset(
-            f"'{name}' is {what} in a branch of the `if` {place}; only arrays can be chosen when the program runs."
+            f"'{name}' is a tuple in one branch of {choice} and not in the other, or one of another length."
         )
-    if not alike(a, b):
-        return Unset(
-            f"'{name}' is a tuple in one branch of the `if` {place} and not in the other, or one of another length."
-        )
-    return a, b
+    what = "a function" if isinstance(a, Function) or isinstance(b, Function) else "what is no array"
+    return Unset(
+        f"'{name}' is {what} in a branch of {choice}; only arrays can be chosen when the program runs."
+    )
 
 
 def _equal(a: Value, b: Value) -> bool:

@@ -192,10 +192,7 @@ def _length(walker: Walker, node: Call) -> Generator[Any, Any, Value]:
         walker.recorder.wrong(node.at, "A number has no length: len takes an array.")
         return 0
     shape = make(walker, registry.core("shape"), [value], {}, node.at, [node.positional[0].at])
-    size = make(walker, GETITEM, [shape], {"index": [0]}, node.at, [node.at])
-    if type(size) is Ref:
-        size.whole = True
-    return size
+    return make(walker, GETITEM, [shape], {"index": [0]}, node.at, [node.at])
 
 
 def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:

@@ -170,9 +170,8 @@ class Helper(Applicable):
             given[name] = value
         absent = [p for p in parameters if p not in given and p not in self.defaults]
         if absent and wrong is None:
-            wrong = Arity(
-                f"{self._takes()}; {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing."
-            )
+            shown = ", ".join([*absent[:5], *["…"] * (len(absent) > 5)])
+            wrong = Arity(f"{self._takes()}; {shown} {'is' if len(absent) == 1 else 'are'} missing.")
         if wrong is not None:
             walker.recorder.mistake(wrong, request.at)
             return None

@@ -29,7 +29,19 @@ from engine.language.recorder import BodyRecorder
 from engine.language.sources import Counter, Unrolled, bounds, counts, is_direct, slice_name, source_of
 from engine.language.statements import bind, unpacked
 from engine.language.syntax import Display, Expression, For, Name, While
-from engine.language.values import Function, Lazy, Ref, Several, Tuple, Unset, Value, alike, leaves, rebuilt
+from engine.language.values import (
+    Free,
+    Function,
+    Lazy,
+    Ref,
+    Several,
+    Tuple,
+    Unset,
+    Value,
+    alike,
+    leaves,
+    rebuilt,
+)
 from engine.language.walker import MISSING, Missing, Walk, Walker, walks, whole
 from engine.op import InputRef, Op
 from engine.program import CONSTANT, Argument, Literal
@@ -101,12 +113,16 @@ class Round:
     def __init__(self, walker: Walker, names: dict[str, int], node: For | While) -> None:
         self.walker = walker
         self.names = names
-        self.at = at = node.at
+        at = node.at
         self.end = node.body.end
         self.frame = walker.frame
         self.before: dict[str, Value | Missing] = {n: self.frame.names.get(n, MISSING) for n in names}
-        line = walker.recorder.source.where(at)
-        self.place = f"in line {line.line}" if line is not None else ""
+        self.at = at
+
+    @property
+    def place(self) -> str:
+        """Where the loop is, for messages."""
+        return self.walker.place(self.at)
 
     def enter(self, body: BodyRecorder) -> dict[str, Carry]:
         """Make every name that the body assigns a carry that waits for being read."""
@@ -400,7 +416,10 @@ def _aim(walker: Walker, target: Expression, value: Value) -> None:
     while stack:
         part, one = stack.pop()
         if type(part) is Name:
-            bind(walker, part, one, True)
+            if isinstance(one, Free):
+                walker.frame.names[part.name] = one
+            else:
+                bind(walker, part, one, True)
             continue
         assert type(part) is Display
         values = unpacked(walker, one, part.items, part.at)
@@ -409,12 +428,10 @@ def _aim(walker: Walker, target: Expression, value: Value) -> None:
 
 def _never(walker: Walker, names: dict[str, int], node: For | While) -> None:
     """A loop that is known to run no time: what it assigns has the value that it had."""
-    line = walker.recorder.source.where(node.at)
-    place = f"in line {line.line} " if line is not None else ""
     for n in names:
         if n not in walker.frame.names:
             walker.frame.names[n] = Unset(
-                f"'{n}' has no value: the loop {place}that assigns it runs no time."
+                f"'{n}' has no value: the loop {walker.place(node.at)} that assigns it runs no time."
             )
 
 

@@ -103,10 +103,12 @@ class Lowering(Walker):
         """The program. Raises all mistakes that were found."""
         recorder = self.recorder
         if self.last is None and not recorder.mistakes.errors:
-            recorder.wrong(0, "There is no statement here that computes something, such as x*y + 1.")
+            told = "There is no statement here that computes something, such as x*y + 1."
+            if self.helpers:
+                told = f"This text defines helpers only. Call one in a last line, such as {min(self.helpers)}(x)."
+            recorder.wrong(0, told)
         with np.errstate(all="ignore"):
             for statement in self.statements:
-                self.spend(statement.at)
                 self._statement(statement, statement is self.last)
         return self.recorder.finish(self.results)
 

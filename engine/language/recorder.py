@@ -256,6 +256,24 @@ class BodyRecorder(Recorder):
             value = found
         return value
 
+    def moves(self, index: int) -> bool:
+        """Whether a value may change from step to step: it depends on an input of the body that was not captured."""
+        captured = {ref.index: key[1] for key, ref in self.captured.items()}
+        around: set[int] = set()
+        seen: set[int] = set()
+        stack = [index]
+        while stack and len(seen) < 1000:
+            one = stack.pop()
+            if one in captured:
+                around.add(captured[one])
+            elif one < 0:
+                return True
+            elif one not in seen:
+                seen.add(one)
+                stack.extend(a for a in self._nodes[one][1] if type(a) is int)
+        parent = self.parent
+        return bool(stack) or (isinstance(parent, BodyRecorder) and any(map(parent.moves, around)))
+
     def finish_body(self, inputs: Sequence[int | str], outputs: Sequence[int], at: int) -> Program:
         """The body's program, its inputs in this order: the index of an input, or the name of one that nothing uses."""
         numbers: dict[str, int] = {}

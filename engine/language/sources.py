@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from engine.language.fold import EXACT, is_literal
+from engine.language.functions import Argument
 from engine.language.syntax import Call, Constant, Display, Expression, Name
 from engine.language.values import Ref, Several, Tuple, Value
 from engine.language.walker import MISSING, Walker
@@ -137,6 +138,11 @@ def source_of(walker: Walker, node: Expression, depth: int = 0) -> Found:
             return None
         found: Source | Unrolled | None = yield from _SOURCES[name](walker, node, depth)
         return found
+    if type(node) is Display and node.is_tuple:
+        items: list[Value] = [None] * len(node.items)
+        for k, item in enumerate(node.items):
+            items[k] = yield Argument(item)
+        return Unrolled(items)
     value = yield node
     if type(value) is Tuple:
         return Unrolled(value.items)

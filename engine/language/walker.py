@@ -110,8 +110,8 @@ class Missing:
 
 MISSING = Missing()
 
-MAX_EFFORT = 200_000
-"""Statements and calls that are read at most, helpers and branches counted as often as they are gone through."""
+MAX_EFFORT = 100_000
+"""Statements in blocks and calls that are read at most, counted as often as they are gone through."""
 
 
 class Walker:
@@ -182,6 +182,11 @@ class Walker:
             )
             where = self.recorder.source.where(at)
             raise LimitExceeded("statements", MAX_EFFORT, self.effort, detail, where=where)
+
+    def place(self, at: int) -> str:
+        """A line of the text, for messages. (Looking for it takes time.)"""
+        where = self.recorder.source.where(at)
+        return f"in line {where.line}" if where is not None else ""
 
     @contextmanager
     def inside(self, at: int, changing: bool) -> Iterator[BodyRecorder]:

@@ -228,9 +228,6 @@ def _counting(
     attrs: Any,
 ) -> tuple[Var, ...]:
     """A while_loop whose first carry counts: i, carries, then stop and the constants."""
-    op = registry.get("while_loop")
-    if op is None:
-        raise Unsupported("How often a loop runs must be known before anything is computed.")
     bounds = [v if isinstance(v, Var) else b.var(np.asarray(v), "int64") for v in (start, stop)]
     for v in bounds:
         if v.dtype != "int64" or v.rank:
@@ -238,6 +235,9 @@ def _counting(
                 f"The bounds of a loop are integers; here one is {v.aval}. An input written only in integers (2, not 2.0) is "
                 "an integer there; int(x) makes one."
             )
+    op = registry.get("while_loop")
+    if op is None:
+        raise Unsupported("How often a loop runs must be known before anything is computed.")
     nk = len(carries)
     integer = bounds[0].aval
     rest = [v.aval for v in consts]
