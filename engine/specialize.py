@@ -482,7 +482,12 @@ class Specializer:
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
-            if known is not value and not isinstance(value, Program) and not dynamic and not isinstance(known, Var):
+            if (
+                known is not value
+                and not isinstance(value, Program)
+                and not dynamic
+                and not isinstance(known, Var)
+            ):
                 kind = next(a for a in step.op.attrs if a.name == name)
                 known = check_attr(step.op, kind, known)  # a whole shape where one integer belongs
             attrs[name] = known
