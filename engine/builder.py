@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import MAX_RANK, Array, Aval, Avals, DType, Shape, aval_of, broadcast_shapes
+from engine.compiled import compiled
 from engine.errors import DtypeMismatch, LimitExceeded, ShapeMismatch
 from engine.formula import Formula
 from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, single
@@ -337,7 +338,7 @@ class EagerBuilder(Builder):
 
     def __init__(self, dtype: DType = "float64", step: Callable[[], None] | None = None) -> None:
         self.dtype = dtype
-        self._step = step
+        self.step = step
         self._literals: dict[float, Array] = {}
 
     def aval(self, ref: Any) -> Avals:
@@ -346,24 +347,24 @@ class EagerBuilder(Builder):
 
     def emit(self, op: Op, refs: Sequence[Any], params: Params = ()) -> Any:
         """The op's value."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         if op.subgraphs:
             return op.evaluate_in(self, *refs, **dict(params))
         return op.evaluate(*refs, **dict(params)) if params else op.evaluate(*refs)
 
     def core(self, op: str, *refs: Any, **params: Any) -> Any:
         """The op's value, by name."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         return registry.core(op).evaluate(*refs, **params)
 
     def product(
         self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool
     ) -> Any:
         """The product as an array, by the compiled formula."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         compiled = None if strong_partial else formula.compiled
         if compiled is None:
             compiled = formula.product(_function, strong_partial)
@@ -403,6 +404,10 @@ class EagerBuilder(Builder):
             for j in dying:
                 values[j] = None
         return [values[o] for o in graph.outputs]
+
+    def run(self, graph: Graph, refs: Sequence[Any]) -> list[Any]:
+        """As `inline`, for a graph that is computed many times."""
+        return compiled(graph).run(self, refs)
 
 
 def _function(op: str) -> Callable[..., Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.aval import Array, Aval, Avals
@@ -238,8 +239,12 @@ class Op:
         """The result, as an array of exactly the inferred aval (a tuple of them for several results)."""
         raise NotImplementedError(self.name)
 
+    def function(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """`evaluate` for operands of these avals, as a function of the arrays alone: for what is computed many times."""
+        return partial(self.evaluate, **dict(params)) if params else self.evaluate
+
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
-        """`evaluate` for an op that holds subgraphs: they are computed with `b.inline`."""
+        """`evaluate` for an op that holds subgraphs: they are computed with `b.run`."""
         raise NotImplementedError(self.name)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:

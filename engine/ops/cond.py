@@ -34,7 +34,7 @@ class CondCore(Op):
 
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
         """Only the branch that is taken."""
-        return tuple(b.inline(params["then"] if arrays[0] else params["otherwise"], arrays[1:]))
+        return tuple(b.run(params["then"] if arrays[0] else params["otherwise"], arrays[1:]))
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """The dearer branch."""

@@ -14,6 +14,7 @@ import numpy as np
 from engine.attrs import BOOL, COUNT, SIZE, optional
 from engine.aval import Aval, Avals
 from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, cast
+from engine.compiled import compiled
 from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
@@ -70,8 +71,9 @@ class ScanCore(Op):
         nk, nx, n = params["carries"], params["scanned"], params["length"]
         carries, xs, consts = list(arrays[:nk]), arrays[nk : nk + nx], arrays[nk + nx :]
         ys = [np.empty((n, *a.shape), a.dtype) for a in body.out_avals[nk:]]
+        run = compiled(body).run
         for t in range(n - 1, -1, -1) if params["reverse"] else range(n):
-            out = b.inline(body, [*carries, *(x[t] for x in xs), *consts])
+            out = run(b, [*carries, *[x[t] for x in xs], *consts])
             carries = out[:nk]
             for y, v in zip(ys, out[nk:], strict=True):
                 y[t] = v
