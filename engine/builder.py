@@ -23,6 +23,9 @@ from engine.formula import Formula
 from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, single
 from engine.op import Op, Operand, Params, registry
 
+RECORD_BYTES = 1 << 29
+"""What a loop may record for the way back if nobody says otherwise."""
+
 MAX_EMPTY = 2**48
 """Largest product of the sizes that are not 0: NumPy refuses arrays whose strides would not fit 64 bits, empty ones too."""
 
@@ -135,6 +138,8 @@ class Builder(ABC):
     """
 
     dtype: DType
+    record_bytes: int = RECORD_BYTES
+    """So much may a loop record for the way back; one that would need more records checkpoints and computes again."""
 
     @abstractmethod
     def aval(self, ref: Any) -> Avals:
@@ -224,9 +229,11 @@ class GraphBuilder(Builder):
         *,
         max_elements: float = float("inf"),
         max_nodes: float = float("inf"),
+        record_bytes: int = RECORD_BYTES,
         step: Callable[[], None] | None = None,
     ) -> None:
         self.dtype = dtype
+        self.record_bytes = record_bytes
         self.step = step
         self.nodes: list[Node] = []
         self.inputs: list[int] = []
@@ -334,11 +341,24 @@ class GraphBuilder(Builder):
 
 
 class EagerBuilder(Builder):
-    """Makes arrays: every op is computed as it is written. `step`, if given, is called before each op and may raise."""
+    """Makes arrays: every op is computed as it is written.
 
-    def __init__(self, dtype: DType = "float64", step: Callable[[], None] | None = None) -> None:
+    `step`, if given, is called before each op and may raise; so is `admit`, before a graph whose size shows only when it
+    is about to be computed (the way back over a loop of unknown length).
+    """
+
+    def __init__(
+        self,
+        dtype: DType = "float64",
+        step: Callable[[], None] | None = None,
+        *,
+        record_bytes: int = RECORD_BYTES,
+        admit: Callable[[Graph], None] | None = None,
+    ) -> None:
         self.dtype = dtype
         self.step = step
+        self.record_bytes = record_bytes
+        self.admit = admit
         self._literals: dict[float, Array] = {}
 
     def aval(self, ref: Any) -> Avals:

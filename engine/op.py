@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from engine.aval import Array, Aval, Avals
+from engine.aval import Array, Aval, Avals, DType
 from engine.errors import Arity, InvalidAttribute, UnknownOp, nearest, quoted
 
 if TYPE_CHECKING:
     from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
     from engine.formula import Formula
+    from engine.graph import Graph
 
 Params: TypeAlias = tuple[tuple[str, Any], ...]
 """Static parameters of a core node: (name, hashable value) pairs in alphabetical order."""
@@ -200,6 +201,8 @@ class Op:
     """Names of the results; more than one, or a trailing "…", for an op that yields a tuple."""
     subgraphs: bool = False
     """Whether params hold graphs; such an op is computed by `evaluate_in`, which can be stopped between their steps."""
+    unbounded: bool = False
+    """Whether the op may go on for ever: a loop of which nobody knows how many steps it takes."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
 
@@ -284,6 +287,20 @@ class Op:
         (`transforms.vmap`). Only an op that cannot simply gain an axis writes this.
         """
         return None
+
+    def guard(self, params: Mapping[str, Any], dtype: DType) -> Mapping[str, Any] | None:
+        """The params when a boolean scalar is appended to the operands of an op with subgraphs: while it is false, no loop
+        inside that may go on for ever takes a step. None, the default, for an op that has no use for it."""
+        return None
+
+    def inner(self, params: Mapping[str, Any]) -> Sequence[Graph] | None:
+        """The graphs that an op with subgraphs computes, for the prediction of its cost, of several the dearest; None, the
+        default, for those among its params."""
+        return None
+
+    def repeats(self, params: Mapping[str, Any]) -> int:
+        """How often they are computed; a guess where nobody knows."""
+        return 1
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The params when every operand has one more leading axis of `size`; shape-like params gain it in front."""

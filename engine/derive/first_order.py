@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
@@ -71,7 +70,11 @@ class FirstOrder(Job):
             return
         factor = 1 if verb == "evaluate" else 3
         base = cost_of(typed.graph, keep=True)
-        back = cost_of_way_back(typed.graph, self.dtype) if verb in ("grad", "vjp") else Cost(0, 0.0, 0)
+        back = (
+            cost_of_way_back(typed.graph, self.dtype, self.record_bytes)
+            if verb in ("grad", "vjp")
+            else Cost(0, 0.0, 0)
+        )
         self.cost = Cost(
             base.nodes * factor + back.nodes,
             base.flops * factor + back.flops,
@@ -116,7 +119,7 @@ class FirstOrder(Job):
     def _run_eager(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array], Watch]:
         typed, graph = self.typed, self.typed.graph
         nodes = graph.nodes
-        b = EagerBuilder(self.dtype, meter.check)
+        b = self.eager(meter)
         watch = Watch(typed, self.limits.warnings)
         with np.errstate(all="ignore"):
             refs = forward(graph, self.arguments, b, meter, self.blame)
@@ -178,7 +181,14 @@ class FirstOrder(Job):
         if self.verb in ("grad", "vjp"):
             of = list(self.seeds)
             wrt = [typed.node(i) for i in self.wrt]
-            derived = vjp_graph(base, [typed.node(i) for i in of], wrt, self.dtype, step=self.step)
+            derived = vjp_graph(
+                base,
+                [typed.node(i) for i in of],
+                wrt,
+                self.dtype,
+                record_bytes=self.record_bytes,
+                step=self.step,
+            )
             labels += [("back", i) for i in self.wrt]
             extras = [self.seeds[i] for i in of]
             axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]

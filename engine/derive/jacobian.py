@@ -36,7 +36,9 @@ class Jacobian(Swept):
         graph = typed.graph
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
         if self.mode == "reverse":
-            derived = vjp_graph(graph.with_outputs(()), of, wrt, self.dtype, step=self.step)
+            derived = vjp_graph(
+                graph.with_outputs(()), of, wrt, self.dtype, record_bytes=self.record_bytes, step=self.step
+            )
         else:
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])

@@ -16,6 +16,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     linalg,
     logic,
     logsumexp,
+    loops,
     loss,
     matmul,
     nn,

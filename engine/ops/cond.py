@@ -72,7 +72,13 @@ class CondCore(Op):
         branches = {}
         for name in ("then", "otherwise"):
             g: Graph = params[name]
-            derived = vjp_graph(g, [g.outputs[k] for k in given], [g.inputs[k - 1] for k in wanted], b.dtype)
+            derived = vjp_graph(
+                g,
+                [g.outputs[k] for k in given],
+                [g.inputs[k - 1] for k in wanted],
+                b.dtype,
+                record_bytes=b.record_bytes,
+            )
             branches[name] = derived.with_outputs(derived.outputs[len(g.outputs) :])
         got = b.write(self, xs[0], *xs[1:], *[c for c in cts if c is not None], **branches)
         return list(got)

@@ -1,4 +1,4 @@
-"""Loops of known length: scan and fori_loop. A body is a graph, and so is the derivative of a body.
+"""The loop of known length, as the Wengert list has it. A body is a graph, and so is the derivative of a body.
 
 The derivative of a scan is scans: forward mode is one scan over values and tangents; reverse mode is the same scan once
 more, recording the carries, and one that walks back over them. Memory is therefore known before anything runs.
@@ -6,24 +6,30 @@ more, recording the carries, and one that walks back over them. Memory is theref
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isqrt
 from typing import Any
 
 import numpy as np
 
-from engine.attrs import BOOL, COUNT, SIZE, optional
-from engine.aval import Aval, Avals
-from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, cast
+from engine.aval import Aval, Avals, DType
+from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
 from engine.compiled import compiled
-from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
-from engine.op import Attr, Op, Operand, Subgraph, registry
-from engine.ops.subgraph import graph_flops, wider, with_dtypes, wrap
-from engine.program import BODY, Body
-from engine.transforms.pull import vjp_graph
+from engine.op import Op, Subgraph, registry
+from engine.ops.subgraph import (
+    graph_flops,
+    guarded,
+    mapped_carries,
+    moving_carries,
+    paired,
+    placed,
+    wrap,
+)
+from engine.transforms.pull import depends_on, vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
-from engine.transforms.vmap import lead, vmap
+from engine.transforms.vmap import Shared, lead, vmap
 
 
 class Iota(Op):
@@ -79,6 +85,15 @@ class ScanCore(Op):
                 y[t] = v
         return (*carries, *ys)
 
+    def guard(self, params: Mapping[str, Any], dtype: DType) -> Mapping[str, Any]:
+        """One more constant."""
+        return {**params, "body": guarded(params["body"], dtype)}
+
+    def repeats(self, params: Mapping[str, Any]) -> int:
+        """`length` times."""
+        length: int = params["length"]
+        return length
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Those of the body, `length` times."""
         return float(params["length"]) * graph_flops(params["body"])
@@ -90,43 +105,30 @@ class ScanCore(Op):
         body: Graph = params["body"]
         nk, nx, n = params["carries"], params["scanned"], params["length"]
         ins, outs = body.in_avals, body.out_avals
-        moving = [
-            k for k, a in enumerate(ins) if a.floating and (k < nk or dxs[k] is not None)
-        ]  # every floating carry may come to depend on a tangent
+        moving = moving_carries(body, nk, [k for k, d in enumerate(dxs) if d is not None])
         derived = jvp_graph(body, [body.inputs[k] for k in moving], b.dtype)
         groups = [range(nk), range(nk, nk + nx), range(nk + nx, len(ins))]
-        avals: list[Aval] = []
-        place: dict[tuple[str, int], int] = {}
+        pairs = paired(groups, moving)
         args: list[Var] = []
-        for g, group in enumerate(groups):
-            for kind in ("x", "dx"):
-                for k in group:
-                    if kind == "dx" and k not in moving:
-                        continue
-                    place[kind, k] = len(avals)
-                    avals.append(ins[k])
-                    if kind == "x":
-                        args.append(xs[k])
-                    else:
-                        outer = Aval((n, *ins[k].shape), ins[k].dtype) if g == 1 else ins[k]
-                        args.append(dxs[k] or Var(b, b.zeros(outer)))
-        floats = [k for k, a in enumerate(outs) if a.floating]
+        for k, tangent in pairs:
+            outer = Aval((n, *ins[k].shape), ins[k].dtype) if k in groups[1] else ins[k]
+            args.append((dxs[k] or Var(b, b.zeros(outer))) if tangent else xs[k])
         no = len(outs)
+        active = depends_on(body.nodes, [body.inputs[k] for k in moving])
+        dots = [k for k, o in enumerate(body.outputs) if (k in moving if k < nk else active[o])]
         order = [
             *range(nk),
-            *(no + k for k in floats if k < nk),
+            *(no + k for k in dots if k < nk),
             *range(nk, no),
-            *(no + k for k in floats if k >= nk),
+            *(no + k for k in dots if k >= nk),
         ]
-        arguments = [*(place["x", k] for k in range(len(ins))), *(place["dx", k] for k in moving)]
-        both = wrap(b.dtype, avals, derived, arguments, order)
-        nd = sum(1 for k in moving if k < nk)
+        both = wrap(b.dtype, [ins[k] for k, _ in pairs], derived, placed(pairs, len(ins), moving), order)
         got = b.write(
             self,
             *args,
             body=both,
-            carries=nk + nd,
-            scanned=sum(1 for k in groups[1] if k in moving) + nx,
+            carries=nk + sum(1 for k in moving if k < nk),
+            scanned=nx + sum(1 for k in moving if k in groups[1]),
             length=n,
             reverse=params["reverse"],
         )
@@ -145,55 +147,66 @@ class ScanCore(Op):
         wanted: Sequence[int],
         **params: Any,
     ) -> list[Var | None]:
-        """The scan once more, recording its carries, and a scan back over them."""
+        """The scan once more, recording its carries, and a scan back over them.
+
+        Where the record would be larger than the builder allows: the same for a scan over segments, which is so for the
+        segments as well, one at a time (A. Griewank, "Achieving logarithmic growth of temporal and spatial complexity in
+        reverse automatic differentiation", Optimization Methods and Software 1, 1992, doi:10.1080/10556789208805505).
+        """
         body: Graph = params["body"]
         nk, nx, n = params["carries"], params["scanned"], params["length"]
         ins, outs = body.in_avals, body.out_avals
-        avals = list(ins)
+        step_bytes = sum(a.nbytes for a in ins[:nk])
+        if n > 2 and n * step_bytes > b.record_bytes:
+            whole = in_segments(params, min(isqrt(n), b.record_bytes // step_bytes), b.dtype)
+            given = [k for k, c in enumerate(cts) if c is not None]
+            derived = vjp_graph(
+                whole.with_outputs(()),
+                [whole.outputs[k] for k in given],
+                [whole.inputs[k] for k in wanted],
+                b.dtype,
+                record_bytes=b.record_bytes,
+            )
+            refs = [*(v.ref for v in xs), *(c.ref for c in cts if c is not None)]
+            return [Var(b, r) for r in b.inline(derived, refs)]
         recording = Graph(body.nodes, body.inputs, (*body.outputs, *body.inputs[:nk]))
         recorded = b.write(
             self, *xs, body=recording, carries=nk, scanned=nx, length=n, reverse=params["reverse"]
         )[len(outs) :]
-        floats = [k for k, a in enumerate(outs) if a.floating]
-        ck = [k for k in floats if k < nk]
-        cy = [k for k in floats if k >= nk]
+        moving = moving_carries(body, nk, wanted)
+        active = depends_on(body.nodes, [body.inputs[k] for k in moving])
+        ck = [k for k in moving if k < nk]
+        cy = [k for k in range(nk, len(outs)) if active[body.outputs[k]] and cts[k] is not None]
         want_x = [k for k in wanted if nk <= k < nk + nx]
         want_c = [k for k in wanted if k >= nk + nx]
-        kept = [k for k in range(nk) if avals[k].floating]
-        assert kept == ck, "a carry keeps its dtype"
         derived = vjp_graph(
             body,
-            [body.outputs[k] for k in floats],
-            [body.inputs[k] for k in [*kept, *want_c, *want_x]],
+            [body.outputs[k] for k in [*ck, *cy]],
+            [body.inputs[k] for k in [*ck, *want_c, *want_x]],
             b.dtype,
+            record_bytes=b.record_bytes,
         )
         # Body of the way back. In: cts of carries, sums for constants | carries, xs, cts of ys | constants.
         inner = GraphBuilder(b.dtype)
         ct_in = [inner.input(outs[k]) for k in ck]
-        sums = [inner.input(avals[k]) for k in want_c]
-        carried = [inner.input(avals[k]) for k in range(nk)]
-        sliced = [inner.input(avals[k]) for k in range(nk, nk + nx)]
+        sums = [inner.input(ins[k]) for k in want_c]
+        carried = [inner.input(ins[k]) for k in range(nk)]
+        sliced = [inner.input(ins[k]) for k in range(nk, nk + nx)]
         ct_ys = [inner.input(outs[k]) for k in cy]
-        consts = [inner.input(a) for a in avals[nk + nx :]]
+        consts = [inner.input(a) for a in ins[nk + nx :]]
         back = inner.inline(derived, [*carried, *sliced, *consts, *ct_in, *ct_ys])[len(outs) :]
         totals = [
-            inner.core("add", s, c)
-            for s, c in zip(sums, back[len(kept) : len(kept) + len(want_c)], strict=True)
+            inner.core("add", s, c) for s, c in zip(sums, back[len(ck) : len(ck) + len(want_c)], strict=True)
         ]
-        results = [*back[: len(kept)], *totals, *back[len(kept) + len(want_c) :]]
+        results = [*back[: len(ck)], *totals, *back[len(ck) + len(want_c) :]]
         step = simplify(inner.build(results), b.dtype)
-
-        def ct(k: int) -> Var:
-            outer = outs[k] if k < nk else Aval((n, *outs[k].shape), outs[k].dtype)
-            return cts[k] or Var(b, b.zeros(outer))
-
         got = b.write(
             self,
-            *[ct(k) for k in ck],
-            *[Var(b, b.zeros(avals[k])) for k in want_c],
+            *[cts[k] or Var(b, b.zeros(outs[k])) for k in ck],
+            *[Var(b, b.zeros(ins[k])) for k in want_c],
             *recorded,
             *xs[nk : nk + nx],
-            *[ct(k) for k in cy],
+            *[c for k in cy if (c := cts[k]) is not None],
             *xs[nk + nx :],
             body=step,
             carries=len(ck) + len(want_c),
@@ -201,28 +214,79 @@ class ScanCore(Op):
             length=n,
             reverse=not params["reverse"],
         )
-        found: dict[int, Var] = dict(zip([*kept, *want_c, *want_x], got, strict=True))
+        found: dict[int, Var] = dict(zip([*ck, *want_c, *want_x], got, strict=True))
         return [found.get(k) for k in wanted]
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any
     ) -> Any:
-        """The body mapped; every carry leads with the batch axis, the scan axis stays in front of the slices."""
+        """The body mapped; the scan axis stays in front of the slices. What depends on no mapped operand stays as it is."""
         nk, nx = params["carries"], params["scanned"]
-        flags = [True] * nk + list(mapped[nk:])
+        flags = mapped_carries(params["body"], nk, mapped)
         body, leads = vmap(params["body"], size, flags, b.dtype)
         inner = GraphBuilder.on(body, b.dtype)
-        outs = [lead(inner, Var(inner, o), size, led).ref for o, led in zip(body.outputs, leads, strict=True)]
+        outs = [
+            lead(inner, Var(inner, o), size, led).ref if k < nk and flags[k] else o
+            for k, (o, led) in enumerate(zip(body.outputs, leads, strict=True))
+        ]
         args: list[Var] = []
         for k, (v, m) in enumerate(zip(operands, mapped, strict=True)):
             if k < nk:
-                args.append(lead(b, v, size, m))
+                args.append(lead(b, v, size, m) if flags[k] else v)
             elif k < nk + nx and m:
                 args.append(_swap_leading(b, v))
             else:
                 args.append(v)
         got = b.write(self, *args, **{**params, "body": inner.build(outs)})
-        return tuple(v.ref if k < nk else _swap_leading(b, v).ref for k, v in enumerate(got))
+        results: list[Any] = []
+        for k, v in enumerate(got):
+            if not (flags[k] if k < nk else leads[k]):
+                results.append(Shared(v.ref))
+            else:
+                results.append(v.ref if k < nk else _swap_leading(b, v).ref)
+        return tuple(results)
+
+
+def in_segments(params: Mapping[str, Any], most: int, dtype: DType) -> Graph:
+    """The scan as a scan over at most `most` (at least two) segments, each a scan of its own; what is left over comes last.
+
+    Inputs and outputs are those of the node. To go back over it takes the carries at the segments' starts, and those of one
+    segment at a time.
+    """
+    body: Graph = params["body"]
+    nk, nx, n, reverse = params["carries"], params["scanned"], params["length"], params["reverse"]
+    ins = body.in_avals
+    size = -(-n // max(2, most))
+    count = n // size
+    rest = n - count * size
+    b = GraphBuilder(dtype)
+    carries = [Var(b, b.input(a)) for a in ins[:nk]]
+    scanned = [Var(b, b.input(Aval((n, *a.shape), a.dtype))) for a in ins[nk : nk + nx]]
+    consts = [Var(b, b.input(a)) for a in ins[nk + nx :]]
+    # In reverse the last slices come first, so that it is the first ones that are left over.
+    start = rest if reverse else 0
+    inner = GraphBuilder(dtype)
+    given = [inner.input(a) for a in ins[:nk]]
+    given += [inner.input(Aval((size, *a.shape), a.dtype)) for a in ins[nk : nk + nx]]
+    given += [inner.input(a) for a in ins[nk + nx :]]
+    segment = inner.write(scan_core, *[Var(inner, g) for g in given], **{**params, "length": size})
+    cut = [_leading(v, start, start + count * size).reshape((count, size, *v.shape[1:])) for v in scanned]
+    outer = {**params, "body": inner.build([v.ref for v in segment]), "length": count}
+    got = list(b.write(scan_core, *carries, *cut, *consts, **outer))
+    ys = [v.reshape((count * size, *v.shape[2:])) for v in got[nk:]]
+    if rest:
+        first = 0 if reverse else count * size
+        last = [_leading(v, first, first + rest) for v in scanned]
+        got = list(b.write(scan_core, *got[:nk], *last, *consts, **{**params, "length": rest}))
+        ends = [(r, y) if reverse else (y, r) for y, r in zip(ys, got[nk:], strict=True)]
+        ys = [b.write("concat", *both, axis=-both[0].rank) for both in ends]
+    return b.build([v.ref for v in [*got[:nk], *ys]])
+
+
+def _leading(v: Var, start: int, stop: int) -> Var:
+    whole = tuple((0, n, 1) for n in v.shape[1:])
+    result: Var = v.b.write("slice", v, index=((start, stop, 1), *whole))
+    return result
 
 
 def _swap_leading(b: Builder, v: Var) -> Var:
@@ -232,169 +296,3 @@ def _swap_leading(b: Builder, v: Var) -> Var:
 
 
 scan_core = registry.add(ScanCore())
-
-
-def write_scan(
-    b: Builder,
-    body: Body,
-    carries: list[Var],
-    scanned: list[Var],
-    consts: list[Var],
-    length: int,
-    reverse: bool,
-) -> tuple[Var, ...]:
-    """A scan of a body whose carries keep shape and dtype; initial carries are promoted and stretched if that helps.
-
-    Raises `ShapeMismatch` for a body whose carry cannot keep its shape, `Arity` for one that returns too little.
-    """
-    slices = [Aval(v.shape[1:], v.dtype) for v in scanned]
-    for _ in range(3):
-        avals = [v.aval for v in carries]
-        graph = body.graph([*avals, *slices, *[v.aval for v in consts]])
-        outs = graph.out_avals
-        if len(outs) < len(carries):
-            raise Arity(
-                f"The body must return its {len(carries)} carries first; it returns {len(outs)} values."
-            )
-        wanted = [wider(a, o) for a, o in zip(avals, outs, strict=False)]
-        for k, (a, o) in enumerate(zip(avals, outs, strict=False)):
-            if a.shape != o.shape:
-                try:
-                    carries[k] = broadcast_to(carries[k], o.shape)
-                except ShapeMismatch:
-                    raise ShapeMismatch(
-                        f"Carry {k} enters the loop with shape {list(a.shape)} and leaves its body with "
-                        f"{list(o.shape)}; a carry must keep its shape."
-                    ) from None
-        carries = [cast(b, v, a.dtype) for v, a in zip(carries, wanted, strict=True)]
-        if [v.aval for v in carries] == avals:
-            fixed = with_dtypes(graph, [*avals, *outs[len(carries) :]], b.dtype)
-            got = b.write(
-                scan_core,
-                *carries,
-                *scanned,
-                *consts,
-                body=fixed,
-                carries=len(carries),
-                scanned=len(scanned),
-                length=length,
-                reverse=reverse,
-            )
-            return tuple(got)
-    raise ShapeMismatch("The carries of this loop change their shape at every step; they must keep it.")
-
-
-class Scan(Op):
-    """Loop over the leading axis of the scanned arrays, with carries passed from step to step.
-
-    body: carries, one slice of each scanned array, constants → carries, ys. Results: the last carries, then each y
-    stacked along a new leading axis. As `jax.lax.scan`, with several carries and several scanned arrays.
-    """
-
-    name = "scan"
-    family = "control"
-    composite = True
-    promotes = False
-    results = ("carry", "…")
-    parameters = (
-        Operand("operands", variadic=True, least=0),
-        Attr("carry", COUNT),
-        Attr("scanned", COUNT, 1),
-        Attr("body", BODY),
-        Attr("length", optional(SIZE), None),
-        Attr("reverse", BOOL, False),
-    )
-    latex = "\\operatorname{{scan}}"
-
-    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> tuple[Var, ...]:
-        """One core scan."""
-        nk, nx = attrs["carry"], attrs["scanned"]
-        if len(operands) < nk + nx:
-            raise Arity(f"scan needs {nk} carries and {nx} scanned arrays; it has {len(operands)} operands.")
-        scanned = list(operands[nk : nk + nx])
-        for v in scanned:
-            if v.rank == 0:
-                raise ShapeMismatch("scan needs scanned arrays with a leading axis; one of them is a scalar.")
-        lengths = {v.shape[0] for v in scanned} | (
-            {attrs["length"]} if attrs["length"] is not None else set()
-        )
-        if len(lengths) != 1:
-            raise ShapeMismatch(
-                f"scan needs scanned arrays of one length; theirs are {sorted(lengths)}."
-                if lengths
-                else "scan over no array needs a length."
-            )
-        return write_scan(
-            b,
-            attrs["body"],
-            list(operands[:nk]),
-            scanned,
-            list(operands[nk + nx :]),
-            lengths.pop(),
-            attrs["reverse"],
-        )
-
-
-registry.add(Scan())
-
-
-class ForiLoop(Op):
-    """The body run for i = start, …, stop − 1: i, carries, constants → carries. As `jax.lax.fori_loop`.
-
-    The body is compiled once, however many iterations there are; the counter is an integer.
-    """
-
-    name = "fori_loop"
-    family = "control"
-    composite = True
-    promotes = False
-    results = ("carry", "…")
-    parameters = (
-        Operand("operands", variadic=True, least=0),
-        Attr("start", SIZE, 0),
-        Attr("stop", SIZE),
-        Attr("carry", COUNT, 1),
-        Attr("body", BODY),
-    )
-    latex = "\\operatorname{{fori}}"
-
-    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> tuple[Var, ...]:
-        """A scan over the counter."""
-        start, stop, nk = attrs["start"], attrs["stop"], attrs["carry"]
-        if len(operands) < nk:
-            raise Arity(f"fori_loop needs {nk} carries; it has {len(operands)} operands.")
-        n = max(0, stop - start)
-        counter: Var = b.write("iota", n=n)
-        if start:
-            counter = b.write("add", counter, broadcast_to(b.var(np.asarray(start), "int64"), (n,)))
-        body = _Reordered(attrs["body"], nk)
-        return write_scan(b, body, list(operands[:nk]), [counter], list(operands[nk:]), n, False)
-
-
-class _Reordered:
-    """A fori body (i, carries, constants) as a scan body (carries, i, constants)."""
-
-    def __init__(self, body: Body, carries: int) -> None:
-        self.body = body
-        self.program = body.program
-        self.carries = carries
-
-    def graph(self, avals: Sequence[Aval]) -> Graph:
-        nk = self.carries
-        own = self.body.graph([avals[nk], *avals[:nk], *avals[nk + 1 :]])
-        order = [*own.inputs[1 : nk + 1], own.inputs[0], *own.inputs[nk + 1 :]]
-        if len(own.outputs) != nk:
-            raise Arity(f"The body must return its {nk} carries; it returns {len(own.outputs)} values.")
-        return _renumbered(own, order)
-
-
-def _renumbered(graph: Graph, inputs: Sequence[int]) -> Graph:
-    """The graph with its inputs in another order."""
-    index = {i: k for k, i in enumerate(inputs)}
-    nodes = tuple(
-        n._replace(params=(("index", index[i]),)) if i in index else n for i, n in enumerate(graph.nodes)
-    )
-    return Graph(nodes, tuple(inputs), graph.outputs)
-
-
-registry.add(ForiLoop())

@@ -3,18 +3,24 @@
 An op means its trailing dimensions, with axes counted from the end, so mapping it is inferring it again with operands
 that have one more leading axis; only shape-like params change (`Op.batched`). Nodes that depend on no mapped input stay
 as they are, and are computed once for the whole batch. An op whose operands cannot simply gain an axis (scan, gather)
-writes its own `vmap`; one with several results may return a tuple of references there.
+writes its own `vmap`; one with several results may return a tuple of references there, `Shared` ones among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.aval import Aval, DType, broadcast_shapes
 from engine.builder import GraphBuilder, Var
 from engine.graph import CONSTANT, INPUT, ITEM, Graph
 from engine.op import Op
+
+
+class Shared(NamedTuple):
+    """A result that an op's own `vmap` leaves without the batch axis: it is the same for all members."""
+
+    ref: int
 
 
 def vmap(
@@ -45,8 +51,9 @@ def vmap(
         elif op is ITEM:
             results = place[node.inputs[0]]
             k = node.params[0][1]
-            place.append(results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params))
-            leads.append(True)
+            found = results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params)
+            place.append(found.ref if isinstance(found, Shared) else found)
+            leads.append(not isinstance(found, Shared))
         else:
             operands = [Var(b, place[j]) for j in node.inputs]
             place.append(_mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params)))
