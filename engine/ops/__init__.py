@@ -4,6 +4,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     activation,
     arithmetic,
     arrange,
+    checkpoint,
     cond,
     creation,
     diagonal,
@@ -18,6 +19,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     logsumexp,
     loops,
     loss,
+    mapping,
     matmul,
     nn,
     norms,
@@ -27,4 +29,5 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     shape,
     statistics,
     structural,
+    while_loop,
 )

@@ -17,6 +17,7 @@ from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
 from engine.compiled import compiled
 from engine.graph import Graph
 from engine.op import Op, Subgraph, registry
+from engine.ops.shape import slice_axis
 from engine.ops.subgraph import (
     graph_flops,
     guarded,
@@ -270,23 +271,20 @@ def in_segments(params: Mapping[str, Any], most: int, dtype: DType) -> Graph:
     given += [inner.input(Aval((size, *a.shape), a.dtype)) for a in ins[nk : nk + nx]]
     given += [inner.input(a) for a in ins[nk + nx :]]
     segment = inner.write(scan_core, *[Var(inner, g) for g in given], **{**params, "length": size})
-    cut = [_leading(v, start, start + count * size).reshape((count, size, *v.shape[1:])) for v in scanned]
+    cut = [
+        slice_axis(v, -v.rank, start, start + count * size).reshape((count, size, *v.shape[1:]))
+        for v in scanned
+    ]
     outer = {**params, "body": inner.build([v.ref for v in segment]), "length": count}
     got = list(b.write(scan_core, *carries, *cut, *consts, **outer))
     ys = [v.reshape((count * size, *v.shape[2:])) for v in got[nk:]]
     if rest:
         first = 0 if reverse else count * size
-        last = [_leading(v, first, first + rest) for v in scanned]
+        last = [slice_axis(v, -v.rank, first, first + rest) for v in scanned]
         got = list(b.write(scan_core, *got[:nk], *last, *consts, **{**params, "length": rest}))
         ends = [(r, y) if reverse else (y, r) for y, r in zip(ys, got[nk:], strict=True)]
         ys = [b.write("concat", *both, axis=-both[0].rank) for both in ends]
     return b.build([v.ref for v in [*got[:nk], *ys]])
-
-
-def _leading(v: Var, start: int, stop: int) -> Var:
-    whole = tuple((0, n, 1) for n in v.shape[1:])
-    result: Var = v.b.write("slice", v, index=((start, stop, 1), *whole))
-    return result
 
 
 def _swap_leading(b: Builder, v: Var) -> Var:

@@ -360,7 +360,7 @@ PEERS: dict[str, Peer] = {
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
-    "cond", "scan", "fori_loop",  # bodies are programs
+    "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint",  # bodies are programs
 }  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""
 
