@@ -76,7 +76,7 @@ def inner_cost(node: Node) -> Cost:
     inner = node.op.inner(params)
     graphs = [p for p in params.values() if isinstance(p, Graph)] if inner is None else inner
     bodies = [cost_of(g) for g in graphs]
-    steps = node.op.repeats(params) * max((c.nodes for c in bodies), default=0)
+    steps = node.op.repeats(params) * max([1, *(c.nodes for c in bodies)])
     return Cost(
         steps,
         0.0,
@@ -187,6 +187,10 @@ def cost_of_way_back(graph: Graph, dtype: DType, record_bytes: int) -> Cost:
 _SCALAR = Aval((), "float64")
 
 
+def _size(nbytes: int) -> str:
+    return f"{nbytes / GIB:.1f} GiB" if nbytes >= GIB / 2 else f"{nbytes / (1 << 20):.1f} MiB"
+
+
 def check(cost: Cost, limits: Limits, what: str = "This") -> None:
     """Raise `LimitExceeded` for a cost over the limits, naming limit and figure."""
     if cost.bytes > limits.memory_bytes:
@@ -194,7 +198,7 @@ def check(cost: Cost, limits: Limits, what: str = "This") -> None:
             "memory_bytes",
             limits.memory_bytes,
             cost.bytes,
-            f"{what} would take about {cost.bytes / GIB:.1f} GiB of memory; the limit is {limits.memory_bytes / GIB:.1f} GiB.",
+            f"{what} would take about {_size(cost.bytes)} of memory; the limit is {_size(limits.memory_bytes)}.",
         )
     if cost.flops > limits.flops:
         raise LimitExceeded(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
-from engine.errors import NotDifferentiable, Where
+from engine.errors import EngineError, NotDifferentiable, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
@@ -69,6 +70,8 @@ class FirstOrder(Job):
             self.graph, self.extras, self.labels = self._as_graph()
             return
         factor = 1 if verb == "evaluate" else 3
+        # All values, and as many tangents or cotangents; a rule works with a few arrays more of the size of one.
+        working = 4 * max(map(node_bytes, typed.graph.nodes), default=0)
         base = cost_of(typed.graph, keep=True)
         back = (
             cost_of_way_back(typed.graph, self.dtype, self.record_bytes)
@@ -78,7 +81,7 @@ class FirstOrder(Job):
         self.cost = Cost(
             base.nodes * factor + back.nodes,
             base.flops * factor + back.flops,
-            base.bytes * factor + back.bytes,
+            base.bytes if verb == "evaluate" else 2 * base.bytes + back.bytes + working,
             base.largest_step,
         )
         check(self.cost, self.limits, f"This {verb}")
@@ -137,7 +140,17 @@ class FirstOrder(Job):
                 differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
                 leaves = [typed.node(i) for i in differentiated]
                 active = depends_on(nodes, leaves)
-                pull(b, nodes, refs, adj, active, range(len(nodes) - 1, -1, -1))
+                at = 0
+
+                def backward() -> Iterator[int]:
+                    nonlocal at
+                    for at in range(len(nodes) - 1, -1, -1):
+                        yield at
+
+                try:
+                    pull(b, nodes, refs, adj, active, backward())
+                except EngineError as error:
+                    raise self.blame(at, error) from None
                 for i in self.wrt:
                     backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
                 watch.gradients(refs, adj)

@@ -13,8 +13,8 @@ from engine.specialize import Typed
 
 
 def _bad(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return any(_bad(v) for v in value)
+    if isinstance(value, tuple | list):
+        return any(v is not None and _bad(v) for v in value)
     return value.dtype.kind == "f" and not np.isfinite(value).all()
 
 
@@ -80,6 +80,11 @@ class Watch:
         self._refs: Sequence[Any] = ()
         self._uses: dict[int, list[int]] | None = None
 
+    def _operands(self, i: int) -> tuple[int, ...]:
+        """What a node is computed from; one of several results, from what they all are."""
+        nodes = self.typed.graph.nodes
+        return nodes[nodes[i].inputs[0]].inputs if nodes[i].op is ITEM else nodes[i].inputs
+
     def _id(self, node: int) -> str:
         return self.typed.program.steps[self.typed.owner(node)].id
 
@@ -128,7 +133,7 @@ class Watch:
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
-            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+            if node.op is CONSTANT or isinstance(refs[i], tuple):
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)
@@ -141,7 +146,7 @@ class Watch:
                     "non-finite-value", name, mask, f"the input {name} holds {_shown(value[mask].ravel()[0])}"
                 )
                 continue
-            operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
+            operands = [np.asarray(refs[j]) for j in self._operands(i) if not isinstance(refs[j], tuple)]
             mask = _unexplained(value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise)
             if not mask.any():
                 continue
@@ -185,11 +190,7 @@ class Watch:
             if name in seen:
                 continue
             cause = next(
-                (
-                    i
-                    for i in self._consumers(j)
-                    if adj[i] is not None and not isinstance(adj[i], list) and not _bad(adj[i])
-                ),
+                (i for i in self._consumers(j) if adj[i] is not None and not _bad(adj[i])),
                 None,
             )
             if cause is None or self._id(cause) == name:
@@ -257,11 +258,10 @@ class Watch:
 
     def tangents(self, refs: Sequence[Any], dots: Sequence[Any]) -> None:
         """Where tangents became non-finite on the way forward, and where conventions were used."""
-        nodes = self.typed.graph.nodes
         seen: set[str] = set()
         for i in _bad_ones(dots):
             dot = dots[i]
-            inputs = [dots[j] for j in nodes[i].inputs]
+            inputs = [dots[j] for j in self._operands(i)]
             if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
                 continue
             name = self._id(i)
