@@ -140,17 +140,11 @@ class FirstOrder(Job):
                 differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
                 leaves = [typed.node(i) for i in differentiated]
                 active = depends_on(nodes, leaves)
-                at = 0
-
-                def backward() -> Iterator[int]:
-                    nonlocal at
-                    for at in range(len(nodes) - 1, -1, -1):
-                        yield at
-
+                order = _Backward(len(nodes))
                 try:
-                    pull(b, nodes, refs, adj, active, backward())
+                    pull(b, nodes, refs, adj, active, order)
                 except EngineError as error:
-                    raise self.blame(at, error) from None
+                    raise self.blame(order.at, error) from None
                 for i in self.wrt:
                     backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
                 watch.gradients(refs, adj)
@@ -223,6 +217,18 @@ class FirstOrder(Job):
         for (kind, i), value in zip(self.labels, found, strict=True):
             by[kind][i] = value
         return by["value"], by["back"], by["dot"]
+
+
+class _Backward:
+    """Positions of so many nodes, last to first; `at` is the one that the walk is at."""
+
+    def __init__(self, nodes: int) -> None:
+        self.at = nodes
+
+    def __iter__(self) -> Iterator[int]:
+        while self.at:
+            self.at -= 1
+            yield self.at
 
 
 def _or_zeros(value: Any, aval: Aval) -> Array:
