@@ -159,7 +159,7 @@ class ScanCore(Op):
         ins, outs = body.in_avals, body.out_avals
         step_bytes = sum(a.nbytes for a in ins[:nk])
         if n > 2 and n * step_bytes > b.record_bytes:
-            whole = in_segments(params, min(isqrt(n), b.record_bytes // step_bytes), b.dtype)
+            whole = in_segments(params, max(2, min(isqrt(n), b.record_bytes // step_bytes)), b.dtype)
             given = [k for k, c in enumerate(cts) if c is not None]
             derived = vjp_graph(
                 whole.with_outputs(()),
@@ -248,8 +248,8 @@ class ScanCore(Op):
         return tuple(results)
 
 
-def in_segments(params: Mapping[str, Any], most: int, dtype: DType) -> Graph:
-    """The scan as a scan over at most `most` (at least two) segments, each a scan of its own; what is left over comes last.
+def in_segments(params: Mapping[str, Any], count: int, dtype: DType) -> Graph:
+    """The scan as a scan over `count` segments, each a scan of its own; what is left over, less than a segment, comes last.
 
     Inputs and outputs are those of the node. To go back over it takes the carries at the segments' starts, and those of one
     segment at a time.
@@ -257,8 +257,7 @@ def in_segments(params: Mapping[str, Any], most: int, dtype: DType) -> Graph:
     body: Graph = params["body"]
     nk, nx, n, reverse = params["carries"], params["scanned"], params["length"], params["reverse"]
     ins = body.in_avals
-    size = -(-n // max(2, most))
-    count = n // size
+    size = n // count
     rest = n - count * size
     b = GraphBuilder(dtype)
     carries = [Var(b, b.input(a)) for a in ins[:nk]]

@@ -50,6 +50,9 @@ def graph_flops(graph: Graph) -> float:
 
 # ---------------------------------------------------------------------------------------------------------------- carries
 
+SETTLING = 8
+"""So often a body is typed until its carries keep their shapes and dtypes."""
+
 
 def settled(
     b: Builder,
@@ -66,7 +69,8 @@ def settled(
     Raises `Arity` for a body that returns too little, `ShapeMismatch` for a carry that cannot keep its shape.
     """
     carries = list(carries)
-    for _ in range(3):
+    stretched: dict[int, tuple[Aval, Aval]] = {}
+    for _ in range(SETTLING):
         avals = [v.aval for v in carries]
         graph = typed(avals)
         outs = graph.out_avals
@@ -77,12 +81,16 @@ def settled(
             )
         for k, (a, o) in enumerate(zip(avals, outs, strict=False)):
             if a.shape != o.shape:
+                before, after = stretched.get(k, (a, o))
                 try:
+                    if k in stretched:
+                        raise ShapeMismatch("It grows with every step.")
                     carries[k] = broadcast_to(carries[k], o.shape)
+                    stretched[k] = (a, o)
                 except ShapeMismatch:
                     name = body.steps[body.inputs[first + k]].id
                     raise ShapeMismatch(
-                        f"Carry {k} ('{name}') enters the loop as {a} and leaves its body as {o}; "
+                        f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; "
                         "a carry must keep its shape.",
                         node=body.steps[body.outputs[k]].id,
                         where=place(body, k),
@@ -92,7 +100,9 @@ def settled(
         if [v.aval for v in carries] == avals:
             return carries, with_dtypes(graph, [*avals, *outs[len(carries) :]], b.dtype)
     raise ShapeMismatch(
-        "The carries of this loop change their shape at every step; they must keep it.", where=place(body)
+        f"The carries of this loop hand their shapes and dtypes on to one another for more than {SETTLING} steps. Let them "
+        "enter it with the shapes and dtypes that they end with.",
+        where=place(body),
     )
 
 
