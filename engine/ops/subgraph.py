@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.aval import BOOL, Aval, DType
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, cast
-from engine.errors import Arity, ShapeMismatch, Where
+from engine.errors import Arity, ShapeMismatch, TypeProblem, Where
 from engine.graph import Graph
 from engine.program import GraphSource, Program
 from engine.transforms.pull import depends_on
@@ -50,9 +50,6 @@ def graph_flops(graph: Graph) -> float:
 
 # ---------------------------------------------------------------------------------------------------------------- carries
 
-SETTLING = 8
-"""So often a body is typed until its carries keep their shapes and dtypes."""
-
 
 def settled(
     b: Builder,
@@ -60,48 +57,63 @@ def settled(
     carries: Sequence[Var],
     body: Program,
     first: int = 0,
+    integers: Sequence[int] = (),
 ) -> tuple[list[Var], Graph]:
     """Initial carries and a body that agree: what goes into a step has the shapes and dtypes of what comes out of it.
 
     `typed` gives the body for carries of these avals; initial carries are promoted and stretched if that helps. The
     carries are the outputs of `body` in front, and its inputs from `first` on, which have the names that errors say.
+    Those in `integers` were written as integers: they are int64 as long as the body keeps them so, else what they are.
 
     Raises `Arity` for a body that returns too little, `ShapeMismatch` for a carry that cannot keep its shape.
     """
     carries = list(carries)
+    floats = {k: carries[k] for k in integers if k < len(carries) and carries[k].aval.floating}
+    for k in floats:
+        carries[k] = cast(b, carries[k], "int64")
     stretched: dict[int, tuple[Aval, Aval]] = {}
-    for _ in range(SETTLING):
+    # Each step may change what goes into the next one: of a carry the dtype twice, and its shape by what others are.
+    for _ in range(min(3 + 2 * len(carries), 40)):
         avals = [v.aval for v in carries]
-        graph = typed(avals)
+        try:
+            graph = typed(avals)
+        except TypeProblem:
+            if not floats:
+                raise
+            for k in list(floats):  # what is wrong of integers may be right of floats: y ** 0.5
+                carries[k] = floats.pop(k)
+            continue
         outs = graph.out_avals
         if len(outs) < len(carries):
             returned = f"it returns {len(outs)} value{'s' * (len(outs) != 1)}"
             raise Arity(
                 f"The body must return its {len(carries)} carries first; {returned}.", where=place(body)
             )
+        for k in [k for k in floats if outs[k].floating]:
+            carries[k] = floats.pop(k)
         for k, (a, o) in enumerate(zip(avals, outs, strict=False)):
-            if a.shape != o.shape:
-                before, after = stretched.get(k, (a, o))
-                try:
-                    if k in stretched:
-                        raise ShapeMismatch("It grows with every step.")
-                    carries[k] = broadcast_to(carries[k], o.shape)
-                    stretched[k] = (a, o)
-                except ShapeMismatch:
-                    name = body.steps[body.inputs[first + k]].id
-                    raise ShapeMismatch(
-                        f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; "
-                        "a carry must keep its shape.",
-                        node=body.steps[body.outputs[k]].id,
-                        where=place(body, k),
-                    ) from None
+            if a.shape == o.shape:
+                continue
+            try:
+                if stretched.setdefault(k, (a, o))[1].shape != o.shape and len(o.shape) > len(a.shape):
+                    raise ShapeMismatch("It gains an axis with every step.")
+                carries[k] = broadcast_to(carries[k], o.shape)
+            except ShapeMismatch:
+                name = body.steps[body.inputs[first + k]].id
+                before, after = stretched[k]
+                raise ShapeMismatch(
+                    f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; "
+                    "a carry must keep its shape.",
+                    node=body.steps[body.outputs[k]].id,
+                    where=place(body, k),
+                ) from None
         wanted = [wider(v.aval, o) for v, o in zip(carries, outs, strict=False)]
         carries = [cast(b, v, a.dtype) for v, a in zip(carries, wanted, strict=True)]
         if [v.aval for v in carries] == avals:
             return carries, with_dtypes(graph, [*avals, *outs[len(carries) :]], b.dtype)
     raise ShapeMismatch(
-        f"The carries of this loop hand their shapes and dtypes on to one another for more than {SETTLING} steps. Let them "
-        "enter it with the shapes and dtypes that they end with.",
+        "The carries of this loop hand shapes or dtypes on to one another at every step; let them enter it with those that "
+        "they end with.",
         where=place(body),
     )
 

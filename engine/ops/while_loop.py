@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import COUNT
+from engine.attrs import COUNT, INTS
 from engine.aval import BOOL, Aval, Avals, DType, Shape
 from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, item
 from engine.compiled import compiled
@@ -188,7 +188,8 @@ class WhileLoop(Op):
 
     cond: carries, constants → a boolean scalar; body: carries, constants → carries. As `jax.lax.while_loop`, with several
     carries and with constants; in reverse mode too. The body may return `locals` values more: the results end with the last
-    of each, or with zeros if there was no step. A loop that does not end is stopped by the deadline.
+    of each, or with zeros if there was no step. Carries in `integers` were written as integers, and are as long as the body
+    keeps them so. A loop that does not end is stopped by the deadline.
 
     In reverse mode it is a scan of as many steps as it took, so that carries are recorded, or computed again from
     checkpoints where that would take too much memory.
@@ -205,6 +206,7 @@ class WhileLoop(Op):
         Attr("cond", BODY),
         Attr("body", BODY),
         Attr("locals", COUNT, 0),
+        Attr("integers", INTS, ()),
     )
     latex = "\\operatorname{{while}}"
     convention = "The derivative is that of the steps that were taken; their number has none."
@@ -228,7 +230,7 @@ class WhileLoop(Op):
                 )
             return graph
 
-        carries, graph = settled(b, typed, operands[:nk], body.program)
+        carries, graph = settled(b, typed, operands[:nk], body.program, 0, attrs["integers"])
         test: Graph = cond.graph([*[v.aval for v in carries], *rest])
         _check_condition(test, cond.program)
         if nl:

@@ -77,7 +77,7 @@ def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
     return tuple(run(branches["then" if condition else "else"], operands))
 
 
-def _while_loop(*operands: Any, carry: int, cond: Program, body: Program, locals: int) -> Any:
+def _while_loop(*operands: Any, carry: int, cond: Program, body: Program, locals: int, **_: Any) -> Any:
     carries, constants = list(operands[:carry]), operands[carry:]
     last: list[Any] = []
     while run(cond, [*carries, *constants])[0]:

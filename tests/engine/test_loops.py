@@ -361,6 +361,21 @@ def test_locals_are_the_last_values_of_what_a_step_computes() -> None:
     assert (answer["outputs"], answer["gradients"]["x"]) == ({"f": 0, "a": 30}, 0)
 
 
+def test_carries_that_were_written_as_integers() -> None:
+    # k counts and can be an index; h is halved, and so no integer.
+    step = body(["k", "h", "s", "v"], [("l", "add", ["k", 1]), ("g", "divide", ["h", 2]), ("e", "take", ["v", "k"]),
+                                       ("t", "add", ["s", "e"])], ["l", "g", "t"])  # fmt: skip
+    test = body(["k", "h", "s", "v"], [("m", "less", ["k", 3])], ["m"])
+    source = graph("v", [
+        ("r", "while_loop", [0, 8, 0, "v"], until(test, step, 3, integers=[0, 1, 2])),
+        *[(f"r{k}", "item", ["r"], {"index": k}) for k in range(3)]], "r2", "r1", "r0")  # fmt: skip
+    answer = ask("grad", source, {"v": [0.5, 1.5, 2.5, 9.0]})
+    near(answer["gradients"]["v"], [1.0, 1.0, 1.0, 0.0])
+    assert answer["outputs"] == {"r2": 4.5, "r1": 1.0, "r0": 3}
+    assert answer["outputs"]["r0"].dtype == np.int64
+    assert answer["outputs"]["r1"].dtype == np.float64
+
+
 def test_constants_are_not_copied_at_each_step() -> None:
     big = np.linspace(0, 1, 1_000_000)
     step = body(
