@@ -140,6 +140,7 @@ TORCH_NAMES = {"equal": "eq"}
 PEERS: dict[str, Peer] = {
     **{n: same(n) for n in UNARY},
     **{n: same(n, TORCH_NAMES.get(n, n)) for n in BINARY},
+    "stop_gradient": Peer(jax.lax.stop_gradient, lambda x: x.detach()),
     "multiply": Peer(lambda x, y, strong: x * y, lambda x, y, strong: x * y),
     "pow": Peer(jnp.power, torch.pow),
     "round": Peer(
