@@ -140,6 +140,13 @@ class Builder(ABC):
     dtype: DType
     record_bytes: int = RECORD_BYTES
     """So much may a loop record for the way back; one that would need more records checkpoints and computes again."""
+    label: str = ""
+    """Id of the user's node that is being written: for ops that may fail later, when nothing else knows it."""
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What bounds this builder, for builders of the graphs that are written for it."""
+        return {"record_bytes": self.record_bytes}
 
     @abstractmethod
     def aval(self, ref: Any) -> Avals:
@@ -249,6 +256,12 @@ class GraphBuilder(Builder):
         b.inputs = list(graph.inputs)
         return b
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Largest array, number of nodes, and what is called before each node."""
+        own = {"max_elements": self.max_elements, "max_nodes": self.max_nodes, "step": self.step}
+        return super().limits | own
+
     def aval(self, ref: int) -> Avals:
         """Aval of a node."""
         return self.nodes[ref].aval
@@ -325,6 +338,8 @@ class GraphBuilder(Builder):
     ) -> list[int]:
         """Copy nodes with their inputs replaced by `refs`; the positions that `outputs` have got."""
         place: dict[int, int] = dict(zip(inputs, refs, strict=True))
+        if len(self.nodes) + len(nodes) > self.max_nodes:
+            raise LimitExceeded("nodes", int(self.max_nodes), len(self.nodes) + len(nodes))
         for i, node in enumerate(nodes):
             if i in place:
                 continue
@@ -364,6 +379,11 @@ class EagerBuilder(Builder):
     def aval(self, ref: Any) -> Avals:
         """Aval of an array, or of each of several results."""
         return tuple(aval_of(r) for r in ref) if isinstance(ref, tuple) else aval_of(ref)
+
+    def tick(self) -> None:
+        """What is done before each op: for ops that compute for long by themselves."""
+        if self.step is not None:
+            self.step()
 
     def emit(self, op: Op, refs: Sequence[Any], params: Params = ()) -> Any:
         """The op's value."""

@@ -112,4 +112,4 @@ def _function(op: Op, params: Params, avals: Sequence[Any]) -> tuple[int, Callab
     if op.subgraphs:
         given = dict(params)
         return INNER, lambda b, *arrays: op.evaluate_in(b, *arrays, **given)
-    return {1: UNARY, 2: BINARY}.get(len(avals), OTHER), op.function(avals, params)
+    return {1: UNARY, 2: BINARY}.get(len(avals), OTHER), op.calculation(avals, params)

@@ -8,15 +8,16 @@ anything is computed or allocated.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.attrs import IndexArray, Slice
-from engine.aval import Array, Aval, Avals, DType
+from engine.attrs import INDEX, IndexArray, Slice
+from engine.aval import Array, Aval, Avals, DType, aval_of
 from engine.builder import GraphBuilder, Var, Weak, call
 from engine.cost import Limits
 from engine.errors import (
@@ -36,6 +37,7 @@ from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand, check_attr
 from engine.ops.elementwise import Elementwise
+from engine.ops.loops import Never
 from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
 from engine.spec.node import references_in
 from engine.values import Given
@@ -178,16 +180,16 @@ def integer_inputs(program: Program) -> set[int]:
 def _integer_operands(step: Step) -> set[int]:
     """Operands of a step whose attributes refer to them, or whose bodies have an integer position for them.
 
-    The inputs of a body are the step's last operands: a loop's counter is in front of them, and the condition of a
-    choice is in front of what its branches take.
+    The inputs of a body are the step's last operands (a loop's counter is in front of them, and the condition of a choice
+    is in front of what its branches take), or its first ones (tangents and cotangents come behind them).
     """
     found = {k for value in step.attrs.values() for k in references_in(value)}
     passed = [k for k in range(len(step.operands)) if k not in found]
     for value in step.attrs.values():
         if isinstance(value, Program):
             inner = integer_inputs(value)
-            pairs = zip(reversed(value.inputs), reversed(passed), strict=False)
-            found |= {k for i, k in pairs if i in inner}
+            ends = (value.inputs, passed) if step.op.leading else (value.inputs[::-1], passed[::-1])
+            found |= {k for i, k in zip(*ends, strict=False) if i in inner}
     return found
 
 
@@ -202,9 +204,10 @@ def role_of(op: Op, k: int) -> Operand | None:
 class _Body:
     """A subgraph of a step, to be typed when the op knows its inputs' avals."""
 
-    def __init__(self, program: Program, owner: Specializer) -> None:
+    def __init__(self, program: Program, owner: Specializer, fixed: Mapping[int, Array]) -> None:
         self.program = program
         self._owner = owner
+        self._fixed = fixed
 
     def graph(self, avals: Sequence[Aval]) -> Graph:
         """The body's typed graph. Raises errors that name nodes inside the body."""
@@ -212,19 +215,39 @@ class _Body:
         if len(ids) != len(avals):
             raise Arity(f"The body takes {len(ids)} inputs ({_listed(ids)}); it is called with {len(avals)}.")
         owner = self._owner
-        key = (id(self.program), tuple(avals))
+        fixed = {ids[k]: v for k, v in self._fixed.items() if aval_of(v) == avals[k]}
+        key = (id(self.program), tuple(avals), tuple((name, v.tobytes()) for name, v in fixed.items()))
         if key not in owner.bodies:
-            inner = Specializer(self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies)
-            owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), {}).graph
+            inner = Specializer(
+                self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies, owner.b.step
+            )
+            owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), fixed).graph
         return owner.bodies[key]
+
+
+def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
+    """Whether two shapes can be broadcast together."""
+    return all(
+        m == n or 1 in (m, n) for m, n in zip(reversed(p[1].shape), reversed(q[1].shape), strict=False)
+    )
+
+
+UNCHANGED = frozenset(
+    {
+        "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint", "grad", "value_and_grad", "jacobian", "hessian",
+        "root", "fixed_point", "linear_solve",
+    }
+)  # fmt: skip
+"""Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
 
 
 MAX_NESTING = 32
 """Deepest nesting of subgraphs: they are typed one inside the other."""
 
 
-Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...]], Graph]
-"""Bodies that were typed before, by their program (its `id`, since it lives as long) and the avals of their inputs.
+Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...], tuple[tuple[str, bytes], ...]], Graph]
+"""Bodies that were typed before, by their program (its `id`, since it lives as long), the avals of their inputs, and known
+values of these.
 
 A loop may try its body with several kinds of carries; without this, loops in loops would be tried 2ⁿ times.
 """
@@ -234,7 +257,13 @@ class Specializer:
     """One pass over a program's steps. `static` holds the values of integers that may decide shapes."""
 
     def __init__(
-        self, program: Program, dtype: DType, limits: Limits, depth: int = 0, bodies: Bodies | None = None
+        self,
+        program: Program,
+        dtype: DType,
+        limits: Limits,
+        depth: int = 0,
+        bodies: Bodies | None = None,
+        step: Callable[[], None] | None = None,
     ) -> None:
         self.program = program
         self.dtype = dtype
@@ -242,10 +271,12 @@ class Specializer:
         self.depth = depth
         self.bodies: Bodies = {} if bodies is None else bodies
         # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
-        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000)
+        most = 4 * limits.nodes + 1000
+        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=most, step=step)
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
         self.literals: dict[float, int] = {}
+        self._read: set[int] | None = None
 
     def run(self, avals: Mapping[str, Aval], statics: Mapping[str, Array]) -> Typed:
         """Type the whole program for inputs of these avals. Raises the first `EngineError`, with its node and place."""
@@ -254,6 +285,7 @@ class Specializer:
         starts: list[int] = []
         for i, step in enumerate(program.steps):
             starts.append(len(b.nodes))
+            b.label = step.id
             plain = self._plain(step)
             if plain is not None:
                 self.results.append(plain)
@@ -261,6 +293,10 @@ class Specializer:
             try:
                 result = self._step(i, step, avals, statics)
             except EngineError as error:
+                if error.node is None and isinstance(error, ShapeMismatch | DtypeMismatch):
+                    error.detail = (
+                        f"{error.detail}{self._disagreeing(step, isinstance(error, DtypeMismatch))}"
+                    )
                 raise error.at(step.id, program.where(i)) from None
             except RecursionError:  # a subgraph inside a subgraph inside …
                 raise Arity("Subgraphs are nested too deeply.").at(step.id, program.where(i)) from None
@@ -326,9 +362,12 @@ class Specializer:
         if op is CONSTANT:
             return self._own(self._constant(step.attrs["value"]), len(b.nodes))
         if op is ITEM:
-            return self._item(step)
+            return self._item(i, step)
         if step.attrs:
             operands, attrs = self._resolved(step)
+            chosen = step.operands[0] if op.name == "cond" else None
+            if isinstance(chosen, int) and chosen in self.static and self.static[chosen].ndim == 0:
+                operands[0] = b.var(self.static[chosen].astype(bool), "bool")
         else:
             operands, attrs = [self._operand(step, k, a) for k, a in enumerate(step.operands)], {}
         start = len(b.nodes)
@@ -339,9 +378,31 @@ class Specializer:
             return tuple(self._own(v, start) for v in result)
         if isinstance(result, tuple):  # a loop of one carry: its id means that result
             (result,) = result
+        if isinstance(result, Never) and self._used(i):
+            raise self._unset(step)
         own = self._own(result, start)
         self._know(i, step, own)
         return own
+
+    def _disagreeing(self, step: Step, dtypes: bool) -> str:
+        """A sentence about the operands of a step that failed: op, names, and shapes, of the two that disagree if so few do."""
+        named: list[tuple[str, Aval]] = []
+        for a in step.operands:
+            if isinstance(a, Literal):
+                value = a.value
+                name = f"the number {float(value):g}" if value.ndim == 0 else "a constant"
+                named.append((name, Aval(value.shape, "bool" if value.dtype.kind == "b" else self.dtype)))
+            elif isinstance(a, int) and isinstance(self.results[a], Var):
+                named.append((quoted(self.program.steps[a].id), self.results[a].aval))
+        named = list(dict.fromkeys(named))
+        if not named:
+            return ""
+        pair = next((p for p in combinations(named, 2) if not _go_together(*p)), None) if not dtypes else None
+        elementwise = step.op.elementwise or len(named) > 4
+        shown = pair if pair is not None and elementwise else named[:4]
+        parts = [f"{name} {'is ' + str(a) if dtypes else f'has shape {list(a.shape)}'}" for name, a in shown]
+        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f" (In {step.op.name}, {listed}.)"
 
     def _own(self, v: Var, start: int) -> Var:
         """The value as a node of this step: one that existed before, or a shared constant, gets an identity."""
@@ -360,7 +421,7 @@ class Specializer:
         )
         return self.b.var(literal.value.astype(dtype), dtype)
 
-    def _item(self, step: Step) -> Var:
+    def _item(self, i: int, step: Step) -> Var:
         source = step.operands[0]
         k = step.attrs.get("index", 0)
         results = self.results[source] if isinstance(source, int) else None
@@ -379,8 +440,22 @@ class Specializer:
             raise InvalidAttribute(
                 f"item: index {k} is out of range; there are {len(results)} results (0 to {len(results) - 1})."
             )
+        if isinstance(results[k], Never) and self._used(i):
+            raise self._unset(step)
         result: Var = self.b.write(IDENTITY, results[k])
         return result
+
+    def _unset(self, step: Step) -> EngineError:
+        return InvalidAttribute(
+            f"{quoted(step.id)} has no value: the loop that assigns it runs no time. Give it one before the loop."
+        )
+
+    def _used(self, i: int) -> bool:
+        """Whether a step's value is an operand or a result."""
+        if self._read is None:
+            self._read = {a for s in self.program.steps for a in s.operands if isinstance(a, int)}
+            self._read |= set(self.program.outputs)
+        return i in self._read
 
     def _operand(self, step: Step, k: int, argument: Any) -> Any:
         if argument is None:
@@ -403,20 +478,20 @@ class Specializer:
     def _resolved(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
         """Operands and attributes with references replaced by the values that are known before anything runs."""
         refs: set[int] = set()
-        dynamic = step.op.name == "getitem"
+        dynamic = any(a.kind is INDEX for a in step.op.attrs)
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
-            if known is not value and not isinstance(value, Program) and not dynamic:
+            if known is not value and not isinstance(value, Program) and not dynamic and not isinstance(known, Var):
                 kind = next(a for a in step.op.attrs if a.name == name)
                 known = check_attr(step.op, kind, known)  # a whole shape where one integer belongs
             attrs[name] = known
         operands: list[Any] = []
         for k, a in enumerate(step.operands):
             role = role_of(step.op, k)
-            if k in refs and role is not None and role.variadic:
+            if k in refs and role is not None and role.variadic and not dynamic:
                 continue  # a loop's body does not get what only decides its length
-            gone = k in refs and (role is None or role.optional)
+            gone = k in refs and (role is None or role.optional or role.variadic)
             operands.append(None if gone else self._operand(step, k, a))
         declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
         while len(operands) > declared and operands and operands[-1] is None:
@@ -425,12 +500,15 @@ class Specializer:
 
     def _attr(self, step: Step, name: str, value: Any, refs: set[int], dynamic: bool) -> Any:
         if isinstance(value, Program):
-            return _Body(value, self)
+            return _Body(value, self, self._fixed(step, value))
         if isinstance(value, InputRef):
             known = self._static_operand(step, value)
             if known is None:
                 if dynamic:
                     return value
+                if name in step.op.computed:
+                    refs.add(value.index)
+                    return self._operand(step, value.index, step.operands[value.index])
                 raise InvalidAttribute(
                     f"{step.op.name}: {name} must be known before anything is computed: a number, or integers made from "
                     "numbers, shapes and integer inputs."
@@ -447,28 +525,45 @@ class Specializer:
             )
         return value
 
+    def _fixed(self, step: Step, body: Program) -> dict[int, Array]:
+        """The values of a body's inputs that are known: those of operands which are the same in every step of a loop."""
+        if step.op.name not in UNCHANGED or not self.static:
+            return {}
+        refs = {k for value in step.attrs.values() for k in references_in(value)}
+        passed = [a for k, a in enumerate(step.operands) if k not in refs]
+        defaults = {a.name: a.default for a in step.op.attrs}
+        changing = sum(step.attrs.get(n, defaults.get(n, 0)) for n in ("carry", "scanned"))
+        fixed = passed[changing:]
+        first = len(body.inputs) - len(fixed)
+        return {
+            first + k: self.static[a]
+            for k, a in enumerate(fixed)
+            if isinstance(a, int) and a in self.static and first + k >= 0
+        }
+
     def _static_operand(self, step: Step, ref: InputRef) -> Array | None:
         if not 0 <= ref.index < len(step.operands):
             raise InvalidAttribute(f"There is no operand {ref.index} to refer to.")
         argument = step.operands[ref.index]
         if isinstance(argument, Literal):
             return argument.value.astype(np.int64) if argument.integral else None
-        return self.static.get(argument) if isinstance(argument, int) else None
+        found = self.static.get(argument) if isinstance(argument, int) else None
+        return None if found is None or found.dtype.kind == "b" else found
 
     def _checked(self, step: Step, name: str, known: Array) -> Any:
         if known.ndim == 0:
             return int(known)
-        if step.op.name == "getitem":
+        if any(a.kind is INDEX for a in step.op.attrs):
             return IndexArray(known)
         if known.ndim > 1 or known.size > 64:
             raise ShapeMismatch(f"{step.op.name}: {name} must be an integer or a vector of integers.")
         return tuple(int(v) for v in known)
 
     def _know(self, i: int, step: Step, v: Var) -> None:
-        """Remember integer values that follow from constants, shapes and integer inputs alone, if they are small."""
+        """Remember integers and booleans that follow from constants, shapes and integer inputs alone, if they are small."""
         aval = v.aval
-        if aval.dtype != "int64" or aval.size > 64:
-            return
+        if aval.floating or aval.size > 64 or any(isinstance(a, Program) for a in step.attrs.values()):
+            return  # a loop is not to be run here
         known: list[Array] = []
         for a in step.operands:
             if isinstance(a, int):
@@ -521,10 +616,12 @@ def specialize(
     dtype: DType = "float64",
     limits: Limits | None = None,
     statics: Mapping[str, Array] | None = None,
+    step: Callable[[], None] | None = None,
 ) -> Typed:
     """The program's typed graph for inputs of these avals (all of them).
 
     `statics` are the values of integer inputs, which may decide shapes and loop counts. Raises `EngineError` with the
-    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit.
+    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit. `step`, if given, is
+    called before each node and may raise.
     """
-    return Specializer(program, dtype, limits or Limits()).run(avals, statics or {})
+    return Specializer(program, dtype, limits or Limits(), step=step).run(avals, statics or {})

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
+from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
@@ -90,10 +91,19 @@ class FirstOrder(Job):
         """Over arrays at once, or as a mapped graph."""
         if self.batch is not None:
             values, backs, dots = self._run_mapped(meter)
-            watch = Watch(self.typed, self.limits.warnings)
-            watch.reported_values(values)
-            of = next(iter(self.seeds), None)
-            watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
+            watch = explain(
+                self,
+                meter,
+                found=[values, backs, dots],
+                of=self.seeds,
+                wrt=self.wrt or self.watched,
+                along=self.tangents if self.verb == "jvp" else None,
+                order=0 if self.verb == "evaluate" else 1,
+            )
+            if not watch.warnings:
+                watch.reported_values(values)
+                of = next(iter(self.seeds), None)
+                watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
         else:
             values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}
@@ -164,7 +174,13 @@ class FirstOrder(Job):
         typed = self.typed
         of = list(self.seeds)
         base = typed.graph.with_outputs([typed.node(i) for i in self.reported])
-        derived = vjp_graph(base, [typed.node(i) for i in of], [typed.node(i) for i in self.wrt], self.dtype)
+        derived = vjp_graph(
+            base,
+            [typed.node(i) for i in of],
+            [typed.node(i) for i in self.wrt],
+            self.dtype,
+            record_bytes=self.record_bytes,
+        )
         graph = simplify(derived, self.dtype)
         names: dict[int, str] = {}
         target = ", ".join(self.id(i) for i in of)

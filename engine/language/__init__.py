@@ -2,11 +2,16 @@
 
     lexer        text to tokens                         (grammar.lark's terminals)
     parser       tokens to a syntax tree                (grammar.lark, operators, syntax)
-    lower        statements: names, outputs
+    lower        the whole text: names, outputs
+    statements   assignments, calls of helpers          (functions, unfolding)
+    branches     `if`                                   (bodies)
+    loops        `for`, `while`                         (bodies)
+    control      functions of functions: scan, grad, …  (bodies)
     expressions  lists, operators, conditions           (walks over the tree: walker)
     calls        functions, methods, attributes         (arguments, indexing)
     fold         arithmetic on literals
     names        modules, constants, dtypes
+    values       what an expression can be
     recorder     nodes, and at the end their ids
     hints        what to say about what is not in the language
 
@@ -22,7 +27,7 @@ from engine.errors import LimitExceeded, SyntaxProblem
 from engine.language.hints import Refused
 from engine.language.lower import Lowering
 from engine.language.parser import parse
-from engine.language.recorder import Recorder
+from engine.language.recorder import Shared
 from engine.program import Program, TextSource
 
 __all__ = ["TextLimits", "parse_text"]
@@ -30,7 +35,7 @@ __all__ = ["TextLimits", "parse_text"]
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """How large a text may be: characters, nesting of its brackets, nodes; and how many mistakes are listed."""
+    """How large a text may be: characters, nesting of its brackets and blocks, nodes; and how many mistakes are listed."""
 
     expression_chars: int = 262_144
     depth: int = 200
@@ -60,7 +65,4 @@ def parse_text(text: str, *, inputs: Collection[str] = (), limits: TextLimits = 
     except Refused as refused:
         where = TextSource(text).where(refused.at)
         raise SyntaxProblem(refused.detail, where=where, suggestions=refused.suggestions) from None
-    lowering = Lowering(Recorder(text, limits.nodes, limits.errors), statements, inputs)
-    if not lowering.statements and not lowering.recorder.mistakes.errors:
-        lowering.recorder.wrong(0, "There is no statement here that computes something, such as x*y + 1.")
-    return lowering.run()
+    return Lowering(Shared(text, limits.nodes, limits.errors), statements, inputs).run()

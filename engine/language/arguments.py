@@ -13,9 +13,9 @@ from typing import Any
 from engine.attrs import INDEX
 from engine.errors import Arity, EngineError, InvalidAttribute
 from engine.language.fold import is_literal
-from engine.language.recorder import UNKNOWN, Ref, Several, Value
 from engine.language.syntax import Call, Constant, Display, Expression, Syntax
-from engine.language.walker import GETITEM, Static, Walker
+from engine.language.values import UNKNOWN, Ref, Several, Tuple, Value
+from engine.language.walker import GETITEM, Static, Walk, Walker, walks
 from engine.op import InputRef, Op, Operand, Spelling, bind, check_attrs
 from engine.program import Argument, result_count
 
@@ -33,6 +33,13 @@ class Given(Syntax):
     def __init__(self, value: Value, at: int) -> None:
         self.value = value
         self.at = at
+
+
+@walks(Given)
+def _given(walker: Walker, node: Given) -> Walk:
+    """The value itself."""
+    yield from ()
+    return node.value
 
 
 class Many(list[Any]):
@@ -81,10 +88,10 @@ def arguments(
             attrs[place] = yield Static(source)
             continue
         value = source.value if type(source) is Given else (yield source)
-        operands[place] = value
-        origins[place] = source.at
         if whole and lone and place == start:
             spread = _elements(walker, value, source.at)
+        operands[place] = value if spread else walker.array(value, source.at)
+        origins[place] = source.at
     if spread:
         operands[-1:] = spread
         origins[-1:] = [node.at] * len(spread)
@@ -145,7 +152,7 @@ def _starred(op: Op, spelling: Spelling, positional: list[Any]) -> list[Any]:
 
 def _elements(walker: Walker, value: Value, at: int) -> list[Value]:
     """The elements of a list that stands under a name, `parts = [x, y]; concat(parts)`, or of several results."""
-    if type(value) is Ref and value.items is not None:
+    if isinstance(value, Ref | Tuple) and value.items is not None:
         walker.recorder.count(len(value.items), at)
         return list(value.items)
     if type(value) is Several and value.count is not None:
@@ -191,9 +198,11 @@ def make(
     ]
     if further:
         operands.extend([None] * (_width(op, len(operands)) - len(operands)))
-        operands.extend(ref.index for ref in further)
+        operands.extend(walker.local(ref).index for ref in further)
     index = walker.recorder.emit(op, operands, checked, at)
-    return Several(index, op, _count(op, operands, checked)) if op.multiple else Ref(index)
+    if not op.multiple or op.result_count(checked) == 1:
+        return Ref(walker.recorder, index)
+    return Several(walker.recorder, index, op, _count(op, operands, checked))
 
 
 def _width(op: Op, given: int) -> int:
@@ -231,9 +240,9 @@ def _checked(op: Op, attrs: Mapping[str, Any], referring: bool) -> Mapping[str, 
     """`check_attrs`, with a better sentence where a node stands for what must be known."""
     if not attrs:
         return attrs
-    if op is GETITEM:
+    if op is GETITEM or op.name == "setitem":
         try:
-            return {"index": INDEX.check(attrs["index"])}
+            return {**attrs, "index": INDEX.check(attrs["index"])}
         except ValueError as wrong:
             detail = f"An index is made of integers, slices, `...`, None, and lists of integers; {wrong}."
             raise InvalidAttribute(detail) from None

@@ -8,21 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import EngineError, SyntaxProblem, UnknownOp, Unsupported, nearest, quoted
+from engine.errors import Arity, EngineError, SyntaxProblem, UnknownOp, Unsupported, nearest, quoted
 from engine.language.arguments import Given, arguments, given_up, make
+from engine.language.control import CONTROL
 from engine.language.fold import EXACT, NUMBERS, Folded, is_literal
+from engine.language.functions import Apply, Argument, OpFunction, visible_helpers
 from engine.language.hints import Refused
+from engine.language.indexing import general_index, update, updated, write
 from engine.language.names import (
     BUILTIN_DTYPES,
     DTYPES,
     MODULE_CONSTANTS,
     MODULES,
     needless,
+    no_method,
     unknown_constant,
 )
-from engine.language.recorder import Ref, Several, Value
-from engine.language.syntax import Attribute, Call, Display, Name
-from engine.language.walker import IDENTITY, Static, Walk, Walker, walks
+from engine.language.syntax import Attribute, Call, Display, Index, Name
+from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
+from engine.language.walker import GETITEM, IDENTITY, MISSING, Static, Walk, Walker, walks
 from engine.op import Op, Spelling, registry
 from engine.program import BODY, CONSTANT, INPUT, ITEM
 
@@ -37,8 +41,15 @@ NAMED_FLOATS = {"inf": np.inf, "infinity": np.inf, "nan": np.nan}
 def _call(walker: Walker, node: Call) -> Walk:
     function = node.function
     if type(function) is Name:
+        bound = walker.settled(walker.peek(function.name))
+        if isinstance(bound, Function):
+            return (yield from _applied(walker, node, bound))
+        if type(bound) is Free:
+            return (yield from called(walker, node, bound.name, ""))
+        if type(bound) is Unset and function.name in walker.helpers:
+            return (yield from given_up(walker, node, UnknownOp(bound.why)))
         name, library = walker.modules.functions.get(function.name, (function.name, ""))
-        return (yield from _function(walker, node, name, library))
+        return (yield from called(walker, node, name, library))
     if type(function) is Attribute:
         try:
             resolved = walker.modules.resolve(function)
@@ -47,14 +58,19 @@ def _call(walker: Walker, node: Call) -> Walk:
             return (yield from given_up(walker, wrong, SyntaxProblem(refused.detail)))
         if resolved is not None:
             module, name = resolved
-            return (yield from _function(walker, node, name, MODULES[module]))
+            return (yield from called(walker, node, name, MODULES[module]))
+        updating = updated(node)
+        if updating is not None:
+            return (yield from update(walker, node, *updating))
         return (yield from _method(walker, node, function))
-    if (
-        type(function) is Call
-        and type(function.function) is Name
-        and function.function.name in ("grad", "jit", "vmap")
-    ):
-        return (yield from given_up(walker, node, UnknownOp(needless(function.function.name) or "")))
+    if type(function) is Call or type(function) is Index:
+        value = yield function
+        if isinstance(value, Function):
+            return (yield from _applied(walker, node, value))
+        if type(value) is Ref and value.bad:
+            for argument in (*node.positional, *(k.value for k in node.keywords)):
+                yield Argument(argument)
+            return value
     return (
         yield from given_up(
             walker,
@@ -64,7 +80,27 @@ def _call(walker: Walker, node: Call) -> Walk:
     )
 
 
-def _function(walker: Walker, node: Call, name: str, library: str) -> Generator[Any, Any, Value]:
+def _applied(walker: Walker, node: Call, function: Function) -> Generator[Any, Any, Value]:
+    """A call of a function that is a value."""
+    values: list[Value] = []
+    for argument in node.positional:
+        values.append((yield Argument(argument)))
+    keywords: dict[str, tuple[Value, int]] = {}
+    for keyword in node.keywords:
+        if keyword.name in keywords:
+            error = Arity(f"{function.title}: the argument {keyword.name} is given twice.")
+            walker.recorder.mistake(error, keyword.at)
+        keywords[keyword.name] = (yield Argument(keyword.value)), keyword.value.at
+    result = yield Apply(function, values, node.at, keywords, [a.at for a in node.positional])
+    return result  # type: ignore[no-any-return]  # any value
+
+
+def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any, Any, Value]:
+    """A call of what a name means: a function of functions, an op, or one of the few that are neither."""
+    if name in CONTROL and library in ("", "numpy"):
+        return (yield from CONTROL[name](walker, node))
+    if name == "len" and not library:
+        return (yield from _length(walker, node))
     if name in ARRAYS or (name in DTYPES and (library or name in BUILTIN_DTYPES)):
         return (yield from _array(walker, node, name))
     if not library and name in ("max", "min") and len(node.positional) > 1:
@@ -74,6 +110,9 @@ def _function(walker: Walker, node: Call, name: str, library: str) -> Generator[
             suggestions=(f"{name}imum",),
         )
         return (yield from given_up(walker, node, error))
+    index = general_index(node, name)
+    if index is not None:
+        return (yield from write(walker, node, index, name))
     found = _find(walker, node, name, library)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))
@@ -82,11 +121,17 @@ def _function(walker: Walker, node: Call, name: str, library: str) -> Generator[
 
 def _method(walker: Walker, node: Call, function: Attribute) -> Generator[Any, Any, Value]:
     """`x.sum(0)`: the op with the array before its other arguments."""
+    told = no_method(function.name)
+    if told is not None:
+        return (yield from given_up(walker, node, UnknownOp(told)))
     receiver = yield function.value
+    if function.name == "item" and not node.positional and not node.keywords:
+        return make(walker, registry.core("reshape"), [receiver], {"shape": []}, node.at, [function.value.at])
     found = _find(walker, node, function.name, "numpy", method=True)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))
     op, spelling = found
+    receiver = walker.array(receiver, function.value.at)
     parameters = spelling.parameters if spelling.parameters is not None else op.parameters
     if not parameters or parameters[0] not in op.operands:
         error = SyntaxProblem(f"{op.name} is no method of an array: write {function.name}(…).")
@@ -119,23 +164,50 @@ def _find(
     except UnknownOp as error:
         if method:
             error.detail = f"Arrays have no method {quoted(name)}. {error.detail}"
-        elif name in walker.variables or name in walker.recorder.inputs:
+        elif name not in walker.helpers and walker.knows(name):
             error.detail = (
                 f"{quoted(name)} is a variable, no function: if a product is meant, write {name}*(…)."
             )
-        elif len(name) <= 2:
-            error.detail += f" If a product is meant, write {name}*(…)."
+        elif name in walker.helpers:
+            error.detail = f"{quoted(name)} is defined further down: its `def` must come before it is used."
+        else:
+            near = nearest(name, visible_helpers(walker)) if not walker.recorder.full else ()
+            if near:
+                error.detail = f"There is no op {quoted(name)}. Did you mean {' or '.join(near)}?"
+                error.suggestions = (*near, *error.suggestions)
+            if len(name) <= 2:
+                error.detail += f" If a product is meant, write {name}*(…)."
         return error
     if op in (INPUT, CONSTANT, ITEM):
         return UnknownOp(f"{op.name} is not needed in program text: write the name, the number, or an index.")
     if any(a.kind is BODY for a in op.attrs):
-        return Unsupported(
-            f"{op.name} takes functions, which program text cannot write yet; a JSON graph can."
-        )
+        return Unsupported(f"{op.name} takes bodies, which only a JSON graph can give it.")
     return op, spelling
 
 
-# ---------------------------------------------------------------------------------------------- np.array(…), float(…)
+# ------------------------------------------------------------------------------------- len(x), np.array(…), float(…)
+
+
+def _length(walker: Walker, node: Call) -> Generator[Any, Any, Value]:
+    """`len(x)`, the size of axis 0: two nodes, as `x.shape[0]`."""
+    if len(node.positional) != 1 or node.keywords:
+        return (yield from given_up(walker, node, Arity("len takes one array.")))
+    value = yield node.positional[0]
+    if type(value) is Tuple:
+        return len(value.items)
+    if type(value) is Several and value.count is not None:
+        return value.count
+    if isinstance(value, np.ndarray) and value.ndim:
+        return len(value)
+    if not isinstance(value, Ref | np.ndarray):
+        walker.operand(value, node.positional[0].at)
+        walker.recorder.wrong(node.at, "A number has no length: len takes an array.")
+        return 0
+    shape = make(walker, registry.core("shape"), [value], {}, node.at, [node.positional[0].at])
+    size = make(walker, GETITEM, [shape], {"index": [0]}, node.at, [node.at])
+    if type(size) is Ref:
+        size.whole = True
+    return size
 
 
 def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
@@ -151,7 +223,7 @@ def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
         takes = "one value" if name in DTYPES else "a value and a dtype"
         return (yield from given_up(walker, node, SyntaxProblem(f"{name} takes {takes} here.")))
     inner = node.positional[0]
-    value = yield inner
+    value = walker.array((yield inner), inner.at)
     dtype: Any = DTYPES.get(name)
     wanted = node.positional[1] if len(node.positional) > 1 else named["dtype"].value if named else None
     if wanted is not None:
@@ -169,7 +241,7 @@ def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
     if name in DTYPES or (dtype is not None and not dtype.startswith("float")):
         return make(walker, registry.core("astype"), [value], {"dtype": dtype}, node.at, [inner.at])
     if type(inner) is Display:
-        return value  # type: ignore[no-any-return]  # the list's node
+        return value
     return make(walker, IDENTITY, [value], {}, node.at, [inner.at])
 
 
@@ -202,7 +274,7 @@ def _attribute(walker: Walker, node: Attribute) -> Walk:
         return 0.0
     if resolved is not None:
         return _constant(walker, node, *resolved)
-    value = yield node.value
+    value = walker.array((yield node.value), node.value.at)
     name = node.name
     if type(value) is Ref and value.bad:
         return walker.placeholder(node.at)
@@ -238,6 +310,8 @@ def _constant(walker: Walker, node: Attribute, module: str, name: str) -> Value:
         return MODULE_CONSTANTS[name]
     if name in DTYPES:
         return DTYPES[name]
+    if registry.get(name) is not None:
+        return OpFunction(name, MODULES[module])
     known = [n for op in registry for n in (op.name, *op.aliases)] if not walker.recorder.full else []
     detail, near = unknown_constant(module, name, known)
     walker.recorder.wrong(node.at, detail, near)

@@ -10,9 +10,9 @@ from engine.errors import InvalidArray
 from engine.language import fold
 from engine.language.fold import is_literal
 from engine.language.names import BUILTIN_DTYPES, DTYPES
-from engine.language.recorder import UNKNOWN, Ref
 from engine.language.syntax import Binary, Comparison, Display, Name, Ternary, Unary
-from engine.language.walker import STACK, UNARY, WHERE, Static, Walk, Walker, static_number, walks
+from engine.language.values import UNKNOWN, Ref, Tuple
+from engine.language.walker import STACK, UNARY, WHERE, Static, Walk, Walker, static_number, walks, whole
 
 
 @walks(Static)
@@ -26,6 +26,8 @@ def _static(walker: Walker, request: Static) -> Walk:
     if type(node) is Name and node.name in BUILTIN_DTYPES and not walker.knows(node.name):
         return DTYPES[node.name]
     value = yield node
+    if type(value) is Tuple:
+        return [v.static if type(v) is Ref and v.static is not UNKNOWN else v for v in value.items]
     if type(value) is Ref and value.static is not UNKNOWN:
         value = value.static
     return value.tolist() if isinstance(value, np.ndarray) else value  # type: ignore[no-any-return]  # any value
@@ -36,6 +38,11 @@ def _display(walker: Walker, node: Display) -> Walk:
     values: list[Any] = [None] * len(node.items)
     for k, item in enumerate(node.items):
         values[k] = yield item
+    if node.is_tuple:
+        made = Tuple(values)
+        walker.recorder.count(made.size, node.at)
+        return made
+    values = [walker.array(v, item.at) for v, item in zip(values, node.items, strict=True)]
     if all(map(is_literal, values)):
         array = fold.array_of(values)
         if array is not None:
@@ -46,7 +53,7 @@ def _display(walker: Walker, node: Display) -> Walk:
         )
         return 0.0
     operands = [walker.operand(v, item.at) for v, item in zip(values, node.items, strict=True)]
-    return Ref(walker.recorder.emit(STACK, operands, {}, node.at), items=values)
+    return Ref(walker.recorder, walker.recorder.emit(STACK, operands, {}, node.at), items=values)
 
 
 @walks(Unary)
@@ -55,7 +62,7 @@ def _unary(walker: Walker, node: Unary) -> Walk:
     while type(node.operand) is Unary:
         node = node.operand
         chain.append(node)
-    value = yield node.operand
+    value = walker.array((yield node.operand), node.operand.at)
     for node in reversed(chain):
         if isinstance(value, fold.NUMBERS):
             try:
@@ -69,7 +76,9 @@ def _unary(walker: Walker, node: Unary) -> Walk:
             value = folded
             continue
         known = static_number(value)
-        value = Ref(walker.recorder.emit(op, (walker.operand(value, node.operand.at),), {}, node.at))
+        integral = node.sign in "+-" and whole(value)
+        operands = (walker.operand(value, node.operand.at),)
+        value = Ref(walker.recorder, walker.recorder.emit(op, operands, {}, node.at), whole=integral)
         if known is not None and node.sign in "+-":
             value.static = fold.unary(node.sign, known)
     return value  # type: ignore[no-any-return]  # any value
@@ -106,8 +115,8 @@ def _comparison(walker: Walker, node: Comparison) -> Walk:
 def _ternary(walker: Walker, node: Ternary) -> Walk:
     """Condition, then both values, in this order: all three are computed."""
     condition = yield node.condition
-    yes = yield node.yes
-    no = yield node.no
+    yes = walker.array((yield node.yes), node.yes.at)
+    no = walker.array((yield node.no), node.no.at)
     if is_literal(condition) and is_literal(yes) and is_literal(no):
         if isinstance(condition, fold.NUMBERS):
             return yes if condition else no  # type: ignore[no-any-return]  # a literal
@@ -115,4 +124,5 @@ def _ternary(walker: Walker, node: Ternary) -> Walk:
         if folded is not None:
             return folded
     parts = ((condition, node.condition.at), (yes, node.yes.at), (no, node.no.at))
-    return Ref(walker.recorder.emit(WHERE, [walker.operand(v, at) for v, at in parts], {}, node.at))
+    index = walker.recorder.emit(WHERE, [walker.operand(v, at) for v, at in parts], {}, node.at)
+    return Ref(walker.recorder, index, whole=whole(yes) and whole(no))

@@ -30,35 +30,35 @@ class AnyToken(Protocol):
     at: int
 
 
-_BLOCK = "is not offered in program text yet. Write straight-line code: "
+RETURN_IN_LOOP = (
+    "A `return` inside a loop is not offered: keep the result in a variable, let the condition of a `while` end the loop, "
+    "and return behind it."
+)
+
+_LEAVING = (
+    "A loop cannot be left in the middle: put the condition into a `while` ({}), or keep what was found with `if` or "
+    "where(condition, new, old)."
+)
+
 KEYWORDS: dict[str, str] = {
-    "for": f"A `for` loop {_BLOCK}array operations, or the steps one after the other.",
-    "while": f"A `while` loop {_BLOCK}array operations, or the steps one after the other.",
-    "elif": f"An `elif` statement {_BLOCK}`a if condition else b`, or where(condition, a, b).",
-    "def": f"A function definition {_BLOCK}the formula itself, with names for its parts.",
-    "return": "`return` is not needed: the last statement is the result.",
-    "lambda": "Anonymous functions (lambda) are not part of the language. If lambda is the name of an input, try lam.",
-    "in": "`in` is not part of the language. Compare with ==, or write any(x == y).",
+    "for": "A `for` loop begins a line of its own: for i in range(n):.",
+    "while": "A `while` loop begins a line of its own: while condition:.",
+    "elif": "`elif` belongs to an `if` statement in the same column; there is none before it.",
+    "def": "A function definition begins a line of its own: def f(x):.",
+    "return": "`return` stands in a helper (def …). At the top it is not needed: the last statement is the result.",
+    "lambda": "Anonymous functions (lambda) are not part of the language: write def f(x): return … on a line of its own. "
+    "If lambda is the name of an input, try lam.",
+    "in": "`in` belongs to `for`. Compare with ==, or write any(x == y).",
     "is": "`is` is not part of the language: compare numbers with ==.",
     "del": "`del` is not needed: a name that is no longer used costs nothing.",
-    "pass": "`pass` is not needed: leave the line out.",
+    "pass": "`pass` is a statement of its own.",
     "assert": "`assert` is not part of the language: make the comparison an output.",
-    **dict.fromkeys(
-        (
-            "class",
-            "with",
-            "try",
-            "except",
-            "finally",
-            "raise",
-            "global",
-            "nonlocal",
-            "break",
-            "continue",
-            "yield",
-        ),
-        "",
-    ),
+    "break": _LEAVING.format("while i < n and not found"),
+    "continue": "`continue` is not part of the language: put the rest of the loop's body under an `if`.",
+    "global": "`global` is not part of the language: a helper returns what it computes, y = f(y).",
+    "nonlocal": "`nonlocal` is not part of the language: a helper returns what it computes, y = f(y).",
+    "yield": "`yield` is not part of the language: scan and map stack what their steps return.",
+    **dict.fromkeys(("class", "with", "try", "except", "finally", "raise"), ""),
     **dict.fromkeys(("async", "await"), ""),
 }
 """Python keywords that are no part of the language, and what to do without."""
@@ -66,7 +66,7 @@ KEYWORDS: dict[str, str] = {
 ALL_KEYWORDS = frozenset(keyword.kwlist)
 
 _COMPREHENSION = (
-    "Comprehensions are not part of the language. Use array operations (sum(x**2)), or write it out."
+    "Comprehensions are not part of the language. Use array operations (sum(x**2)), map(f, xs), or a `for` loop."
 )
 _SHIFT = "Shifts are not part of the language: multiply by a power of 2, or use floor_divide(x, 2**n)."
 _XOR = "`^` is not a power here: write ** for powers (x**2), or logical_xor(a, b) for booleans."
@@ -92,7 +92,7 @@ OPERATORS: dict[str, str] = {
     "!==": "Inequality is written !=.",
     "<>": "Inequality is written !=.",
     "=>": "Greater or equal is written >=. (Anonymous functions are not part of the language.)",
-    "->": "`->` is not part of the language.",
+    "->": "`->` is not part of the language: types are not written.",
     ":=": "Assignment inside an expression is not part of the language: assign on a line of its own, with =.",
     "$": "`$` is not part of the language: write the formula without LaTeX's signs.",
     "`": "Backquotes are not part of the language.",
@@ -194,22 +194,47 @@ _CLOSERS = ("RPAR", "RSQB")
 _OPENERS = ("LPAR", "LSQB")
 _OPERATORS = ("INFIX", "SIGN", "PREFIX", "AUGMENTED", "EQUAL")
 _VALUES = ("NAME", "NUMBER", "STRING", "WORD", *_CLOSERS)
+_BEGINS = ("_NEWLINE", "SEMICOLON", "INDENT", "DEDENT")
+_BLOCKS = {
+    "FOR": "for i in range(n):",
+    "WHILE": "while condition:",
+    "IF": "if condition:",
+    "ELIF": "elif condition:",
+    "ELSE": "else:",
+    "DEF": "def f(x):",
+}
+"""The words that begin a block, and the line that they stand in."""
+_WORDS = ("KEYWORD", "FOR", "WHILE", "ELIF", "DEF", "RETURN", "IN", "PASS")
 
 
 def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refused:
     """The mistake that shows as token `i` standing where only the `expected` terminals may."""
     token = tokens[i] if i < len(tokens) else tokens[-1]
     before = tokens[i - 1] if i else None
-    kind, value = token.type, token.value
+    kind, value = token.type if i < len(tokens) else "$END", token.value
     operand_missing = "NAME" in expected
-    starts = before is None or before.type in ("_NEWLINE", "SEMICOLON", "INDENT")
+    starts = before is None or before.type in _BEGINS
+    if expected == {"INDENT"}:
+        return _empty_block(tokens, i)
+    if expected == {"DEF", "DECORATOR"}:
+        sign = next(t for t in reversed(tokens[:i]) if t.type == "DECORATOR")
+        return Refused(
+            sign.at,
+            "Before '@' an operand is missing: an expression that goes on in the next line needs brackets around it. (A "
+            "decorator stands before `def`.)",
+        )
+    if kind == "DOC":
+        return Refused(token.at, "Triple-quoted strings are not part of the language; a comment begins with #.")
+    header = _header(tokens, i)
+    if header is not None and (told := _in_header(header, tokens, i, kind)) is not None:
+        return told
     if kind in ("INDENT", "DEDENT"):
         return Refused(
             token.at,
-            "This line is indented differently from the lines before. Begin all lines in the same column; "
+            "This line is indented differently from the lines before. Begin all lines of a block in the same column; "
             "an expression that goes on in the next line needs brackets around it.",
         )
-    if kind == "KEYWORD":
+    if kind in _WORDS:
         return _keyword(tokens, i, starts)
     if (
         before is not None
@@ -220,10 +245,13 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
         name = f"{before.value}{before.value}"
         return Refused(before.at - 1, f"There is no operator {name}: write x {before.value}= 1.")
     if kind == "IF" and starts:
-        return Refused(
-            token.at, f"An `if` statement {_BLOCK}`a if condition else b`, or where(condition, a, b)."
-        )
+        return Refused(token.at, "An `if` statement begins a line of its own: if condition:.")
     if kind == "ELSE":
+        if starts:
+            return Refused(
+                token.at,
+                "`else` belongs to an `if` statement in the same column; there is none before it. (Loops have no else.)",
+            )
         return Refused(token.at, "`else` belongs to `a if condition else b`; there is no `if` before it.")
     if "ELSE" in expected and "IF" not in expected and not operand_missing and kind != "EQUAL":
         return Refused(token.at, "A conditional expression needs its `else`: write `a if condition else b`.")
@@ -242,6 +270,73 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
     return Refused(token.at, f"{quoted(value)} cannot stand here.")
 
 
+def _line_start(tokens: list[AnyToken], i: int) -> int:
+    """The first token of the statement that token `i` stands in or ends."""
+    while i and tokens[i - 1].type not in _BEGINS:
+        i -= 1
+    return i
+
+
+def _header(tokens: list[AnyToken], i: int) -> int | None:
+    """Where the line of a block begins whose colon has not come before token `i`; None elsewhere."""
+    start = _line_start(tokens, i)
+    if start >= i or tokens[start].type not in _BLOCKS:
+        return None
+    depth = 0
+    for token in tokens[start:i]:
+        depth += (token.type in _OPENERS) - (token.type in _CLOSERS)
+        if token.type == "COLON" and not depth:
+            return None
+    return start
+
+
+def _in_header(start: int, tokens: list[AnyToken], i: int, kind: str) -> Refused | None:
+    """What is wrong in the line that begins a block, where that is something of its own."""
+    word = tokens[start]
+    at = tokens[min(i, len(tokens) - 1)].at
+    like = _BLOCKS[word.type]
+    if i == start + 1 and kind in ("EQUAL", "AUGMENTED"):
+        return Refused(word.at, f"`{word.value}` is a keyword of Python and cannot be a name: try {word.value}_.")
+    if word.type == "FOR" and not any(t.type == "IN" for t in tokens[start:i]) and kind != "IN":
+        if i > start + 1 and kind in (*_ENDS, "EQUAL", "NAME", "COLON", "NUMBER"):
+            return Refused(at, f"A `for` loop needs `in`: {like}")
+    elif word.type == "ELSE" and kind == "IF":
+        return Refused(at, "`else if` is written `elif`.")
+    elif word.type == "DEF":
+        return _in_definition(start, tokens, i, kind, at)
+    if kind == "EQUAL" and word.type in ("IF", "ELIF", "WHILE") and i > start + 1:
+        return Refused(at, "`=` assigns, and a condition compares: equality is ==.")
+    if kind in _ENDS and i == start + 1 and word.type != "ELSE":
+        return Refused(at, f"After `{word.value}` something must follow: {like}")
+    complete = i > start and tokens[i - 1].type in (*_VALUES, "ELSE")
+    if complete and kind not in ("COLON", "IN", "INFIX", "SIGN", "COMMA", "EQUAL", "IF", "ELSE", *_CLOSERS):
+        if kind in _ENDS or kind in ("RETURN", "PASS", "KEYWORD"):
+            return Refused(at, f"A colon is missing: this line must read `{like}`.")
+    return None
+
+
+def _in_definition(start: int, tokens: list[AnyToken], i: int, kind: str, at: int) -> Refused | None:
+    if i == start + 1:
+        return Refused(at, "A name must follow `def`: def f(x):.")
+    if i == start + 2:
+        return Refused(at, "A helper's parameters stand in brackets, also where there are none: def f(x):, def f():.")
+    if kind == "COLON":
+        return Refused(at, "Type annotations are not part of the language: write the name alone.")
+    if kind == "INFIX":
+        return Refused(at, "Helpers have no *args, **kwargs, or signs between their parameters: name each of them.")
+    if tokens[i - 1].type == "RPAR" and kind in (*_ENDS, "RETURN", "PASS"):
+        return Refused(at, "A colon is missing: this line must read `def f(x):`.")
+    return None
+
+
+def _empty_block(tokens: list[AnyToken], i: int) -> Refused:
+    """A line that ends in a colon, and nothing indented behind it."""
+    token = tokens[min(i, len(tokens) - 1)]
+    start = _line_start(tokens, max(i - 1, 0))
+    word = tokens[start].value if tokens[start].type in _BLOCKS else "this line"
+    return Refused(token.at, f"The block of `{word}` is missing: the lines behind its colon must be indented.")
+
+
 def _adjacent(tokens: list[AnyToken], i: int, *pairs: str) -> bool:
     """Whether tokens i and i+1 stand together and read as one of `pairs`."""
     if i < 0:
@@ -252,11 +347,18 @@ def _adjacent(tokens: list[AnyToken], i: int, *pairs: str) -> bool:
 
 def _keyword(tokens: list[AnyToken], i: int, starts: bool) -> Refused:
     token = tokens[i]
-    if token.value == "for" and not starts:
+    before = tokens[i - 1] if i else None
+    if token.value == "for" and not starts and before is not None and before.type != "COLON":
         return Refused(token.at, _COMPREHENSION)
+    if token.type in _BLOCKS and before is not None and before.type in ("COLON", "SEMICOLON"):
+        return Refused(token.at, f"`{token.value}` must begin a line of its own.")
     detail = KEYWORDS[token.value] or f"`{token.value}` is not part of the language."
     following = tokens[i + 1] if i + 1 < len(tokens) else None
-    if following is not None and token.value != "lambda" and following.type in ("EQUAL", *_OPERATORS, *_ENDS):
+    named = following is not None and (
+        following.type in ("EQUAL", *_OPERATORS)
+        or (following.type in _ENDS and token.value not in ("break", "continue", "pass", "return", "yield"))
+    )
+    if named and token.value != "lambda" and not (token.type in _BLOCKS and starts):
         detail = f"`{token.value}` is a keyword of Python and cannot be a name: try {token.value}_."
     return Refused(token.at, detail)
 
@@ -276,12 +378,10 @@ def _equal(token: AnyToken, before: AnyToken | None, operand_missing: bool) -> R
 
 def _colon(tokens: list[AnyToken], i: int) -> Refused:
     token = tokens[i]
-    line = i
-    while line and tokens[line - 1].type not in ("_NEWLINE", "SEMICOLON"):
-        line -= 1
+    line = _line_start(tokens, i)
     if i == line + 1 and tokens[line].type == "NAME":
         return Refused(token.at, "Type annotations are not part of the language: write name = value.")
-    return Refused(token.at, "`:` can only stand in an index, as in x[1:3].")
+    return Refused(token.at, "`:` can only stand in an index, as in x[1:3], and behind for, while, if, else and def.")
 
 
 def _operand(token: AnyToken, before: AnyToken | None, kind: str, value: str) -> Refused:
@@ -293,7 +393,7 @@ def _operand(token: AnyToken, before: AnyToken | None, kind: str, value: str) ->
         return Refused(
             token.at, f"Unpacking with {value} is not part of the language: write what it stands for."
         )
-    if kind in ("INFIX", "AUGMENTED"):
+    if kind in ("INFIX", "AUGMENTED", "DECORATOR"):
         lines = before is not None and before.type == "_NEWLINE"
         hint = " An expression that goes on in the next line needs brackets around it." if lines else ""
         return Refused(token.at, f"Before {quoted(value)} an operand is missing.{hint}")

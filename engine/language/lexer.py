@@ -41,6 +41,7 @@ _SCANNER = re.compile(
               | (?:{_DIGITS}(?:\.(?!\.\.)(?:{_DIGITS})?)?+ | \.{_DIGITS})(?:[eE][+-]?{_DIGITS})?+ )
   | (?P<operator> \.\.\. | \*\*= | //= | <<= | >>= | === | !== | \*\* | // | << | >> | <= | >= | == | != | <> | => | ->
               | := | && | \|\| | \?\? | [-+*/%@&|^]= | [-+*/%@<>=&|~^.,:;()\[\]{{}}!?$`] )
+  | (?P<doc>    "{{3}}(?:[^"\\]++|\\.|"(?!""))*+"{{3}} | '{{3}}(?:[^'\\]++|\\.|'(?!''))*+'{{3}} )
   | (?P<string> "[^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+" | '[^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+' )
   | (?P<other>  . )
     """,
@@ -72,6 +73,7 @@ _OPERATORS: dict[str, str] = {
     "[": "LSQB",
     "]": "RSQB",
     **dict.fromkeys(hints.KEYWORDS, "KEYWORD"),
+    **{word: word.upper() for word in ("for", "while", "elif", "def", "return", "in", "pass")},
 }
 _CLOSING = {")": "(", "]": "["}
 
@@ -79,7 +81,7 @@ _CLOSING = {")": "(", "]": "["}
 def tokenize(text: str, max_depth: int) -> list[Token]:
     """The tokens of a text, `_NEWLINE` after the last statement; empty where there is no statement.
 
-    Raises `Refused` for what no program can contain, `LimitExceeded` for brackets nested deeper than `max_depth`.
+    Raises `Refused` for what no program can contain, `LimitExceeded` for brackets or blocks nested deeper than `max_depth`.
     """
     tokens: list[Token] = []
     add = tokens.append
@@ -103,11 +105,14 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
                 line = m.end()
             continue
         value = m.group()
+        begins = fresh
         if fresh:
             if value == ";":
                 continue
             fresh = False
             _indent(text[line:at], indents, tokens, at)
+            if len(indents) > max_depth + 1:
+                raise _too_deep("Blocks", text, at, max_depth)
         if kind == "name":
             if not value.isascii():
                 hints.check_name(value, at)
@@ -118,7 +123,7 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
                 )
             add(Token(terminal(value, "NAME"), value, at))
         elif kind == "operator":
-            type = terminal(value)
+            type = terminal(value) if value != "@" or not begins else "DECORATOR"
             if type is None:
                 raise Refused(at, hints.OPERATORS[value])
             if type == "SEMICOLON" and tokens[-1].type == "SEMICOLON":
@@ -126,11 +131,7 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
             if type == "LPAR" or type == "LSQB":
                 brackets.append(at)
                 if len(brackets) > max_depth:
-                    where = TextSource(text).where(at)
-                    detail = (
-                        f"Brackets are nested more than {max_depth:,} deep here; the limit is {max_depth:,}."
-                    )
-                    raise LimitExceeded("depth", max_depth, len(brackets), detail, where=where)
+                    raise _too_deep("Brackets", text, at, max_depth)
             elif type == "RPAR" or type == "RSQB":
                 _close(text, value, at, brackets)
             add(Token(type, value, at))
@@ -139,10 +140,10 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
             add(Token("NUMBER", value, at))
         elif kind == "string":
             if m.end() - at == 2 and text[m.end() : m.end() + 1] == value[0]:
-                raise Refused(
-                    at, "Triple-quoted strings are not part of the language; a comment begins with #."
-                )
+                raise Refused(at, f"This text is never closed: {value[0] * 3} must end it.")
             add(Token("STRING", value, at))
+        elif kind == "doc":
+            add(Token("DOC", value, at))
         else:
             raise Refused(at, hints.character(text, at))
     if brackets:
@@ -152,6 +153,11 @@ def tokenize(text: str, max_depth: int) -> list[Token]:
         add(Token("_NEWLINE", "", len(text)))
     tokens.extend(Token("DEDENT", "", len(text)) for _ in indents[1:])
     return tokens
+
+
+def _too_deep(what: str, text: str, at: int, limit: int) -> LimitExceeded:
+    detail = f"{what} are nested more than {limit:,} deep here; the limit is {limit:,}."
+    return LimitExceeded("depth", limit, limit + 1, detail, where=TextSource(text).where(at))
 
 
 def _close(text: str, value: str, at: int, brackets: list[int]) -> None:

@@ -1,141 +1,140 @@
-"""Statements: names are bound, the last one gives the outputs."""
+"""The whole text: a first look at all of it, then its statements, of which the last one gives the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
-from engine.language import calls, expressions, indexing  # noqa: F401  # each registers its walks
-from engine.language.fold import as_literal, is_literal
+from engine.language import (  # noqa: F401  # each registers its walks
+    branches,
+    calls,
+    control,
+    expressions,
+    indexing,
+    loops,
+    statements,
+)
+from engine.language.functions import assigned_names
 from engine.language.hints import Refused
-from engine.language.names import Modules, module_name
-from engine.language.parser import check_targets
-from engine.language.recorder import Recorder, Ref, Several, Value
-from engine.language.syntax import Assign, Display, Evaluate, Expression, Import, Name, Statement
-from engine.language.walker import GETITEM, IDENTITY, Walker
+from engine.language.names import Modules
+from engine.language.parser import check_targets, target_names
+from engine.language.recorder import Recorder, Shared
+from engine.language.statements import Bound
+from engine.language.syntax import Assign, Def, Display, Doc, Evaluate, For, If, Import, Pass, Statement, While
+from engine.language.unfolding import Unfolding
+from engine.language.values import Ref, Several, Tuple, Value
+from engine.language.walker import IDENTITY, Frame, Walker
 from engine.program import CONSTANT, Literal, Program
+
+_NAME = re.compile(r"[^\W\d]\w*+")
+
+SILENT = (Import, Def, Pass)
+"""Statements that compute nothing: the result is that of the last one before them."""
 
 
 class Lowering(Walker):
     """One reading of one text, statement by statement."""
 
-    def __init__(self, recorder: Recorder, statements: Sequence[Statement], inputs: Collection[str]) -> None:
+    def __init__(self, shared: Shared, statements: Sequence[Statement], inputs: Collection[str]) -> None:
         modules = Modules()
-        assigned: set[str] = set()
-        for statement in statements:
+        recorder = Recorder(shared)
+        helpers: set[str] = set()
+        for statement in _all(statements):
             try:
                 if type(statement) is Import:
                     modules.add(statement)
                 elif type(statement) is Assign:
-                    assigned.update(name.name for name in check_targets(statement.targets))
+                    check_targets(statement.targets)
+                elif type(statement) is For:
+                    target_names(statement.target)
+                elif type(statement) is Def:
+                    helpers.add(statement.name)
             except Refused as refused:
                 recorder.wrong(refused.at, refused.detail, refused.suggestions)
+        assigned = set(assigned_names(statements))
         recorder.reserve(assigned)
         super().__init__(recorder, modules, assigned | set(inputs))
+        self.helpers = helpers
         self.results: list[int] = []
         """The outputs."""
         self._returned: set[int] = set()
         self.statements = [s for s in statements if type(s) is not Import]
+        last = [s for s in self.statements if type(s) not in SILENT][-1:]
+        self.last = last[0] if last else None
+
+    @cached_property
+    def unfolding(self) -> Unfolding:
+        """How much the helpers unfold to."""
+        return Unfolding(self.statements)
+
+    @cached_property
+    def _occurrences(self) -> dict[str, list[int]]:
+        """Where in the text each name stands; in comments and strings too, which does no harm."""
+        found: dict[str, list[int]] = {}
+        for match in _NAME.finditer(self.recorder.source.text):
+            found.setdefault(match.group(), []).append(match.start())
+        return found
+
+    def live(self, name: str, frame: Frame, start: int, end: int) -> bool:
+        """Whether a name may be used outside a stretch of the text; those of the whole text are reported anyway."""
+        if frame.node is None:
+            return True
+        places = self._occurrences.get(name, [])
+        inside = bisect_left(places, end) - bisect_left(places, start)
+        own = bisect_left(places, frame.node.body.end) - bisect_left(places, frame.node.at)
+        return own > inside
 
     def run(self) -> Program:
         """The program. Raises all mistakes that were found."""
+        recorder = self.recorder
+        if self.last is None and not recorder.mistakes.errors:
+            recorder.wrong(0, "There is no statement here that computes something, such as x*y + 1.")
         with np.errstate(all="ignore"):
             for statement in self.statements:
-                last = statement is self.statements[-1]
-                if type(statement) is Assign:
-                    for value, name in self.assign(statement):
-                        if last:
-                            self.output(value, name.at)
-                else:
-                    self.plain(statement, last)
+                self.spend(statement.at)
+                self._statement(statement, statement is self.last)
         return self.recorder.finish(self.results)
 
-    # -- statements
-
-    def plain(self, statement: Any, last: bool) -> None:
-        """An expression as a statement; a tuple is several."""
-        assert type(statement) is Evaluate
-        node = statement.value
-        items = node.items if type(node) is Display and node.is_tuple else [node]
-        if not items:
-            self.recorder.wrong(node.at, "An empty tuple is no result.")
-        for item in items:
-            value = self.evaluate(item)
+    def _statement(self, statement: Statement, last: bool) -> None:
+        if type(statement) is Evaluate:
+            node = statement.value
+            items = node.items if type(node) is Display and node.is_tuple else [node]
+            if not items:
+                self.recorder.wrong(node.at, "An empty tuple is no result.")
+            for item in items:
+                value = self.evaluate(item)
+                if last:
+                    self.output(value, item.at)
+        elif type(statement) is Assign:
+            for value, name in self.evaluate(Bound(statement)):
+                if last:
+                    self.output(value, name.at)
+        elif type(statement) is Doc:
+            self.recorder.wrong(
+                statement.at, "Triple-quoted strings are not part of the language; a comment begins with #."
+            )
+        else:
+            self.evaluate(statement)
             if last:
-                self.output(value, item.at)
+                self._assigned(statement)
 
-    def assign(self, statement: Assign) -> list[tuple[Value, Name]]:
-        """Bind the names of a statement; the values it is said to result in, as bound."""
-        try:
-            names = check_targets(statement.targets)
-        except Refused:  # reported already; the right side may have more to report
-            self.evaluate(statement.value)
-            return []
-        if type(statement.targets[0]) is Display:
-            values, fresh = self._right_sides(statement.value, names, statement.at)
-            return [(self.bind(*three), three[0]) for three in zip(names, values, fresh, strict=False)]
-        value = self.bind(names[0], self.evaluate(statement.value), type(statement.value) is not Name)
-        for name in names[1:]:
-            # `a = b = x + y`: the node is a, and b is its identity.
-            self.bind(name, value, False)
-        return [(value, names[0])]
-
-    def bind(self, name: Name, value: Value, fresh: bool) -> Value:
-        """Bind a name; `fresh` says that the value is a node made for it, and not another name's."""
-        if name.name in self.modules.prefixes:
-            self.recorder.wrong(name.at, module_name(name.name))
-        recorder = self.recorder
-        if type(value) is Ref:
-            if not fresh:
-                index = recorder.emit(IDENTITY, (value.index,), {}, name.at)
-                value = Ref(index, value.static, value.items, value.bad)
-            recorder.bind(name.name, value.index, name.at)
-        elif is_literal(value):
-            literal = as_literal(value)  # type: ignore[arg-type]  # is_literal has told
-            value = Ref(recorder.emit(CONSTANT, (), {"value": literal}, name.at), value)
-            recorder.bind(name.name, value.index, name.at)
-        elif type(value) is Several and fresh:
-            recorder.bind(name.name, value.index, name.at)
-        self.scope[name.name] = value
-        return value
-
-    def _right_sides(self, node: Expression, names: list[Name], at: int) -> tuple[list[Value], list[bool]]:
-        """The values for several names on the left, and which of them are fresh."""
-        if type(node) is not Display:
-            values = self._unpacked(self.evaluate(node), names, at)
-            return values, [True] * len(values)
-        if len(node.items) != len(names):
-            self._miscounted(at, len(names), len(node.items))
-        return [self.evaluate(i) for i in node.items], [type(i) is not Name for i in node.items]
-
-    def _miscounted(self, at: int, names: int, values: int) -> None:
-        self.recorder.wrong(at, f"There are {names} names on the left, and {values} values on the right.")
-
-    def _unpacked(self, value: Value, names: list[Name], at: int) -> list[Value]:
-        """The parts of one value, one for each name: results, or entries along axis 0."""
-        if type(value) is Several:
-            if value.count is not None and value.count != len(names):
-                self._miscounted(at, len(names), value.count)
-            return [self.item(value, k, name.at) for k, name in enumerate(names)]
-        known = value.static if type(value) is Ref else value
-        if isinstance(known, np.ndarray) and known.ndim:
-            if len(known) != len(names):
-                self._miscounted(at, len(names), len(known))
-                return []
-            if type(value) is not Ref:
-                return [row if row.ndim else row.item() for row in map(np.asarray, known)]
-        if type(value) is not Ref:
-            self.recorder.wrong(at, "Only an op with several results, a list or an array can be unpacked.")
-            return []
-        if value.items is not None and len(value.items) != len(names):
-            self._miscounted(at, len(names), len(value.items))
-        rows: list[Value] = []
-        for k, name in enumerate(names):
-            index = self.recorder.emit(GETITEM, (value.index,), {"index": (k,)}, name.at)
-            rows.append(Ref(index, bad=value.bad))
-        return rows
+    def _assigned(self, statement: Statement) -> None:
+        """A loop or a choice at the end: what it assigns is the result, of a loop what goes round in it."""
+        names = assigned_names([statement])
+        if type(statement) is For:
+            for name in target_names(statement.target):
+                names.pop(name.name, None)
+        found = {n: self.settled(self.top.names.get(n)) for n in names}  # type: ignore[misc]  # never MISSING
+        kept = [n for n in self.carried if n in found] if isinstance(statement, For | While) else []
+        results = [(n, found[n]) for n in kept or names if isinstance(found[n], Ref | Tuple | float | int)]
+        if not results:
+            self.recorder.wrong(statement.at, "This is the last statement, and gives no result: name it in a last line.")
+        for name, value in results:
+            self.output(value, names[name])
 
     def output(self, value: Value, at: int) -> None:
         """A value of the last statement."""
@@ -145,6 +144,8 @@ class Lowering(Walker):
                 self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
                 return
             parts = [self.item(value, k, at) for k in range(value.count)]
+        elif type(value) is Tuple and value.items:
+            parts = value.items
         for part in parts:
             argument = self.operand(part, at)
             if isinstance(argument, Literal):
@@ -153,3 +154,20 @@ class Lowering(Walker):
                 argument = self.recorder.emit(IDENTITY, (argument,), {}, at)
             self._returned.add(argument)
             self.results.append(argument)
+
+
+def _all(statements: Sequence[Statement]) -> Iterator[Statement]:
+    """All statements, those in blocks and helpers too, in the order of the text."""
+    stack = [iter(statements)]
+    while stack:
+        statement = next(stack[-1], None)
+        if statement is None:
+            stack.pop()
+            continue
+        yield statement
+        if isinstance(statement, For | While | Def):
+            stack.append(iter(statement.body.statements))
+        elif type(statement) is If:
+            if statement.otherwise is not None:
+                stack.append(iter(statement.otherwise.statements))
+            stack.append(iter(statement.then.statements))

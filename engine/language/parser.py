@@ -6,7 +6,7 @@ stack of its own, so no text, however deep, makes Python recurse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,26 +15,36 @@ from lark import Lark
 from lark.exceptions import UnexpectedToken
 from lark.lexer import Lexer
 
+from engine.errors import quoted
 from engine.language import hints
 from engine.language.hints import Refused
-from engine.language.lexer import tokenize
+from engine.language.lexer import Token, tokenize
 from engine.language.operators import arrange
 from engine.language.syntax import (
     Assign,
     Attribute,
     Binary,
+    Block,
     Call,
     Constant,
+    Def,
     Display,
+    Doc,
     Evaluate,
     Expression,
+    For,
+    If,
     Import,
     Index,
     Keyword,
     Name,
+    Parameter,
+    Pass,
+    Return,
     Slice,
     Statement,
     Ternary,
+    While,
 )
 
 EXACT = 2.0**53
@@ -86,7 +96,66 @@ class _Actions:
     """One function for each rule: from what the rule's parts became to a node."""
 
     def program(self, parts: list[Any]) -> Any:
-        return [s for part in parts for s in (part if isinstance(part, list) else (part,))]
+        statements = _flat(parts)
+        outside = Block(statements).returned
+        if outside is not None:
+            raise Refused(outside, hints.KEYWORDS["return"])
+        return statements
+
+    def loop(self, parts: list[Any]) -> Any:
+        token, target, _, iterable, _, body = parts
+        return For(token.at, target, iterable, _without_return(body))
+
+    def while_loop(self, parts: list[Any]) -> Any:
+        token, condition, _, body = parts
+        return While(token.at, condition, _without_return(body))
+
+    def choice(self, parts: list[Any]) -> Any:
+        token, condition, _, then, *alternatives = parts
+        *alternatives, _, _, otherwise = alternatives
+        for word, also, block in reversed(alternatives):
+            otherwise = Block([_if(word.at, also, block, otherwise)])
+        return _if(token.at, condition, then, otherwise)
+
+    def alternative(self, parts: list[Any]) -> Any:
+        token, condition, _, block = parts
+        return token, condition, block
+
+    def definition(self, parts: list[Any]) -> Any:
+        *decorators, _, name, _, parameters, _, body = parts
+        return Def(name.at, name.value, parameters or [], body, decorators)
+
+    def decorator(self, parts: list[Any]) -> Any:
+        return parts[1]
+
+    def parameters(self, parts: list[Any]) -> Any:
+        found: dict[str, Parameter] = {}
+        for part in parts:
+            p = part if type(part) is Parameter else Parameter(part.at, part.value, None)
+            if p.name in found:
+                raise Refused(p.at, f"There are two parameters of the name {quoted(p.name)}.")
+            if p.default is None and any(q.default is not None for q in list(found.values())[-1:]):
+                raise Refused(p.at, "A parameter without a default cannot follow one that has one.")
+            found[p.name] = p
+        return list(found.values())
+
+    def default(self, parts: list[Any]) -> Any:
+        token, value = parts
+        return Parameter(token.at, token.value, value)
+
+    def block(self, parts: list[Any]) -> Any:
+        end = parts[-1].at if type(parts[-1]) is Token else None
+        return Block(_flat(part for part in parts if type(part) is not Token), end)
+
+    def returning(self, parts: list[Any]) -> Any:
+        token, value = parts
+        return Return(token.at, value)
+
+    def nothing(self, parts: list[Any]) -> Any:
+        return Pass(parts[0].at)
+
+    def docstring(self, parts: list[Any]) -> Any:
+        return Doc(parts[0].at)
 
     def expression(self, parts: list[Any]) -> Any:
         return Evaluate(parts[0].at, parts[0])
@@ -136,7 +205,7 @@ class _Actions:
         return Display(parts[0].at, parts[1:], False)
 
     def ternary(self, parts: list[Any]) -> Any:
-        yes, token, condition, no = parts
+        yes, token, condition, _, no = parts
         return Ternary(token.at, condition, yes, no)
 
     def operators(self, parts: list[Any]) -> Any:
@@ -192,6 +261,24 @@ class _Actions:
         return Attribute(token.at, value, token.value)
 
 
+def _flat(parts: Iterable[Any]) -> list[Statement]:
+    """Statements in a row; an import line is several."""
+    return [s for part in parts for s in (part if isinstance(part, list) else (part,))]
+
+
+def _if(at: int, condition: Expression, then: Block, otherwise: Block | None) -> If:
+    returned = then.returned
+    if returned is None and otherwise is not None:
+        returned = otherwise.returned
+    return If(at, condition, then, otherwise, returned)
+
+
+def _without_return(body: Block) -> Block:
+    if body.returned is not None:
+        raise Refused(body.returned, hints.RETURN_IN_LOOP)
+    return body
+
+
 def number_value(written: str) -> float | int:
     """The value of a number as written: a double; as int where it was written without point or exponent and is exact.
 
@@ -222,13 +309,13 @@ def _target_problem(target: Expression, sign: str) -> str:
     """Why a statement cannot assign to `target`."""
     if type(target) is Index:
         return (
-            f"Single elements cannot be assigned to (`x[…] {sign} …`): arrays never change. Make a new one, with "
-            "where(mask, value, x), scatter_set or scatter_add."
+            f"Single elements cannot be assigned to (`x[…] {sign} …`): arrays never change. Make a new one: "
+            "x = scatter_set(x, i, value), x = scatter_add(x, i, value), or where(mask, value, x)."
         )
     if type(target) is Attribute:
         return "Attributes cannot be assigned to: give the result a new name."
     if type(target) is Call:
-        return "A call cannot be assigned to. (Function definitions are not offered in program text yet.)"
+        return "A call cannot be assigned to. Function definitions are written with def: def f(x): return x**2."
     if type(target) is Display:
         return f"`{sign}` needs one name on its left."
     if type(target) is Constant:
@@ -262,3 +349,18 @@ def check_target(target: Expression) -> list[Name]:
                 raise Refused(item.at, _target_problem(item, "="))
         return cast("list[Name]", target.items)
     raise Refused(target.at, _target_problem(target, "="))
+
+
+def target_names(target: Expression) -> list[Name]:
+    """The names that the target of a `for` binds, those in tuples inside too. Raises `Refused` for anything else."""
+    found: list[Name] = []
+    stack = [target]
+    while stack:
+        part = stack.pop()
+        if type(part) is Name:
+            found.append(part)
+        elif type(part) is Display and part.items:
+            stack.extend(reversed(part.items))
+        else:
+            raise Refused(part.at, "Between `for` and `in` only names can stand: for i in …, for a, b in ….")
+    return found

@@ -165,4 +165,103 @@ class Import(Syntax):
     names: list[tuple[str, str]] | None
 
 
-Statement: TypeAlias = Evaluate | Assign | Import
+class Block:
+    """The statements behind a colon.
+
+    `returned` is the offset of a `return` among them or in the blocks inside, of helpers aside. `end` is where the block
+    ends in the text, or somewhere in its last statement if it is one line.
+    """
+
+    __slots__ = ("end", "returned", "statements")
+
+    def __init__(self, statements: list[Statement], end: int | None = None) -> None:
+        self.statements = statements
+        self.end = end if end is not None else statements[-1].at if statements else 0
+        self.returned: int | None = next(
+            (at for at in map(_returned, statements) if at is not None),
+            None,
+        )
+
+
+def _returned(statement: Statement) -> int | None:
+    if type(statement) is Return:
+        return statement.at
+    if type(statement) is If:
+        return statement.returned
+    # A loop has none: the parser refuses it.
+    return None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class For(Syntax):
+    """`for target in iterable:`; `at` is the keyword."""
+
+    at: int
+    target: Expression
+    iterable: Expression
+    body: Block
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class While(Syntax):
+    """`while condition:`."""
+
+    at: int
+    condition: Expression
+    body: Block
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class If(Syntax):
+    """`if condition:`; an `elif` is an If in the other block. `returned` is as that of a block."""
+
+    at: int
+    condition: Expression
+    then: Block
+    otherwise: Block | None
+    returned: int | None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Parameter(Syntax):
+    """A parameter of a helper, with its default."""
+
+    at: int
+    name: str
+    default: Expression | None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Def(Syntax):
+    """`def name(parameters):`; `at` is the name. `decorators` stand in the order of the text."""
+
+    at: int
+    name: str
+    parameters: list[Parameter]
+    body: Block
+    decorators: list[Expression]
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Return(Syntax):
+    """`return value`."""
+
+    at: int
+    value: Expression | None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Pass(Syntax):
+    """`pass`."""
+
+    at: int
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Doc(Syntax):
+    """A text in three quotes, as a statement."""
+
+    at: int
+
+
+Statement: TypeAlias = Evaluate | Assign | Import | For | While | If | Def | Return | Pass | Doc

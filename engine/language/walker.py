@@ -6,21 +6,26 @@ evaluated and is sent their values (`WALKS`). So the code reads like a recursive
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
+import numpy as np
+
 import engine.ops  # noqa: F401  # fills the registry
+from engine.aval import MAX_RANK
+from engine.errors import LimitExceeded, quoted
 from engine.language import fold
 from engine.language.fold import Folder, Number, as_literal, is_literal
 from engine.language.names import CONSTANTS, MODULE_CONSTANTS, Modules, lookalike, module_name
-from engine.language.recorder import UNKNOWN, Recorder, Ref, Several, Value
-from engine.language.syntax import Constant, Expression, Name
+from engine.language.recorder import BodyRecorder, Recorder
+from engine.language.syntax import Constant, Def, Expression, Name
+from engine.language.values import UNKNOWN, Free, Function, Lazy, Ref, Several, Tuple, Unset, Value
 from engine.op import Op, registry
 from engine.program import ITEM, Literal
 
-Walk: TypeAlias = Generator[Any, Any, Value]
-"""Yields syntax nodes (or `Static` requests), is sent their values, returns its own."""
+Walk: TypeAlias = Generator[Any, Any, Any]
+"""Yields syntax nodes (or other requests), is sent their values, returns its own."""
 _W = TypeVar("_W", bound=Callable[..., Walk])
 
 WALKS: dict[type, Callable[..., Walk]] = {}
@@ -67,6 +72,7 @@ UNARY: dict[str, Op] = {
     "~": registry.core("logical_not"),
     "not": registry.core("logical_not"),
 }
+WHOLE_SIGNS = frozenset(("+", "-", "*", "//", "%"))
 WHERE, STACK, GETITEM = registry.core("where"), registry.core("stack"), registry.core("getitem")
 
 
@@ -79,23 +85,73 @@ class Static:
         self.node = node
 
 
+class Frame:
+    """The names of one call of a helper, or of the whole text (`local` is None there).
+
+    `local` are the names that the helper assigns: they are its own, whether they have a value yet or not. Other names are
+    looked up in `parent`, the frame that the helper was defined in, when they are used.
+    """
+
+    __slots__ = ("local", "names", "node", "parent", "title")
+
+    def __init__(
+        self, node: Def | None = None, parent: Frame | None = None, local: Collection[str] | None = None
+    ) -> None:
+        self.node = node
+        self.title = node.name if node is not None else ""
+        self.parent = parent
+        self.local = local
+        self.names: dict[str, Value] = {}
+
+
+class Missing:
+    """What a name stands for that was not found."""
+
+
+MISSING = Missing()
+
+MAX_EFFORT = 200_000
+"""Statements and calls that are read at most, helpers and branches counted as often as they are gone through."""
+
+
 class Walker:
     """The evaluation of expressions in one text: its names, its modules, and the list that is being written."""
 
     def __init__(self, recorder: Recorder, modules: Modules, variables: Collection[str]) -> None:
         self.recorder = recorder
+        self.root = recorder
         self.modules = modules
         self.variables = variables
         """Names that are no constants here, though they may be called pi or e."""
         self.folder = Folder()
-        self.scope: dict[str, Value] = {}
+        self.top = Frame()
+        self.frame = self.top
+        recorder.frame = self.top
+        self.free: dict[str, Ref] = {}
+        """The inputs."""
+        self.active: dict[Any, bool] = {}
+        """The calls of helpers that are being read."""
+        self.effort = 0
+        self.helpers: Collection[str] = ()
+        """The names of all helpers of the text."""
+        self.carried: list[str] = []
+        """What went round in the loop that was read last."""
+
+    @property
+    def unfolding(self) -> Any:
+        """How much helpers unfold to: asked before they are."""
+        raise NotImplementedError
+
+    def live(self, name: str, frame: Frame, start: int, end: int) -> bool:
+        """Whether a name may be used outside a stretch of the text, in the helper that it belongs to."""
+        raise NotImplementedError
 
     # -- the walk
 
-    def evaluate(self, node: Expression) -> Value:
+    def evaluate(self, node: Any) -> Any:
         """The value of an expression."""
         stack: list[Walk] = []
-        value: Value = None
+        value: Any = None
         wanted: Any = node
         while True:
             kind = type(wanted)
@@ -116,15 +172,74 @@ class Walker:
             else:
                 return value
 
-    # -- values
+    def spend(self, at: int) -> None:
+        """Count a statement or a call. Raises `LimitExceeded` for a text that unfolds without end."""
+        self.effort += 1
+        if self.effort > MAX_EFFORT:
+            detail = (
+                f"The helpers and branches of this program unfold to more than {MAX_EFFORT:,} statements: every call of a "
+                "helper is written out. Use loops (fori_loop, scan, map), whose bodies are written once."
+            )
+            where = self.recorder.source.where(at)
+            raise LimitExceeded("statements", MAX_EFFORT, self.effort, detail, where=where)
+
+    @contextmanager
+    def inside(self, at: int, changing: bool) -> Iterator[BodyRecorder]:
+        """A body: what is written meanwhile stands in it."""
+        outer = self.recorder
+        body = BodyRecorder(outer, at, changing)
+        self.recorder = body
+        try:
+            yield body
+        finally:
+            self.recorder = outer
+
+    # -- names
 
     def name(self, node: Name) -> Value:
         """What a name stands for: what it was bound to, a constant, or an input."""
+        value = self.frame.names.get(node.name, MISSING)
+        if type(value) is not Ref:
+            value = self.settled(self._found(node.name) if value is MISSING else value)
+            if type(value) is Unset:
+                self.recorder.wrong(node.at, value.why)
+                return self.placeholder(node.at)
+            if value is MISSING:
+                return self._outside(node)
+            if type(value) is Free:
+                return self._outside(Name(value.at, value.name))
+            if type(value) is not Ref:
+                return value  # type: ignore[return-value]  # not MISSING
+        return value if value.home is self.recorder else self.recorder.capture(value, node.name)
+
+    def peek(self, name: str) -> Value | Missing:
+        """What a name stands for, as it was bound; MISSING for one that the text does not bind, or not yet."""
+        value = self.frame.names.get(name, MISSING)
+        return self._found(name) if value is MISSING else value
+
+    def settled(self, value: Value | Missing) -> Value | Missing:
+        """A value that may have been waiting for its first use."""
+        while isinstance(value, Lazy):
+            value = value.settle()
+        return value
+
+    def _found(self, name: str) -> Value | Missing:
+        frame: Frame | None = self.frame
+        while frame is not None:
+            value = frame.names.get(name, MISSING)
+            if value is not MISSING:
+                return value
+            if frame.local is not None and name in frame.local:
+                return Unset(
+                    f"{quoted(name)} is used before it has a value: {frame.title} assigns it, so it is a name of "
+                    f"{frame.title}'s own."
+                )
+            frame = frame.parent
+        return self.free.get(name, MISSING)
+
+    def _outside(self, node: Name) -> Value:
+        """What a name stands for that the text does not bind."""
         name = node.name
-        try:
-            return self.scope[name]
-        except KeyError:
-            pass
         if name not in self.variables:
             if name in CONSTANTS:
                 return CONSTANTS[name]
@@ -133,19 +248,64 @@ class Walker:
             told = lookalike(name)
             if told:
                 self.recorder.wrong(node.at, told)
-        if name in self.modules.prefixes:
-            self.recorder.wrong(node.at, module_name(name))
-        ref = self.scope[name] = Ref(self.recorder.input(name, node.at))
-        return ref
+        return self.local(self.input(name, node.at), name)
+
+    def input(self, name: str, at: int) -> Ref:
+        """The input of a name."""
+        found = self.free.get(name)
+        if found is None:
+            if name in self.modules.prefixes:
+                self.recorder.wrong(at, module_name(name))
+            found = self.free[name] = Ref(self.root, self.root.input(name, at))
+        return found
 
     def knows(self, name: str) -> bool:
         """Whether a name is a variable here."""
-        return name in self.scope or name in self.variables
+        return name in self.variables or self.peek(name) is not MISSING
+
+    def own(self) -> bool:
+        """Whether what is bound now is named: at the top of the text, or in a body, but not in a helper that it calls."""
+        return self.recorder.frame is self.frame
+
+    # -- values
+
+    def local(self, value: Ref, name: str | None = None) -> Ref:
+        """A node as a value of the list that is being written."""
+        return value if value.home is self.recorder else self.recorder.capture(value, name)
+
+    def array(self, value: Value, at: int) -> Value:
+        """A value, a tuple as one array."""
+        if type(value) is not Tuple:
+            return value
+        if value.node is not None and self.reachable(value.node):
+            return self.local(value.node, value.name)
+        if all(map(is_literal, value.items)):
+            made = fold.array_of(value.items)  # type: ignore[arg-type]  # is_literal has told
+            if made is not None:
+                return made
+        self.recorder.count(value.size, at)
+        if value.depth > MAX_RANK:
+            self.recorder.wrong(at, f"This tuple is nested more than {MAX_RANK} deep: an array has fewer axes.")
+            return 0.0
+        items = [self.array(v, at) for v in value.items]
+        operands = [self.operand(v, at) for v in items]
+        index = self.recorder.emit(STACK, operands, {}, at)
+        value.node = Ref(self.recorder, index, items=items)
+        if value.name is not None and self.own() and self.frame.names.get(value.name) is value:
+            self.recorder.bind(value.name, index, at)
+        return value.node
+
+    def reachable(self, value: Ref) -> bool:
+        """Whether a node stands in this list, or in one around it."""
+        region: Recorder | None = self.recorder
+        while region is not None and region is not value.home:
+            region = region.parent
+        return region is not None
 
     def operand(self, value: Value, at: int) -> int | Literal:
         """A value as an operand of a node; mistakes are noted, and 0 takes their place."""
         if type(value) is Ref:
-            return value.index
+            return self.local(value).index
         if is_literal(value):
             return as_literal(value)  # type: ignore[arg-type]  # is_literal has told
         if type(value) is Several:
@@ -153,6 +313,12 @@ class Walker:
             detail = (
                 f"{value.op.name} has several results ({shown}): unpack them (a, b = …), or index them ([0])."
             )
+        elif type(value) is Tuple:
+            return self.operand(self.array(value, at), at)
+        elif isinstance(value, Function):
+            detail = f"{value.title} is a function: call it, {value.title}(…)."
+        elif type(value) is Unset:
+            detail = value.why
         elif isinstance(value, str):
             detail = "A string stands here where an array belongs; strings are arguments only, as in norm(x, 'fro')."
         else:
@@ -163,11 +329,12 @@ class Walker:
 
     def item(self, source: Several, k: int, at: int) -> Ref:
         """Result `k` of a node that has several."""
-        return Ref(self.recorder.emit(ITEM, (source.index,), {"index": k}, at))
+        home = source.home
+        return self.local(Ref(home, home.emit(ITEM, (source.index,), {"index": k}, at)))
 
     def placeholder(self, at: int) -> Ref:
         """A node in the place of one that could not be made, so that the others keep their numbers."""
-        return Ref(self.recorder.emit(IDENTITY, (), {}, at), bad=True)
+        return Ref(self.recorder, self.recorder.emit(IDENTITY, (), {}, at), bad=True)
 
     def not_boolean(self, sign: str, at: int) -> Value:
         """Note that an operator of logic stands beside a number."""
@@ -179,6 +346,10 @@ class Walker:
     def operate(self, sign: str, a: Value, b: Value, at: int, left: int, right: int) -> Value:
         """The node `a sign b`, or its value where both are literals."""
         op = BINARY[sign]
+        if type(a) is Tuple:
+            a = self.array(a, left)
+        if type(b) is Tuple:
+            b = self.array(b, right)
         if is_literal(a) and is_literal(b):
             folded: Any = UNKNOWN
             if isinstance(a, fold.NUMBERS) and isinstance(b, fold.NUMBERS):
@@ -192,12 +363,23 @@ class Walker:
                 return folded  # type: ignore[no-any-return]  # a number or an array
         x = a.index if type(a) is Ref else self.operand(a, left)
         y = b.index if type(b) is Ref else self.operand(b, right)
-        made = Ref(self.recorder.emit(op, (x, y), {}, at))
+        made = Ref(self.recorder, self.recorder.emit(op, (x, y), {}, at))
         p, q = static_number(a), static_number(b)
         if p is not None and q is not None:
             with suppress(fold.NotBoolean):
                 made.static = fold.binary(sign, p, q)
+        elif sign in WHOLE_SIGNS and whole(a) and whole(b):
+            made.whole = True
         return made
+
+
+def whole(value: Value) -> bool:
+    """Whether a value is known to be an integer, though numbers are doubles: it was written without a point."""
+    if type(value) is Ref:
+        return value.whole or (isinstance(value.static, int) and not isinstance(value.static, bool))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind == "i"
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def static_number(value: Value) -> Number | None:

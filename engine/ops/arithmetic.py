@@ -78,11 +78,11 @@ class Multiply(Elementwise):
         strong = params.get("strong")
         return strong_product(x, y, strong) if strong else np.multiply(x, y)
 
-    def function(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
         """As every elementwise op; a strong product of scalars is an ordinary one unless that is NaN."""
         strong = dict(params).get("strong")
         if not strong:
-            return super().function(avals, ())
+            return super().calculation(avals, ())
         if any(a.shape for a in avals):
             return lambda x, y: strong_product(x, y, strong)
 
@@ -148,7 +148,7 @@ remainder = registry.add(
         ("1", "-floor(a / b)"),
         doc="Remainder with the sign of the divisor, x − y⌊x / y⌋.",
         latex="{x} \\bmod {y}",
-        aliases=("mod", "%", "Mod"),
+        aliases=("mod", "%"),
         bools=False,
         passes_integers=True,
         domain=((0.1, 0.9), (1.1, 2.0)),
@@ -438,7 +438,7 @@ maximum = registry.add(
         ("where(a > b, 1, where(a == b, 0.5, 0))", "where(b > a, 1, where(a == b, 0.5, 0))"),
         doc="Larger of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\max({x}, {y})",
-        aliases=("Max",),
+        aliases=("elementwise_max",),
         domain=((0.0, 1.0), (1.5, 2.0)),
         derivative={"x": "[x > y]", "y": "[y > x]"},
         kink="a == b",
@@ -453,7 +453,7 @@ minimum = registry.add(
         ("where(a < b, 1, where(a == b, 0.5, 0))", "where(b < a, 1, where(a == b, 0.5, 0))"),
         doc="Smaller of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\min({x}, {y})",
-        aliases=("Min",),
+        aliases=("elementwise_min",),
         domain=((0.0, 1.0), (1.5, 2.0)),
         derivative={"x": "[x < y]", "y": "[y < x]"},
         kink="a == b",

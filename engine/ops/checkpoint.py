@@ -15,6 +15,7 @@ from engine.program import BODY
 from engine.transforms.pull import depends_on, vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import Shared, vmap
 
 
@@ -77,6 +78,26 @@ class CheckpointCore(Op):
         wrt = [body.inputs[k] for k in wanted]
         back = vjp_graph(body.with_outputs(()), of, wrt, b.dtype, record_bytes=b.record_bytes)
         return list(b.write(self, *xs, *[c for c in cts if c is not None], body=simplify(back, b.dtype)))
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """The body in series arithmetic."""
+        body: Graph = params["body"]
+        there = [[m == 0 or x is not None for m, x in enumerate(series)] for series in xs]
+        inner = GraphBuilder(b.dtype)
+        terms = [
+            [inner.input(a) if t else None for t in used]
+            for a, used in zip(body.in_avals, there, strict=True)
+        ]
+        found = series_of(inner, body, terms, order)
+        places = [(r, m) for r, series in enumerate(found) for m, t in enumerate(series) if t is not None]
+        step = simplify(inner.build([found[r][m] for r, m in places]), b.dtype)
+        got = b.write(self, *[x for series in xs for x in series if x is not None], body=step)
+        result: list[list[Var | None]] = [[None] * (order + 1) for _ in found]
+        for (r, m), v in zip(places, got, strict=True):
+            result[r][m] = v
+        return result
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any

@@ -10,10 +10,12 @@ from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_t
 from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
+from engine.ops.gather import known
 from engine.ops.subgraph import graph_flops, guarded, unbounded, wider, with_dtypes
 from engine.program import BODY
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import lead, vmap
 
 
@@ -87,6 +89,29 @@ class CondCore(Op):
         got = b.write(self, xs[0], *xs[1:], *[c for c in cts if c is not None], **branches)
         return list(got)
 
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """The branches in series arithmetic."""
+        outs = params["then"].out_avals
+        args = [x for series in xs[1:] for m, x in enumerate(series) if m == 0 or x is not None]
+        branches = {}
+        for name in ("then", "otherwise"):
+            g: Graph = params[name]
+            inner = GraphBuilder(b.dtype)
+            terms: list[list[Any]] = []
+            for aval, series in zip(g.in_avals, xs[1:], strict=True):
+                terms.append(
+                    [inner.input(aval) if m == 0 or x is not None else None for m, x in enumerate(series)]
+                )
+            refs = []
+            for aval, found in zip(outs, series_of(inner, g, terms, order), strict=True):
+                last = order if aval.floating else 0
+                refs += [inner.zeros(aval) if t is None else t for t in found[: last + 1]]
+            branches[name] = inner.build(refs)
+        got = iter(b.write(self, *[v for v in (xs[0][0], *args) if v is not None], **branches))
+        return [[next(got) if m == 0 or aval.floating else None for m in range(order + 1)] for aval in outs]
+
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any
     ) -> Any:
@@ -153,6 +178,10 @@ class Cond(Op):
                 "For a choice entry by entry use where."
             )
         avals = [v.aval for v in xs]
+        fixed = known(pred)
+        if fixed is not None:  # a choice by shapes, say: what is not taken need not even fit them
+            taken = attrs["then" if fixed else "else"].graph(avals)
+            return tuple(Var(b, r) for r in b.inline(taken, [v.ref for v in xs]))
         then, otherwise = attrs["then"].graph(avals), attrs["else"].graph(avals)
         if len(then.outputs) != len(otherwise.outputs):
             raise Arity(

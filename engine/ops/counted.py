@@ -11,7 +11,7 @@ those of any other scan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, TypeAlias
@@ -27,6 +27,7 @@ from engine.ops.scan import scan_core
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import lead, vmap
 
 GUESSED_STEPS = 1000
@@ -133,7 +134,24 @@ class Map:
         return b.build([lead(b, Var(b, o), self.size, led).ref for o, led in outs])
 
 
-Transform: TypeAlias = Vjp | Jvp | Map
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Taylor coefficients: those of the inputs that are `there` → coefficients 0 … order of each output."""
+
+    order: int
+    there: tuple[tuple[bool, ...], ...]
+
+    def apply(self, graph: Graph, dtype: DType, record_bytes: int) -> Graph:
+        """The graph in series arithmetic."""
+        b = GraphBuilder(dtype)
+        given = zip(graph.in_avals, self.there, strict=True)
+        terms = [[b.input(a) if t else None for t in there] for a, there in given]
+        found = series_of(b, graph, terms, self.order)
+        outs = zip(graph.out_avals, found, strict=True)
+        return b.build([b.zeros(a) if t is None else t for a, series in outs for t in series])
+
+
+Transform: TypeAlias = Vjp | Jvp | Map | Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,12 @@ class Derivation:
         """One more transform; `masked` if the number of steps is no longer the same for all."""
         steps = replace(self.steps, masked=self.steps.masked or masked)
         return Derivation(steps, (*self.transforms, transform), self.dtype)
+
+    @property
+    def linear(self) -> int:
+        """In so many of its last inputs together the graph is linear: cotangents or tangents that came last."""
+        last = next(t for t in reversed(self.transforms) if not isinstance(t, Map))
+        return 0 if isinstance(last, Series) else len(last.of if isinstance(last, Vjp) else last.wrt)
 
     def graph(self, n: int, record_bytes: int = RECORD_BYTES) -> Graph:
         """Number of steps, what the transforms ask for → results, for at most `n` steps."""
@@ -188,13 +212,9 @@ class Counted(Op):
             b.admit(graph)
         return tuple(b.run(graph, arrays))
 
-    def inner(self, params: Mapping[str, Any]) -> Sequence[Graph]:
-        """The graph for one step."""
-        return (params["derivation"].graph(1),)
-
-    def repeats(self, params: Mapping[str, Any]) -> int:
-        """Nobody knows."""
-        return GUESSED_STEPS
+    def inside(self, **params: Any) -> list[tuple[Any, int]]:
+        """The graph for one step; nobody knows how often."""
+        return [(params["derivation"].graph(1), GUESSED_STEPS)]
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Unknown; what is computed is weighed when it is."""
@@ -222,6 +242,15 @@ class Counted(Op):
         cotangents = [c for c in cts if c is not None]
         derivation = params["derivation"].then(Vjp(given, tuple(wanted)))
         return list(b.write(self, *xs, *cotangents, derivation=derivation))
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """The derivation in series arithmetic."""
+        there = tuple(tuple(m == 0 or x is not None for m, x in enumerate(series)) for series in xs)
+        operands = [x for series in xs for x in series if x is not None]
+        got = b.write(self, *operands, derivation=params["derivation"].then(Series(order, there)))
+        return [list(got[r : r + order + 1]) for r in range(0, len(got), order + 1)]
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any

@@ -126,10 +126,10 @@ class Elementwise(Op):
         """The NumPy function."""
         return self.fn(*arrays)
 
-    def function(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
         """The NumPy function; between two scalars of one dtype the operator, which gives the same, sooner."""
         if params:
-            return super().function(avals, params)
+            return super().calculation(avals, params)
         first = avals[0]
         if first.shape == () and first.dtype != "bool" and all(a == first for a in avals):
             return OPERATORS.get(self.fn, self.fn)

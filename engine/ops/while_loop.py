@@ -30,6 +30,8 @@ from engine.ops.subgraph import (
 )
 from engine.program import BODY, Program
 from engine.transforms.push import jvp_graph
+from engine.transforms.simplify import simplify
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import Shared, lead, vmap
 
 
@@ -89,9 +91,9 @@ class WhileCore(Op):
         refs = [b.input(a) for a in [*body.in_avals[:at], BOOL, *body.in_avals[at:]]]
         return {**params, "cond": both, "body": b.build(b.inline(body, [*refs[:at], *refs[at + 1 :]]))}
 
-    def repeats(self, params: Mapping[str, Any]) -> int:
-        """Nobody knows."""
-        return GUESSED_STEPS
+    def inside(self, **params: Any) -> list[tuple[Any, int]]:
+        """Condition and body; nobody knows how often."""
+        return [(params["cond"], GUESSED_STEPS), (params["body"], GUESSED_STEPS)]
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Those of one step: how many there are, the deadline decides."""
@@ -135,6 +137,41 @@ class WhileCore(Op):
         cotangents = [c for c in cts if c is not None]
         count = Var(b, item(b, ys, nk))
         return list(b.write(counted, count, *xs, *cotangents, derivation=back))
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """One loop over all coefficients, of the body in series arithmetic, with the condition on values alone."""
+        body: Graph = params["body"]
+        nk, ins, outs = params["carries"], body.in_avals, body.out_avals
+        inner, outer = GraphBuilder(b.dtype), GraphBuilder(b.dtype)
+        terms: list[list[Any]] = []
+        own: list[list[int]] = []
+        args: list[Var] = []
+        for k, (aval, series) in enumerate(zip(ins, xs, strict=False)):
+            # Every floating carry may come to move.
+            moving = aval.floating and (k < nk or any(x is not None for x in series[1:]))
+            used = order + 1 if moving else 1
+            terms.append([inner.input(aval) for _ in range(used)])
+            own.append([outer.input(aval) for _ in range(used)])
+            args += [x or Var(b, b.zeros(aval)) for x in series[:used]]
+        terms += [[inner.input(aval)] for aval in ins[len(xs) :]]
+        places = [(r, m) for r, a in enumerate(outs) for m in range(order + 1 if a.floating else 1)]
+        found = series_of(inner, body, terms, order)
+        after = [found[r][m] if found[r][m] is not None else inner.zeros(outs[r]) for r, m in places]
+        got = b.write(
+            self,
+            *args,
+            body=simplify(inner.build(after), b.dtype),
+            cond=outer.build(outer.inline(params["cond"], [series[0] for series in own])),
+            carries=len(places),
+            batch=params["batch"],
+            guarded=params["guarded"],
+        )
+        result: list[list[Var | None]] = [[None] * (order + 1) for _ in range(nk + 1)]
+        for (r, m), v in zip([*places, (nk, 0)], got, strict=True):
+            result[r][m] = v
+        return result
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any

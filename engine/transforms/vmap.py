@@ -30,9 +30,21 @@ def vmap(
 
     Returns the graph and, for each output, whether it leads with that axis.
     """
+    b, place, leads = vmap_nodes(graph, size, mapped, dtype, **limits)
+    return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
+
+
+def vmap_nodes(
+    graph: Graph, size: int, mapped: Sequence[bool], dtype: DType, **limits: Any
+) -> tuple[GraphBuilder, list[Any], list[bool]]:
+    """As `vmap`, for every node: what has been written, where each node is in it, and whether it leads with the axis.
+
+    The place of a node of several results may be a tuple, of results that all lead with the axis.
+    """
     b = GraphBuilder(dtype, **limits)
     place: list[Any] = []
     leads: list[bool] = []
+    shared: dict[tuple[int, int], int] = {}
     marks = dict(zip(graph.inputs, mapped, strict=True))
     arguments = {}
     for i, aval in zip(graph.inputs, graph.in_avals, strict=True):
@@ -51,14 +63,22 @@ def vmap(
         elif op is ITEM:
             results = place[node.inputs[0]]
             k = node.params[0][1]
-            found = results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params)
-            place.append(found.ref if isinstance(found, Shared) else found)
-            leads.append(not isinstance(found, Shared))
+            ref = shared.get((node.inputs[0], k))
+            leads.append(ref is None)
+            if ref is None:
+                ref = results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params)
+            place.append(ref)
         else:
             operands = [Var(b, place[j]) for j in node.inputs]
-            place.append(_mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params)))
+            own = _mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params))
+            if isinstance(own, tuple):
+                same = {(i, k): ref.ref for k, ref in enumerate(own) if isinstance(ref, Shared)}
+                stretched = {k: lead(b, Var(b, ref), size, False).ref for (_, k), ref in same.items()}
+                own = tuple(stretched.get(k, ref) for k, ref in enumerate(own))
+                shared |= same
+            place.append(own)
             leads.append(True)
-    return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
+    return b, place, leads
 
 
 def lead(b: GraphBuilder, v: Var, size: int, mapped: bool) -> Var:

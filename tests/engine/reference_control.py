@@ -52,25 +52,32 @@ def body(inputs: str, outputs: str, **nodes: Any) -> Program:
     return read_body(document)
 
 
-def _scan(*operands: Any, carry: int, scanned: int, body: Program, length: Any, reverse: bool) -> Any:
+def _scan(
+    *operands: Any, carry: int, scanned: int, body: Program, length: Any, reverse: bool, locals: int, **_: Any
+) -> Any:
     carries, xs, constants = operands[:carry], operands[carry : carry + scanned], operands[carry + scanned :]
     n = len(xs[0]) if xs else length
     ys: list[list[Any]] = []
+    last = [0.0] * locals
     for t in reversed(range(n)) if reverse else range(n):
         out = run(body, [*carries, *(x[t] for x in xs), *constants])
-        carries = tuple(out[:carry])
-        ys.append(out[carry:])
+        carries, last = tuple(out[:carry]), out[carry : carry + locals]
+        ys.append(out[carry + locals :])
     if reverse:
         ys.reverse()
-    stacked = [np.array([y[k] for y in ys]) for k in range(len(body.outputs) - carry)]
-    return (*carries, *stacked)
+    stacked = [np.array([y[k] for y in ys]) for k in range(len(body.outputs) - carry - locals)]
+    return (*carries, *last, *stacked)
 
 
-def _fori_loop(*operands: Any, start: int, stop: int, carry: int, body: Program) -> Any:
-    carries, constants = operands[:carry], operands[carry:]
+def _fori_loop(
+    *operands: Any, start: int, stop: int, carry: int, body: Program, locals: int, **_: Any
+) -> Any:
+    carries, constants = list(operands[:carry]), operands[carry:]
+    last = [0.0] * locals
     for i in range(start, stop):
-        carries = tuple(run(body, [i, *carries, *constants]))
-    return carries
+        out = run(body, [i, *carries, *constants])
+        carries, last = out[:carry], out[carry:]
+    return (*carries, *last)
 
 
 def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
@@ -179,6 +186,11 @@ TABLE: dict[str, Reference] = {
             Example((0.5, 2.0, [1.0, -2.0, 3.0]), {"carry": 2, "body": TWO_CARRIES}),
             Example((0.5, 1.5), {"carry": 1, "scanned": 0, "length": 3, "body": POWERS}),
             Example((0.5, [], 0.7), {"carry": 1, "body": SUM_OF_SINES}, note="no step"),
+            Example(
+                (0.5, [1.0, -2.0, 3.0], 0.7),
+                {"carry": 1, "body": SUM_OF_SINES, "locals": 1},
+                note="the last y only",
+            ),
         ),
     ),
     "fori_loop": Reference(
@@ -192,6 +204,7 @@ TABLE: dict[str, Reference] = {
                 note="the counter counts",
             ),
             Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
+            Example((0.5, 1.5), {"stop": 3, "body": TURN, "locals": 1, "carry": 1}, note="a local"),
         ),
     ),
     "cond": Reference(
