@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from engine.errors import Arity
 from engine.language.bodies import (
-    Traced,
+    capture_names,
     captures,
     constants,
     is_data,
@@ -24,10 +24,10 @@ from engine.language.bodies import (
 )
 from engine.language.branches import truth
 from engine.language.fold import is_literal
-from engine.language.functions import Apply, Callable_, FunctionOf
+from engine.language.functions import Applicable, Apply, FunctionOf
 from engine.language.loops import starts
-from engine.language.syntax import Call, Constant, Display, Expression, Keyword, Name
-from engine.language.values import UNKNOWN, Function, Ref, Several, Tuple, Value, alike, leaves, rebuilt
+from engine.language.syntax import Call, Constant, Expression, Keyword, Name
+from engine.language.values import UNKNOWN, Function, Ref, Several, Tuple, Value, leaves, rebuilt
 from engine.language.walker import Static, Walk, Walker
 from engine.op import InputRef
 from engine.program import Argument
@@ -49,7 +49,7 @@ def control(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
-class Control(Callable_):
+class Control(Applicable):
     """A function of functions as a value: a decorator, `g = grad`."""
 
     __slots__ = ("name",)
@@ -83,7 +83,9 @@ def _arguments(
     `signature` names the parameters, of which the first `required` must be given.
     """
     names = signature.split()
-    shown = ", ".join(n if k < required else f"{n}=…" for k, n in enumerate(names)) + (f", *{rest}" if rest else "")
+    shown = ", ".join(n if k < required else f"{n}=…" for k, n in enumerate(names)) + (
+        f", *{rest}" if rest else ""
+    )
     given: dict[str, Expression] = dict(zip(names, node.positional, strict=False))
     more = node.positional[len(names) :]
     problem = ""
@@ -98,7 +100,9 @@ def _arguments(
         given[known] = keyword.value
     missing = [n for n in names[:required] if n not in given]
     if missing and not problem:
-        problem = f"{name} takes ({shown}); {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        problem = (
+            f"{name} takes ({shown}); {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        )
     if problem:
         walker.recorder.mistake(Arity(problem), node.at)
         return None
@@ -124,7 +128,9 @@ def _data(walker: Walker, value: Value, what: str, at: int) -> Value | None:
         return value
     bad = next(v for v in leaves(value) if not (isinstance(v, Ref) or is_literal(v)))
     if isinstance(bad, Function):
-        walker.recorder.wrong(at, f"{what} must be an array, a number, or a tuple of these; {bad.title} is a function.")
+        walker.recorder.wrong(
+            at, f"{what} must be an array, a number, or a tuple of these; {bad.title} is a function."
+        )
     else:
         walker.operand(bad, at)  # notes the mistake
     return None
@@ -154,8 +160,12 @@ def _fori_loop(walker: Walker, node: Call) -> Walk:
     op = op_of(walker, "fori_loop", node.at)
     if function is None or init is None or op is None:
         return _failed(walker, node)
-    made = yield from trace(walker, function, [Ref(walker.recorder, 0), init], node.at, changing=True, integers=True)
-    if not same_form(walker, init, made.result, f"{function.title} must return a state like the one it gets", node.at):
+    made = yield from trace(
+        walker, function, [Ref(walker.recorder, 0), init], node.at, changing=True, integers=True
+    )
+    if not same_form(
+        walker, init, made.result, f"{function.title} must return a state like the one it gets", node.at
+    ):
         return _failed(walker, node)
     keys = captures([made.body])
     operands, integers = starts(walker, op, list(leaves(init)), node.at)
@@ -193,7 +203,9 @@ def _while_loop(walker: Walker, node: Call) -> Walk:
     if type(tested.result) is Tuple:
         walker.recorder.wrong(node.at, f"{test.title} must return one boolean.")
         return _failed(walker, node)
-    if not same_form(walker, init, made.result, f"{function.title} must return a state like the one it gets", node.at):
+    if not same_form(
+        walker, init, made.result, f"{function.title} must return a state like the one it gets", node.at
+    ):
         return _failed(walker, node)
     bodies = [tested.body, made.body]
     keys = captures(bodies)
@@ -235,10 +247,14 @@ def _scan(walker: Walker, node: Call) -> Walk:
     )
     result = made.result
     if type(result) is not Tuple or len(result.items) != 2:
-        walker.recorder.wrong(node.at, f"{function.title} must return two values, the next carry and y: return carry, y.")
+        walker.recorder.wrong(
+            node.at, f"{function.title} must return two values, the next carry and y: return carry, y."
+        )
         return _failed(walker, node)
     carry, y = result.items
-    if not same_form(walker, init, carry, f"{function.title} must return a carry like the one it gets", node.at):
+    if not same_form(
+        walker, init, carry, f"{function.title} must return a carry like the one it gets", node.at
+    ):
         return _failed(walker, node)
     keys = captures([made.body])
     scanned = operands_of(walker, xs, node.at)
@@ -290,24 +306,23 @@ def _cond(walker: Walker, node: Call) -> Walk:
         return _failed(walker, node)
     given, more = bound
     condition = walker.array((yield given["condition"]), given["condition"].at)
-    functions = []
-    for name in ("f", "g"):
-        functions.append((yield FunctionOf(given[name])))
-    values: list[Value] = []
-    for part in more:
-        values.append((yield part))
+    first = yield FunctionOf(given["f"])
+    second = yield FunctionOf(given["g"])
+    values: list[Value] = [None] * len(more)
+    for k, part in enumerate(more):
+        values[k] = yield part
     op = op_of(walker, "cond", node.at)
-    if None in functions or op is None:
+    if first is None or second is None or op is None:
         return _failed(walker, node)
     known = truth(walker, condition, given["condition"].at)
     if known is not None:
-        return (yield Apply(functions[0 if known else 1], values, node.at))
-    traced: list[Traced] = []
+        return (yield Apply(first if known else second, values, node.at))
     mapped = [is_data(v) and any(type(p) is Ref for p in leaves(v)) for v in values]
-    for function in functions:
-        traced.append((yield from trace(walker, function, values, node.at, changing=False, mapped=mapped)))
-    a, b = traced
-    if not same_form(walker, a.result, b.result, "Both functions of cond must return as many values", node.at):
+    a = yield from trace(walker, first, values, node.at, changing=False, mapped=mapped)
+    b = yield from trace(walker, second, values, node.at, changing=False, mapped=mapped)
+    if not same_form(
+        walker, a.result, b.result, "Both functions of cond must return as many values", node.at
+    ):
         return _failed(walker, node)
     bodies = [a.body, b.body]
     keys = captures(bodies)
@@ -330,8 +345,7 @@ def _implicit(walker: Walker, node: Call) -> Walk:
     name = walker.modules.functions.get(name, (name, ""))[0]
     op = op_of(walker, name, node.at)
     if op is None:
-        for argument in node.positional[1:]:
-            yield argument
+        yield from node.positional[1:]
         return _failed(walker, node)
     options = [a for a in op.attrs if a.name not in ("body", "carry")]
     first = "b" if name == "linear_solve" else "x0"
@@ -348,7 +362,9 @@ def _implicit(walker: Walker, node: Call) -> Walk:
     if function is None or start is None:
         return _failed(walker, node)
     made = yield from trace(walker, function, [start], node.at, changing=True)
-    if not same_form(walker, start, made.result, f"{function.title} must return values like those it gets", node.at):
+    if not same_form(
+        walker, start, made.result, f"{function.title} must return values like those it gets", node.at
+    ):
         return _failed(walker, node)
     keys = captures([made.body])
     operands = operands_of(walker, start, node.at)
@@ -362,13 +378,17 @@ def _implicit(walker: Walker, node: Call) -> Walk:
 # ------------------------------------------------------------------------------------------------------------ derivatives
 
 
-class Derived(Callable_):
+class Derived(Applicable):
     """What a function of a function yields: `grad(f)`. `kind` is the op, `options` its static arguments."""
 
     __slots__ = ("also", "function", "kind", "options")
 
     def __init__(
-        self, kind: str, function: Function, options: dict[str, Any] | None = None, also: Function | None = None
+        self,
+        kind: str,
+        function: Function,
+        options: dict[str, Any] | None = None,
+        also: Function | None = None,
     ) -> None:
         self.kind = kind
         self.function = function
@@ -452,11 +472,18 @@ def _gradient(walker: Walker, derived: Derived, request: Apply) -> Walk:
     if wanted is None or split.problem:
         return walker.placeholder(at)
     made = yield from trace(
-        walker, derived.function, request.values, at, changing=False, mapped=split.mapped, keywords=request.keywords
+        walker,
+        derived.function,
+        request.values,
+        at,
+        changing=False,
+        mapped=split.mapped,
+        keywords=request.keywords,
     )
     if type(made.result) is Tuple:
         walker.recorder.wrong(
-            at, f"{derived.title} needs a function that returns one number; {derived.function.title} returns several values."
+            at,
+            f"{derived.title} needs a function that returns one number; {derived.function.title} returns several values.",
         )
         return walker.placeholder(at)
     op = op_of(walker, derived.kind, at)
@@ -485,10 +512,18 @@ def _matrix(walker: Walker, derived: Derived, request: Apply) -> Walk:
     results: list[Value] = []
     for k in wanted:
         if len(split.places[k]) != 1:
-            walker.recorder.wrong(at, f"{derived.title} is taken with respect to one array; argument {k} is a tuple.")
+            walker.recorder.wrong(
+                at, f"{derived.title} is taken with respect to one array; argument {k} is a tuple."
+            )
             return walker.placeholder(at)
         made = yield from trace(
-            walker, derived.function, request.values, at, changing=False, mapped=split.mapped, keywords=request.keywords
+            walker,
+            derived.function,
+            request.values,
+            at,
+            changing=False,
+            mapped=split.mapped,
+            keywords=request.keywords,
         )
         if type(made.result) is Tuple and derived.kind == "hessian":
             walker.recorder.wrong(at, f"{derived.title} needs a function that returns one number.")
@@ -517,14 +552,21 @@ def _vmap(walker: Walker, derived: Derived, request: Apply) -> Walk:
     axes = given if isinstance(given, list) else [given] * len(request.values)
     if len(axes) != len(request.values):
         walker.recorder.wrong(
-            at, f"{derived.title}: in_axes has {len(axes)} entries for {len(request.values)} arguments; each needs its own."
+            at,
+            f"{derived.title}: in_axes has {len(axes)} entries for {len(request.values)} arguments; each needs its own.",
         )
         return walker.placeholder(at)
     split = _Split(walker, request, [k for k, axis in enumerate(axes) if axis is not None])
     if split.problem:
         return walker.placeholder(at)
     made = yield from trace(
-        walker, derived.function, request.values, at, changing=False, mapped=split.mapped, keywords=request.keywords
+        walker,
+        derived.function,
+        request.values,
+        at,
+        changing=False,
+        mapped=split.mapped,
+        keywords=request.keywords,
     )
     op = op_of(walker, "vmap", at)
     assert op is not None
@@ -534,7 +576,9 @@ def _vmap(walker: Walker, derived: Derived, request: Apply) -> Walk:
         if isinstance(axis, list):
             items = value.items if type(value) is Tuple else ()
             if len(items) != len(axis) or len(items) != len(places):
-                walker.recorder.wrong(at, f"{derived.title}: in_axes does not fit the tuple that it is called with.")
+                walker.recorder.wrong(
+                    at, f"{derived.title}: in_axes does not fit the tuple that it is called with."
+                )
                 return walker.placeholder(at)
             listed += axis
         else:
@@ -549,7 +593,13 @@ def _checkpoint(walker: Walker, derived: Derived, request: Apply) -> Walk:
     at = request.at
     split = _Split(walker, request, ())
     made = yield from trace(
-        walker, derived.function, request.values, at, changing=False, mapped=split.mapped, keywords=request.keywords
+        walker,
+        derived.function,
+        request.values,
+        at,
+        changing=False,
+        mapped=split.mapped,
+        keywords=request.keywords,
     )
     op = op_of(walker, "checkpoint", at)
     assert op is not None
@@ -567,7 +617,9 @@ def _custom(walker: Walker, derived: Derived, request: Apply) -> Walk:
     assert derived.also is not None
     if split.problem:
         return walker.placeholder(at)
-    made = yield from trace(walker, derived.function, request.values, at, changing=False, keywords=request.keywords)
+    made = yield from trace(
+        walker, derived.function, request.values, at, changing=False, keywords=request.keywords
+    )
     back = derived.kind == "custom_vjp"
     # The rule gets the operands, then what it carries on: cotangents of the results, or tangents of the operands.
     carried = list(leaves(made.result)) if back else list(request.values)
@@ -579,14 +631,11 @@ def _custom(walker: Walker, derived: Derived, request: Apply) -> Walk:
     needed = len(split.operands) if back else len(made.outputs)
     if returned != needed:
         what = "cotangents, one for each argument" if back else "tangents, one for each result"
-        walker.recorder.wrong(
-            at, f"{derived.also.title} must return {needed} {what}; it returns {returned}."
-        )
+        walker.recorder.wrong(at, f"{derived.also.title} must return {needed} {what}; it returns {returned}.")
         return walker.placeholder(at)
     keys = captures([made.body, rule.body])
     if keys:
-        home, index = keys[0]
-        name = next((b.wishes[~b.captured[keys[0]].index] for b in (made.body, rule.body) if keys[0] in b.captured), None)
+        name = capture_names([made.body, rule.body], keys)[0]
         walker.recorder.wrong(
             at,
             f"{derived.title}: {f'{name!r} is' if name else 'something is'} used from outside, and the rule says nothing "
@@ -624,7 +673,8 @@ def _derivative(kind: str) -> Handler:
         listed = argnums if isinstance(argnums, list) else [argnums]
         if not listed or not all(isinstance(k, int) and not isinstance(k, bool) for k in listed):
             walker.recorder.wrong(
-                given["argnums"].at, f"{kind}: argnums is the number of an argument, counted from 0, or a tuple of such."
+                given["argnums"].at,
+                f"{kind}: argnums is the number of an argument, counted from 0, or a tuple of such.",
             )
             return _failed(walker, node)
         return _failed(walker, node) if function is None else Derived(kind, function, {"argnums": argnums})
@@ -646,12 +696,20 @@ def _vmap_of(walker: Walker, node: Call) -> Walk:
     function = yield FunctionOf(given["f"])
     axes = yield from _number(walker, given.get("in_axes"), 0)
     out = yield from _number(walker, given.get("out_axes"), 0)
-    flat = [a for part in (axes if isinstance(axes, list) else [axes]) for a in (part if isinstance(part, list) else [part])]
+    flat = [
+        a
+        for part in (axes if isinstance(axes, list) else [axes])
+        for a in (part if isinstance(part, list) else [part])
+    ]
     if not all(a is None or (isinstance(a, int) and not isinstance(a, bool)) for a in flat):
-        walker.recorder.wrong(node.at, "vmap: in_axes is an axis, or a tuple with an axis or None for each argument.")
+        walker.recorder.wrong(
+            node.at, "vmap: in_axes is an axis, or a tuple with an axis or None for each argument."
+        )
         return _failed(walker, node)
     if out != 0 or isinstance(out, bool):
-        walker.recorder.wrong(node.at, "vmap: results lead with the mapped axis (out_axes=0); move it with moveaxis.")
+        walker.recorder.wrong(
+            node.at, "vmap: results lead with the mapped axis (out_axes=0); move it with moveaxis."
+        )
         return _failed(walker, node)
     return _failed(walker, node) if function is None else Derived("vmap", function, {"in_axes": axes})
 
@@ -681,7 +739,9 @@ def _custom_of(kind: str, rule: str) -> Handler:
         given, _ = bound
         function = yield FunctionOf(given["f"])
         also = yield FunctionOf(given[rule])
-        return _failed(walker, node) if function is None or also is None else Derived(kind, function, also=also)
+        return (
+            _failed(walker, node) if function is None or also is None else Derived(kind, function, also=also)
+        )
 
     return walk
 
@@ -719,7 +779,7 @@ def _jvp(walker: Walker, node: Call) -> Walk:
     return Tuple([rebuilt(made.result, values), rebuilt(made.result, values)])
 
 
-class Pullback(Callable_):
+class Pullback(Applicable):
     """What `vjp(f, x)` returns beside f(x): cotangents of the result to cotangents of the arguments."""
 
     __slots__ = ("function", "values")
@@ -797,6 +857,3 @@ def _vjp(walker: Walker, node: Call) -> Walk:
     if type(pair) is Tuple and not several and type(pair.items[1]) is Tuple:
         return Tuple([pair.items[0], pair.items[1].items[0]])
     return pair
-
-
-__all__ = ["CONTROL", "Control", "Derived", "alike"]

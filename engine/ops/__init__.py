@@ -72,6 +72,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     scan,
     scatter,
     search,
+    segments,
     shape,
     signal,
     sorting,
