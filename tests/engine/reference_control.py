@@ -48,25 +48,38 @@ def body(inputs: str, outputs: str, **nodes: Any) -> Program:
     return read_body(document)
 
 
-def _scan(*operands: Any, carry: int, scanned: int, body: Program, length: Any, reverse: bool) -> Any:
+def _scan(
+    *operands: Any, carry: int, scanned: int, body: Program, length: Any, reverse: bool, locals: int, **_: Any
+) -> Any:
     carries, xs, constants = operands[:carry], operands[carry : carry + scanned], operands[carry + scanned :]
     n = len(xs[0]) if xs else length
+    last: list[Any] = []
     ys: list[list[Any]] = []
     for t in reversed(range(n)) if reverse else range(n):
         out = run(body, [*carries, *(x[t] for x in xs), *constants])
-        carries = tuple(out[:carry])
-        ys.append(out[carry:])
+        carries, last = tuple(out[:carry]), out[carry : carry + locals]
+        ys.append(out[carry + locals :])
     if reverse:
         ys.reverse()
-    stacked = [np.array([y[k] for y in ys]) for k in range(len(body.outputs) - carry)]
-    return (*carries, *stacked)
+    stacked = [np.array([y[k] for y in ys]) for k in range(len(body.outputs) - carry - locals)]
+    return (*carries, *last, *stacked)
 
 
-def _fori_loop(*operands: Any, start: int, stop: int, carry: int, body: Program) -> Any:
-    carries, constants = operands[:carry], operands[carry:]
-    for i in range(start, stop):
-        carries = tuple(run(body, [i, *carries, *constants]))
-    return carries
+def _fori_loop(
+    *operands: Any, start: int, stop: int, carry: int, body: Program, locals: int, integers: Any
+) -> Any:
+    def loop(carries: tuple[Any, ...]) -> tuple[Any, ...]:
+        last: list[Any] = []
+        for i in range(start, stop):
+            out = run(body, [i, *carries, *operands[carry:]])
+            carries, last = tuple(out[:carry]), out[carry:]
+        return (*carries, *last)
+
+    # A carry that is written as an integer is one if only integers come to it, as in Python.
+    whole = [k for k in integers if np.isreal(operands[k]) and float(np.real(operands[k])).is_integer()]
+    counted = loop(tuple(np.int64(v) if k in whole else v for k, v in enumerate(operands[:carry])))
+    kept = all(np.asarray(counted[k]).dtype.kind == "i" for k in whole)
+    return counted if kept else loop(operands[:carry])
 
 
 def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
@@ -77,6 +90,9 @@ SUM_OF_SINES = body("c x a", "d y", m=("multiply", "c", "a"), d=("add", "m", "x"
 TWO_CARRIES = body("p q x", "r s", r=("add", "p", "x"), m=("multiply", "q", "x"), s=("sin", "m"))
 POWERS = body("c a", "d y", d=("multiply", "c", "a"), y=("multiply", "d", "d"))
 BABYLON = body("i y a", "h", q=("divide", "a", "y"), s=("add", "y", "q"), h=("multiply", 0.5, "s"))
+SCALED = body("c x", "d y z", d=("multiply", "c", "x"), y=("sin", "d"), z=("add", "d", "x"))
+TALLY = body("i n u a", "m v w", m=("add", "n", "i"), v=("multiply", "u", "a"), w=("multiply", "n", "a"))
+GROWN = body("i n a", "m", m=("multiply", "n", "a"))
 TURN = body("i u v", "w z", w=("sin", "v"), m=("multiply", "u", "v"), z=("add", "m", "i"))
 SINE = body("x y", "r", m=("multiply", "x", "y"), r=("sin", "m"))
 GROWTH = body("x y", "r", m=("exp", "x"), r=("divide", "m", "y"))
@@ -95,6 +111,11 @@ TABLE: dict[str, Reference] = {
             Example((0.5, 2.0, [1.0, -2.0, 3.0]), {"carry": 2, "body": TWO_CARRIES}),
             Example((0.5, 1.5), {"carry": 1, "scanned": 0, "length": 3, "body": POWERS}),
             Example((0.5, [], 0.7), {"carry": 1, "body": SUM_OF_SINES}, note="no step"),
+            Example(
+                (0.5, [1.0, -2.0, 3.0]),
+                {"carry": 1, "body": SCALED, "locals": 1},
+                note="the last of y, all z",
+            ),
         ),
     ),
     "fori_loop": Reference(
@@ -108,6 +129,14 @@ TABLE: dict[str, Reference] = {
                 note="the counter counts",
             ),
             Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
+            Example(
+                (3.0, 0.5, [1.5, 2.0]),
+                {"stop": 3, "carry": 2, "body": TALLY, "locals": 1, "integers": (0,)},
+                smooth=False,
+                note="a counter, and a value of the body's own",
+            ),
+            Example((3.0, 0.5, [1.5, 2.0]), {"stop": 3, "carry": 2, "body": TALLY, "locals": 1}),
+            Example((3.0, 0.5), {"stop": 2, "body": GROWN, "integers": (0,)}, note="no integer for long"),
         ),
     ),
     "cond": Reference(
