@@ -134,6 +134,13 @@ class Builder(ABC):
     """
 
     dtype: DType
+    label: str = ""
+    """Id of the user's node that is being written: for ops that may fail later, when nothing else knows it."""
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What bounds this builder, for builders of the graphs that are written for it."""
+        return {}
 
     @abstractmethod
     def aval(self, ref: Any) -> Avals:
@@ -241,6 +248,11 @@ class GraphBuilder(Builder):
         b.inputs = list(graph.inputs)
         return b
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """Largest array, number of nodes, and what is called before each node."""
+        return {"max_elements": self.max_elements, "max_nodes": self.max_nodes, "step": self.step}
+
     def aval(self, ref: int) -> Avals:
         """Aval of a node."""
         return self.nodes[ref].aval
@@ -317,6 +329,8 @@ class GraphBuilder(Builder):
     ) -> list[int]:
         """Copy nodes with their inputs replaced by `refs`; the positions that `outputs` have got."""
         place: dict[int, int] = dict(zip(inputs, refs, strict=True))
+        if len(self.nodes) + len(nodes) > self.max_nodes:
+            raise LimitExceeded("nodes", int(self.max_nodes), len(self.nodes) + len(nodes))
         for i, node in enumerate(nodes):
             if i in place:
                 continue
@@ -343,6 +357,11 @@ class EagerBuilder(Builder):
     def aval(self, ref: Any) -> Avals:
         """Aval of an array, or of each of several results."""
         return tuple(aval_of(r) for r in ref) if isinstance(ref, tuple) else aval_of(ref)
+
+    def tick(self) -> None:
+        """What is done before each op: for ops that compute for long by themselves."""
+        if self._step is not None:
+            self._step()
 
     def emit(self, op: Op, refs: Sequence[Any], params: Params = ()) -> Any:
         """The op's value."""

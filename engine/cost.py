@@ -30,6 +30,7 @@ class Limits:
     flops: int = 2_000_000_000_000
     step_flops: int = 100_000_000_000
     response_elements: int = 20_000_000
+    taylor_order: int = 100
     errors: int = 20
     warnings: int = 20
 
@@ -66,13 +67,12 @@ def node_bytes(node: Node) -> int:
 def inner_cost(node: Node) -> Cost:
     """Nodes that a loop or a choice computes inside, and the bytes it takes while it runs; flops are the op's own."""
     params = dict(node.params)
-    bodies = [cost_of(p) for p in params.values() if isinstance(p, Graph)]
-    steps = params.get("length", 1) * max((c.nodes for c in bodies), default=0)
+    bodies = [(cost_of(graph), times) for graph, times in node.op.inside(**params)]
     return Cost(
-        steps,
+        max((c.nodes * times for c, times in bodies), default=0),
         0.0,
-        max((c.bytes for c in bodies), default=0),
-        max((c.largest_step for c in bodies), default=0.0),
+        max((c.bytes for c, _ in bodies), default=0) + node.op.workspace(**params),
+        max((c.largest_step for c, _ in bodies), default=0.0),
     )
 
 

@@ -201,6 +201,8 @@ class Op:
     """Names of the results; more than one, or a trailing "…", for an op that yields a tuple."""
     subgraphs: bool = False
     """Whether params hold graphs; such an op is computed by `evaluate_in`, which can be stopped between their steps."""
+    leading: bool = False
+    """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
 
@@ -230,6 +232,18 @@ class Op:
         """Whether the op yields a tuple."""
         return len(self.results) > 1
 
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
+        """How many results an op with "…" among its results has; None for several, of which the number shows with the types.
+
+        By default as many as its body has outputs (`then`, for a choice).
+        """
+        bodies = (attrs.get(name) for name in ("body", "then"))
+        return next((len(body.outputs) for body in bodies if body is not None), None)
+
+    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+        """How many results these attributes leave of `results`, where that is not all: `svd` without vectors has one."""
+        return None
+
     # -- the core
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -257,6 +271,12 @@ class Op:
         """Tangents of the results of an op with `Subgraph` operands; None where zero."""
         raise NotImplementedError(self.name)
 
+    def push_from(
+        self, b: Builder, xs: Sequence[Var], ys: Any, dxs: Sequence[Var | None], **params: Any
+    ) -> list[Var | None]:
+        """`push` for an op whose tangents are written with its results: `ys` is the builder's reference to the node."""
+        return self.push(b, xs, dxs, **params)
+
     def pull(
         self,
         b: Builder,
@@ -271,6 +291,15 @@ class Op:
         `ys` is the builder's reference to the node; `cts` are the cotangents of its results, None where zero.
         """
         raise NotImplementedError(self.name)
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]] | None:
+        """Taylor coefficients 0 … order of the results of an op with `Subgraph` operands, from those of the operands.
+
+        None (the coefficient, if it is zero; the whole, where the op has no rule of its own and forward mode serves).
+        """
+        return None
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any
@@ -291,8 +320,31 @@ class Op:
         first = result if isinstance(result, Aval) else (result[0] if result else Aval((), "float64"))
         return float(max([first.size, *(a.size for a in operands)]))
 
+    def inside(self, **params: Any) -> list[tuple[Any, int]]:
+        """The graphs that an op with subgraphs computes, and how often at most (a loop has a `length`)."""
+        return [(p, params.get("length", 1)) for p in params.values() if hasattr(p, "nodes")]
+
+    def workspace(self, **params: Any) -> int:
+        """Bytes that an op with subgraphs takes while it runs, those of its graphs aside."""
+        return 0
+
+    def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
+        """Why the results of an op that has several are not finite, where the op itself knows (a root not found)."""
+        return None
+
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""
+        return None
+
+    def kink_met(self, arrays: Sequence[Array], y: Any, derivative: Any, **params: Any) -> Array | None:
+        """As `kink`, for an op where that depends on the cotangent or tangent of the result, or that has several results.
+
+        `derivative` is that of the result: for an op of several a list, with None where it is zero.
+        """
+        return None
+
+    def singular(self, arrays: Sequence[Array], **params: Any) -> Array | None:
+        """Mask of the members of a stack that cannot be factored, for an op that is NaN there; None if there are none."""
         return None
 
     def strong_partial(self, k: int, params: Mapping[str, Any]) -> bool:
@@ -337,6 +389,8 @@ class Registry:
         self._names: dict[str, Op] = {}
         self._folded: dict[str, Op] = {}
         self._qualified: dict[str, tuple[Op, Spelling]] = {}
+        self.refused: dict[str, str] = {}
+        """Functions of other libraries that are not offered, and what to do instead."""
 
     def add(self, op: Op) -> Op:
         """Register an op under its name and aliases; a name that is taken is a programming error."""
@@ -372,6 +426,8 @@ class Registry:
             if qualified is not None:
                 return qualified
         op = self.get(name)
+        if op is None and name in self.refused:
+            raise UnknownOp(self.refused[name])
         if op is None:
             near = self._near(name)
             hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/ops lists the catalogue."

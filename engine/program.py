@@ -302,13 +302,12 @@ def attr_json(value: Any) -> Any:
 def result_count(op: Op, attrs: Mapping[str, Any]) -> int | None:
     """How many results a node has; None for several, of which the number shows only when shapes are known.
 
-    A loop or a condition has as many results as its body has outputs. A single result is the node itself, and is not
-    read by `item`.
+    A single result is the node itself, and is not read by `item`.
     """
-    if op.results[-1] != "…":
-        return len(op.results)
-    bodies = (attrs.get(name) for name in ("body", "then"))
-    return next((len(b.outputs) for b in bodies if isinstance(b, Program)), None)
+    own = op.result_count(attrs)
+    if own is not None:
+        return own
+    return op.count(attrs) if op.results[-1] == "…" else len(op.results)
 
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

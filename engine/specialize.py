@@ -8,14 +8,15 @@ anything is computed or allocated.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.attrs import IndexArray, Slice
+from engine.attrs import INDEX, IndexArray, Slice
 from engine.aval import Array, Aval, Avals, DType, aval_of
 from engine.builder import GraphBuilder, Var, Weak, call
 from engine.cost import Limits
@@ -179,16 +180,16 @@ def integer_inputs(program: Program) -> set[int]:
 def _integer_operands(step: Step) -> set[int]:
     """Operands of a step whose attributes refer to them, or whose bodies have an integer position for them.
 
-    The inputs of a body are the step's last operands: a loop's counter is in front of them, and the condition of a
-    choice is in front of what its branches take.
+    The inputs of a body are the step's last operands (a loop's counter is in front of them, and the condition of a choice
+    is in front of what its branches take), or its first ones (tangents and cotangents come behind them).
     """
     found = {k for value in step.attrs.values() for k in references_in(value)}
     passed = [k for k in range(len(step.operands)) if k not in found]
     for value in step.attrs.values():
         if isinstance(value, Program):
             inner = integer_inputs(value)
-            pairs = zip(reversed(value.inputs), reversed(passed), strict=False)
-            found |= {k for i, k in pairs if i in inner}
+            ends = (value.inputs, passed) if step.op.leading else (value.inputs[::-1], passed[::-1])
+            found |= {k for i, k in zip(*ends, strict=False) if i in inner}
     return found
 
 
@@ -217,18 +218,28 @@ class _Body:
         fixed = {ids[k]: v for k, v in self._fixed.items() if aval_of(v) == avals[k]}
         key = (id(self.program), tuple(avals), tuple((name, v.tobytes()) for name, v in fixed.items()))
         if key not in owner.bodies:
-            inner = Specializer(self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies)
+            inner = Specializer(
+                self.program, owner.dtype, owner.limits, owner.depth + 1, owner.bodies, owner.b.step
+            )
             owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), fixed).graph
         return owner.bodies[key]
+
+
+def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
+    """Whether two shapes can be broadcast together."""
+    return all(
+        m == n or 1 in (m, n) for m, n in zip(reversed(p[1].shape), reversed(q[1].shape), strict=False)
+    )
 
 
 UNCHANGED = frozenset(
     {
         "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint", "grad", "value_and_grad", "jacobian", "hessian",
-        "root", "fixed_point", "linear_solve",
+        "root", "fixed_point", "linear_solve", "vmap",
     }
 )  # fmt: skip
 """Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
+
 
 MAX_NESTING = 32
 """Deepest nesting of subgraphs: they are typed one inside the other."""
@@ -246,7 +257,13 @@ class Specializer:
     """One pass over a program's steps. `static` holds the values of integers that may decide shapes."""
 
     def __init__(
-        self, program: Program, dtype: DType, limits: Limits, depth: int = 0, bodies: Bodies | None = None
+        self,
+        program: Program,
+        dtype: DType,
+        limits: Limits,
+        depth: int = 0,
+        bodies: Bodies | None = None,
+        step: Callable[[], None] | None = None,
     ) -> None:
         self.program = program
         self.dtype = dtype
@@ -254,7 +271,8 @@ class Specializer:
         self.depth = depth
         self.bodies: Bodies = {} if bodies is None else bodies
         # A step lowers to a handful of nodes at most; a program that lowers to far more is refused before memory is.
-        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=4 * limits.nodes + 1000)
+        most = 4 * limits.nodes + 1000
+        self.b = GraphBuilder(dtype, max_elements=limits.elements, max_nodes=most, step=step)
         self.results: list[Any] = []
         self.static: dict[int, Array] = {}
         self.literals: dict[float, int] = {}
@@ -267,6 +285,7 @@ class Specializer:
         starts: list[int] = []
         for i, step in enumerate(program.steps):
             starts.append(len(b.nodes))
+            b.label = step.id
             plain = self._plain(step)
             if plain is not None:
                 self.results.append(plain)
@@ -274,6 +293,10 @@ class Specializer:
             try:
                 result = self._step(i, step, avals, statics)
             except EngineError as error:
+                if error.node is None and isinstance(error, ShapeMismatch | DtypeMismatch):
+                    error.detail = (
+                        f"{error.detail}{self._disagreeing(step, isinstance(error, DtypeMismatch))}"
+                    )
                 raise error.at(step.id, program.where(i)) from None
             except RecursionError:  # a subgraph inside a subgraph inside …
                 raise Arity("Subgraphs are nested too deeply.").at(step.id, program.where(i)) from None
@@ -361,6 +384,26 @@ class Specializer:
         self._know(i, step, own)
         return own
 
+    def _disagreeing(self, step: Step, dtypes: bool) -> str:
+        """A sentence about the operands of a step that failed: op, names, and shapes, of the two that disagree if so few do."""
+        named: list[tuple[str, Aval]] = []
+        for a in step.operands:
+            if isinstance(a, Literal):
+                value = a.value
+                name = f"the number {float(value):g}" if value.ndim == 0 else "a constant"
+                named.append((name, Aval(value.shape, "bool" if value.dtype.kind == "b" else self.dtype)))
+            elif isinstance(a, int) and isinstance(self.results[a], Var):
+                named.append((quoted(self.program.steps[a].id), self.results[a].aval))
+        named = list(dict.fromkeys(named))
+        if not named:
+            return ""
+        pair = next((p for p in combinations(named, 2) if not _go_together(*p)), None) if not dtypes else None
+        elementwise = step.op.elementwise or len(named) > 4
+        shown = pair if pair is not None and elementwise else named[:4]
+        parts = [f"{name} {'is ' + str(a) if dtypes else f'has shape {list(a.shape)}'}" for name, a in shown]
+        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+        return f" (In {step.op.name}, {listed}.)"
+
     def _own(self, v: Var, start: int) -> Var:
         """The value as a node of this step: one that existed before, or a shared constant, gets an identity."""
         if v.ref >= start and self.b.nodes[v.ref].op is not GRAPH_CONSTANT:
@@ -435,7 +478,7 @@ class Specializer:
     def _resolved(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
         """Operands and attributes with references replaced by the values that are known before anything runs."""
         refs: set[int] = set()
-        dynamic = step.op.name == "getitem"
+        dynamic = any(a.kind is INDEX for a in step.op.attrs)
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
@@ -451,9 +494,9 @@ class Specializer:
         operands: list[Any] = []
         for k, a in enumerate(step.operands):
             role = role_of(step.op, k)
-            if k in refs and role is not None and role.variadic:
+            if k in refs and role is not None and role.variadic and not dynamic:
                 continue  # a loop's body does not get what only decides its length
-            gone = k in refs and (role is None or role.optional)
+            gone = k in refs and (role is None or role.optional or role.variadic)
             operands.append(None if gone else self._operand(step, k, a))
         declared = sum(1 for p in step.op.parameters if isinstance(p, Operand) and not p.variadic)
         while len(operands) > declared and operands and operands[-1] is None:
@@ -515,7 +558,7 @@ class Specializer:
     def _checked(self, step: Step, name: str, known: Array) -> Any:
         if known.ndim == 0:
             return int(known)
-        if step.op.name == "getitem":
+        if any(a.kind is INDEX for a in step.op.attrs):
             return IndexArray(known)
         if known.ndim > 1 or known.size > 64:
             raise ShapeMismatch(f"{step.op.name}: {name} must be an integer or a vector of integers.")
@@ -578,10 +621,12 @@ def specialize(
     dtype: DType = "float64",
     limits: Limits | None = None,
     statics: Mapping[str, Array] | None = None,
+    step: Callable[[], None] | None = None,
 ) -> Typed:
     """The program's typed graph for inputs of these avals (all of them).
 
     `statics` are the values of integer inputs, which may decide shapes and loop counts. Raises `EngineError` with the
-    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit.
+    node and its place: shapes or dtypes that do not fit, attributes out of range, arrays over the limit. `step`, if given, is
+    called before each node and may raise.
     """
-    return Specializer(program, dtype, limits or Limits()).run(avals, statics or {})
+    return Specializer(program, dtype, limits or Limits(), step=step).run(avals, statics or {})

@@ -1,15 +1,25 @@
-"""Writes docs/ops.md, the catalogue of ops, from the registry: `make docs`. `--check` only says whether it is current."""
+"""Writes the catalogue of ops from the registry: docs/ops.md, and a page for each op in docs/ops/ (`make docs`).
+
+`--check` only says whether they are current.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import engine.ops  # noqa: F401  # fills the registry
+from engine.catalogue import answer, document, example, request_of, written_with
+from engine.errors import EngineError
 from engine.op import NAMESPACES, Op, registry, signature
 
-TARGET = Path(__file__).resolve().parent.parent / "docs" / "ops.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 FAMILIES = {
     "structure": "Structure",
@@ -22,6 +32,7 @@ FAMILIES = {
     "linalg": "Linear algebra",
     "nn": "Neural networks",
     "control": "Control flow",
+    "derivative": "Derivatives in programs",
 }
 
 HEAD = """# The ops
@@ -31,8 +42,19 @@ array API standard, then SciPy's, then PyTorch's; NumPy's and ONNX's names work 
 text an op may be written behind the prefix of the library that it comes from: """
 
 
-def text() -> str:
-    """The whole page."""
+def pages() -> dict[Path, str]:
+    """Every page, by its place."""
+    found = {DOCS / "ops.md": index()}
+    for op in registry:
+        found[DOCS / "ops" / f"{op.name}.md"] = page(op)
+    return found
+
+
+# ----------------------------------------------------------------------------------------------------------- the index
+
+
+def index() -> str:
+    """The list of all ops."""
     parts = [HEAD + ", ".join(f"`{p}.`" for p in NAMESPACES) + ".\n"]
     order = list(FAMILIES)
     ops = sorted(registry, key=lambda op: (order.index(op.family) if op.family in order else 99, op.name))
@@ -46,7 +68,7 @@ def text() -> str:
 def row(op: Op) -> str:
     """One line of a table."""
     also = ", ".join(f"`{a}`" for a in op.aliases)
-    name = f"`{op.name}{signature(op)}`" if op.parameters else f"`{op.name}`"
+    name = f"[`{op.name}{signature(op) if op.parameters else ''}`](ops/{op.name}.md)"
     return f"| {cell(name)}{'<br>also ' + cell(also) if also else ''} | {cell(op.summary)} | {cell(op.convention)} |\n"
 
 
@@ -55,15 +77,116 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+# ------------------------------------------------------------------------------------------------------------ the pages
+
+
+def page(op: Op) -> str:
+    """The page of one op: what it is, its formula, its derivative, its convention, its examples."""
+    about = document(op)
+    parts = [f"# {op.name}\n", about["description"] + "\n"]
+    if op.parameters:
+        parts.append(f"    {about['signature']}\n")
+    facts = [f"family: {FAMILIES.get(op.family, op.family).lower()}"]
+    if op.aliases:
+        facts.append("also " + ", ".join(f"`{a}`" for a in op.aliases))
+    if op.multiple:
+        facts.append("results " + ", ".join(op.results))
+    parts.append("; ".join(facts) + "\n")
+    if about["latex"]:
+        parts.append(f"## Formula\n\n$$\n{about['latex']}\n$$\n")
+    parts.append("## Derivative\n\n" + slope(op, about["derivative"]) + "\n")
+    if op.convention:
+        parts.append(f"## Where there is no derivative\n\n{op.convention}\n")
+    shown = list(examples(op))
+    if shown:
+        parts.append("## Example\n")
+        parts += shown
+    parts.append("[All ops](../ops.md)\n")
+    return "\n".join(parts)
+
+
+def slope(op: Op, derivative: Mapping[str, str]) -> str:
+    """What is said about the derivative."""
+    lines = [f"- by `{name}`: ${formula}$" for name, formula in derivative.items()]
+    with_ops = written_with(op)
+    if with_ops:
+        names = ", ".join(f"`{n}`" for n in with_ops)
+        lines.append(f"- It is written with {names}, and differentiated, to any order, as these are.")
+    return "\n".join(lines) or "A part of how programs are written: derivatives pass through it unchanged."
+
+
+def examples(op: Op) -> Iterator[str]:
+    """Calls with their answers: the first, then those that show something hard."""
+    first = example(op)
+    bodies = [] if first is None else [("", first)]
+    for e in op.examples:
+        body = request_of(op, e)
+        if body is not None and e.note and body != first:
+            bodies.append((e.note, body))
+    for note, body in bodies[:4]:
+        try:
+            outputs, gradients, seed = answer(body)
+        except EngineError as refused:
+            yield told(note, body, {"detail": refused.detail})
+            continue
+        asked = dict(body) if seed is None else {**body, "seed": plain(seed)}
+        found: dict[str, Any] = {"outputs": outputs}
+        if gradients:
+            found["gradients"] = gradients
+        yield told(note, asked, found)
+
+
+def told(note: str, body: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """One example: the body of a request to `/v1/grad` (`/v1/evaluate` without gradients), and parts of the answer."""
+    title = f"{note}:\n\n" if note else ""
+    answered = {
+        k: {n: plain(v) for n, v in p.items()} if isinstance(p, dict) else p for k, p in found.items()
+    }
+    verb = "grad" if "gradients" in found else "evaluate"
+    return f"{title}`POST /v1/{verb}`\n\n```json\n{compact(body)}\n```\n\n```json\n{compact(answered)}\n```\n"
+
+
+def compact(value: Mapping[str, Any]) -> str:
+    """A JSON object, a line for each of its fields."""
+    rows = [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in value.items()]
+    return "{\n" + ",\n".join(rows) + "\n}"
+
+
+def plain(value: Any) -> Any:
+    """An array as nested lists of numbers with ten digits, beyond which machines may differ."""
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return array.tolist()
+    finite = np.abs(array[np.isfinite(array)])
+    noise = 1e-11 * finite.max(initial=0.0)
+
+    def rounded(x: float) -> float | str:
+        if not np.isfinite(x):
+            return "NaN" if x != x else "Infinity" if x > 0 else "-Infinity"
+        return 0.0 if abs(x) <= noise else float(f"{x:.10g}")
+
+    def go(x: Any) -> Any:
+        return [go(v) for v in x] if isinstance(x, list) else rounded(x)
+
+    return go(array.tolist())
+
+
 def main() -> int:
-    """Write the page, or compare it."""
-    page = text()
+    """Write the pages, or compare them."""
+    wanted = pages()
+    there = {p for p in [DOCS / "ops.md", *(DOCS / "ops").glob("*.md")] if p.exists()}
+    stale = [p for p, text in wanted.items() if p not in there or p.read_text(encoding="utf-8") != text]
+    gone = sorted(there - set(wanted))
     if "--check" in sys.argv[1:]:
-        current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == page
-        print("docs/ops.md is current" if current else "docs/ops.md is out of date: run `make docs`")
-        return 0 if current else 1
-    TARGET.write_text(page, encoding="utf-8")
-    print(f"wrote docs/ops.md: {sum(1 for _ in registry)} ops")
+        names = ", ".join(p.name for p in [*stale, *gone][:10])
+        print("docs/ops is current" if not names else f"docs/ops is out of date ({names}): run `make docs`")
+        return 1 if names else 0
+    (DOCS / "ops").mkdir(exist_ok=True)
+    for p in gone:
+        p.unlink()
+    for p in stale:
+        p.write_text(wanted[p], encoding="utf-8")
+    print(f"wrote docs/ops.md and {len(wanted) - 1} pages in docs/ops")
     return 0
 
 

@@ -81,9 +81,9 @@ def _array(value: Any, form: Form) -> Any:
 
 
 def _column(value: Any, form: Form) -> Any:
-    """Row, column or data of a sparse block: one axis, so that a list says all even where it is empty."""
+    """Row, column or data of a sparse block; encoded where there are none, as all arrays without elements are."""
     column = np.asarray(value)
-    return encoded(column) if form == "base64" else _listed(column)
+    return encoded(column) if form == "base64" or not column.size else _listed(column)
 
 
 def _listed(value: Array) -> Any:

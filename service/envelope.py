@@ -34,6 +34,7 @@ from service.schemas import (
     ParseRequest,
     ProgramRequest,
     RenderRequest,
+    TaylorRequest,
     TraceRequest,
     VjpRequest,
 )
@@ -47,6 +48,7 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
     "jacobian": JacobianRequest,
     "hessian": HessianRequest,
     "hvp": HvpRequest,
+    "taylor": TaylorRequest,
     "trace": TraceRequest,
     "parse": ParseRequest,
     "render": RenderRequest,
@@ -75,6 +77,7 @@ _MUST_BE = {
     "tangents": "an object of values by node id",
     "cotangents": "an object of values by output id",
     "vector": "an object of values by node id",
+    "order": "a non-negative integer",
     "sparse": "true or false",
     "lagrangian": "true or false",
     "summarize_over": "a non-negative integer",
@@ -115,6 +118,7 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
         ("tangents", "tangent of"),
         ("cotangents", "cotangent of"),
         ("vector", "vector entry for"),
+        *([("direction", "direction of")] if verb == "taylor" else []),
     ):
         if name in model.model_fields:
             maps[name] = _values(getattr(fields, name), name, what, settings, mistakes)
@@ -134,6 +138,7 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
         in_axes=in_axes,
         dtype=fields.dtype,
         seed=seed,
+        order=getattr(fields, "order", 1),
         sparse=getattr(fields, "sparse", False),
         lagrangian=getattr(fields, "lagrangian", False),
         summarize_over=getattr(fields, "summarize_over", None),

@@ -132,8 +132,51 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example(
             "least_squares", "Of a node that is no output", {**_LEAST_SQUARES, "of": ["r"], "wrt": ["x"]}
         ),
+        Example(
+            "sparse",
+            "The structural nonzeros alone, in as many passes as the band is wide",
+            {"expression": "x[1:]**2 - x[:-1]", "inputs": {"x": [1, 2, 3, 4]}, "sparse": True},
+            {
+                "output_ids": ["t4"],
+                "of": ["t4"],
+                "outputs": {"t4": [3.0, 7.0, 13.0]},
+                "jacobian": {
+                    "t4": {
+                        "x": {
+                            "format": "coo",
+                            "shape": [3, 4],
+                            "row": [0, 0, 1, 1, 2, 2],
+                            "col": [0, 1, 1, 2, 2, 3],
+                            "data": [-1.0, 4.0, -1.0, 6.0, -1.0, 8.0],
+                        }
+                    }
+                },
+                "mode": "reverse",
+                "passes": 2,
+                "graph_id": "sha256-8e1709f77d1714a39384a630716a6b95363a77d5f559bfdff079bfebdae68e06",
+                "warnings": [],
+            },
+        ),
     ),
-    "hessian": (Example("rosenbrock", "At the minimum of Rosenbrock's function", _ROSENBROCK),),
+    "hessian": (
+        Example("rosenbrock", "At the minimum of Rosenbrock's function", _ROSENBROCK),
+        Example(
+            "sparse",
+            "A chain: three diagonals, whatever its length",
+            {
+                "expression": "sum(100*(x[1:] - x[:-1]**2)**2 + (1 - x[:-1])**2)",
+                "inputs": {"x": [1, 2, 3, 4, 5]},
+                "sparse": True,
+            },
+        ),
+    ),
+    "taylor": (
+        Example(
+            "exponential",
+            "exp(x) at 0, along x",
+            {"expression": "exp(x)", "inputs": {"x": 0}, "direction": {"x": 1}, "order": 3},
+        ),
+    ),
     "hvp": (Example("rosenbrock", "One column of the Hessian", {**_ROSENBROCK, "vector": {"x": 1}}),),
     "trace": (
         Example("product", "Forward and backward, by hand", _PRODUCT),

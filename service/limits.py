@@ -26,6 +26,7 @@ def engine_limits(settings: Settings) -> Limits:
         memory_bytes=settings.memory_bytes,
         flops=settings.flops,
         response_elements=settings.response_elements,
+        taylor_order=settings.taylor_order,
         errors=ERRORS,
         warnings=WARNINGS,
     )
@@ -47,6 +48,7 @@ def published(settings: Settings) -> dict[str, object]:
             "step_flops": engine_limits(settings).step_flops,
             "timeout_s": settings.timeout_s,
             "expression_chars": settings.expression_chars,
+            "taylor_order": settings.taylor_order,
             "render_nodes": settings.render_nodes,
             "errors": ERRORS,
             "warnings": WARNINGS,

@@ -43,6 +43,11 @@ Blocks: TypeAlias = Annotated[Any, published("Blocks")]
 Include: TypeAlias = Literal["dot", "svg", "timing", "derivative_graph"]
 Show: TypeAlias = Literal["values", "gradients", "shapes"]
 
+SPARSE = (
+    "Answer blocks as coordinate lists of their structural nonzeros, in as many passes as it takes colours to tell their "
+    "columns (or rows) apart. Not together with `in_axes`."
+)
+
 # ---------------------------------------------------------------------------------------------------------- requests
 
 
@@ -107,14 +112,14 @@ class VjpRequest(ProgramRequest):
 class JacobianRequest(ProgramRequest):
     """All first derivatives."""
 
-    sparse: bool = Field(False, description="Answer blocks as coordinate lists of their structural nonzeros.")
+    sparse: bool = Field(False, description=SPARSE)
 
 
 class HessianRequest(ProgramRequest):
     """All second derivatives."""
 
     seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
-    sparse: bool = Field(False, description="Answer blocks as coordinate lists of their structural nonzeros.")
+    sparse: bool = Field(False, description=SPARSE)
 
 
 class HvpRequest(ProgramRequest):
@@ -122,6 +127,16 @@ class HvpRequest(ProgramRequest):
 
     vector: Values = Field(default_factory=dict, description="The vector by node id; what is absent is zero.")
     seed: Seed = Field(None, description="Cotangent of `of`, in its shape; needed where `of` is not scalar.")
+
+
+class TaylorRequest(ProgramRequest):
+    """Taylor coefficients along a direction."""
+
+    direction: Values = Field(
+        default_factory=dict,
+        description="Direction by input id, in the input's shape; what is absent is zero.",
+    )
+    order: Annotated[Integer, Field(ge=0)] = Field(1, description="The highest power of t that is wanted.")
 
 
 class TraceRequest(ProgramRequest):
@@ -302,6 +317,14 @@ class Constraint(BaseModel):
     node: str
     constraint: str
     multiplier: Any
+
+
+class TaylorAnswer(RunAnswer):
+    """Taylor coefficients."""
+
+    of: str
+    outputs: Values
+    coefficients: list[Value] = Field(description="c₀ … c_order: of(inputs + t·direction) = Σ cₖ tᵏ.")
 
 
 class TraceAnswer(RunAnswer):

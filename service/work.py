@@ -110,8 +110,9 @@ class Work:
 
     @property
     def large(self) -> bool:
-        """Whether the program is too long to be planned on the event loop."""
-        return len(self.envelope.request.program.steps) > INLINE_STEPS
+        """Whether planning takes too long for the event loop: of a long program, or of a structure of nonzeros."""
+        request = self.envelope.request
+        return len(request.program.steps) > INLINE_STEPS or request.sparse
 
     # -- what they consist of
 

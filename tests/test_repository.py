@@ -28,10 +28,10 @@ LAYERS = [
     ["ops"],
     ["cost"],
     ["language", "spec", "specialize"],
-    ["execute"],
+    ["execute", "sparsity"],
     ["derive", "trace"],
     ["render", "numeric", "minimize"],
-    ["describe"],
+    ["describe", "catalogue"],
 ]
 """Modules and packages of the engine, bottom first: each imports from its own layer and those before it only."""
 

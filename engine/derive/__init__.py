@@ -16,13 +16,15 @@ from engine.derive.jacobian import ForwardGrad, Jacobian
 from engine.derive.job import Job
 from engine.derive.request import Request
 from engine.derive.second_order import SecondOrder
+from engine.derive.sparse import VERBS as SPARSE
+from engine.derive.taylor import Taylor
 from engine.derive.trace import Trace
 from engine.errors import Unsupported, Where
 from engine.execute.meter import Meter
 from engine.specialize import input_arrays, specialize
 
-VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "trace")
-MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp"})
+VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "trace")
+MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor"})
 """Verbs that take `in_axes`."""
 
 
@@ -44,13 +46,21 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
         batch = read_batch(request.program, arrays, request.in_axes)
         avals = dict(batch.cores)
         integers = {n for n in integers if n not in batch.axes}
-    if request.sparse:
+    if request.sparse and verb not in SPARSE:
         raise Unsupported(
-            "Sparse answers are not offered yet; ask for dense ones.", where=Where(pointer="/sparse")
+            f"{verb} has no sparse answer; jacobian and hessian have.", where=Where(pointer="/sparse")
+        )
+    if request.sparse and batch is not None:
+        raise Unsupported(
+            "Sparse blocks have no batch axis, so `sparse` and `in_axes` do not go together. Ask for dense blocks, or for "
+            "the sparse ones of the whole batch as one program.",
+            where=Where(pointer="/sparse"),
         )
     statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
     with np.errstate(all="ignore"):
-        typed = specialize(request.program, avals, dtype=request.dtype, limits=limits, statics=statics)
+        typed = specialize(
+            request.program, avals, dtype=request.dtype, limits=limits, statics=statics, step=meter.check
+        )
         parts = (typed, request, arrays, batch, limits, meter)
         match verb:
             case "evaluate" | "jvp" | "vjp":
@@ -61,6 +71,8 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
                 return Jacobian(*parts)
             case "hessian" | "hvp":
                 return SecondOrder(verb, *parts)
+            case "taylor":
+                return Taylor(*parts)
             case "trace":
                 return Trace(*parts)
     raise Unsupported(f"There is no verb {verb}.")

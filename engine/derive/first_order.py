@@ -9,6 +9,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
@@ -84,10 +85,19 @@ class FirstOrder(Job):
         """Over arrays at once, or as a mapped graph."""
         if self.batch is not None:
             values, backs, dots = self._run_mapped(meter)
-            watch = Watch(self.typed, self.limits.warnings)
-            watch.reported_values(values)
-            of = next(iter(self.seeds), None)
-            watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
+            watch = explain(
+                self,
+                meter,
+                found=[values, backs, dots],
+                of=self.seeds,
+                wrt=self.wrt or self.watched,
+                along=self.tangents if self.verb == "jvp" else None,
+                order=0 if self.verb == "evaluate" else 1,
+            )
+            if not watch.warnings:
+                watch.reported_values(values)
+                of = next(iter(self.seeds), None)
+                watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
         else:
             values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}

@@ -9,11 +9,13 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
+from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
+from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
-from engine.derive.warn import Watch
 from engine.execute.meter import Meter
+from engine.sparsity.compression import Compression, compressed
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
@@ -28,19 +30,32 @@ class Jacobian(Swept):
         self.of = resolve_many_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
         outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
-        check_answer(
-            [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
-        )
-        reverse = sum(a.size for a in outs) <= sum(a.size for a in ins)
-        self.mode = request.mode if request.mode != "auto" else ("reverse" if reverse else "forward")
         graph = typed.graph
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
+        reverse = sum(a.size for a in outs) <= sum(a.size for a in ins)
+        self.mode: str = request.mode if request.mode != "auto" else ("reverse" if reverse else "forward")
+        compression: Compression | None = None
+        if request.sparse:
+            table = structure_of(self, graph, of, wrt, self.arguments)
+            self.mode, compression = compressed(
+                table,
+                [a.shape for a in outs],
+                [a.shape for a in ins],
+                "reverse" if self.mode == "reverse" else "forward",
+                request.mode != "auto",
+                self.step,
+            )
+        else:
+            check_answer(
+                [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
+            )
         if self.mode == "reverse":
             derived = vjp_graph(graph.with_outputs(()), of, wrt, self.dtype, step=self.step)
         else:
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
-        self.prepare_sweep(derived, self.arguments, self.axes, outs if self.mode == "reverse" else ins)
+        seeds = outs if self.mode == "reverse" else ins
+        self.prepare_sweep(derived, self.arguments, self.axes, seeds, compression)
         self.primal, _ = self.runner.prepare(
             graph.with_outputs([typed.node(i) for i in self.program.outputs]), self.axes, "This"
         )
@@ -63,17 +78,26 @@ class Jacobian(Swept):
         """Values, then the sweep."""
         outs = self.runner.run(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=True))
-        watch = Watch(self.typed, self.limits.warnings)
-        watch.reported_values(values)
-        blocks = self.blocks(meter)
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
+        if self.compression is not None:
+            parts = (self.compression, self.sweep_compressed(meter), self.of, self.wrt)
+            answer["jacobian"] = blocks(self, *parts)
+            watch = explain(self, meter, found=[values, parts[1]], of=self.of, wrt=self.wrt)
+            if not watch.warnings:
+                watch.reported_values(values)
+                watch_blocks(self, watch, *parts)
+            return answer | self.tail(watch, self.mode, self.passes)
         answer["jacobian"] = {
-            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in blocks.items()
+            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in self.blocks(meter).items()
         }
-        for o, row in answer["jacobian"].items():
-            watch.reported_derivatives(o, row)
+        found = [values, answer["jacobian"]]
+        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
+        if not watch.warnings:
+            watch.reported_values(values)
+            for o, row in answer["jacobian"].items():
+                watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
 
 
@@ -117,9 +141,11 @@ class ForwardGrad(FirstOrder):
             seed_axes = own[nb:] if seed.ndim == core else own
             with np.errstate(all="ignore"):
                 gradients[self.id(i)] = _contract(block, own, rest, seed, seed_axes, nb)
-        watch = Watch(self.typed, self.limits.warnings - len(answer["warnings"]))
-        watch.reported_derivatives(self.id(self.of), gradients)
-        answer["warnings"] += watch.warnings
+        if suspicious(gradients) and not answer["warnings"]:
+            watch = explain(self, meter, found=[gradients], of=self.seeds, wrt=self.watched)
+            if not watch.warnings:
+                watch.reported_derivatives(self.id(self.of), gradients)
+            answer["warnings"] = watch.warnings
         answer["gradients"] = gradients
         answer["mode"] = "forward"
         return answer

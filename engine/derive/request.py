@@ -46,6 +46,8 @@ class Request:
     tangents: Mapping[str, Given] = field(default_factory=dict)
     cotangents: Mapping[str, Given] = field(default_factory=dict)
     vector: Mapping[str, Given] = field(default_factory=dict)
+    direction: Mapping[str, Given] = field(default_factory=dict)
+    order: int = 1
     sparse: bool = False
     lagrangian: bool = False
     summarize_over: int | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,16 @@ import numpy as np
 from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check_answer
+from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, Node, single
+from engine.sparsity.compression import Compression, of_symmetric
+from engine.sparsity.structure import symmetric
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
@@ -73,7 +77,7 @@ class SecondOrder(Swept):
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
-        seed = seed_for(typed, request, self.of, self.sizes)
+        seed = self.seed = seed_for(typed, request, self.of, self.sizes)
         self.vector: dict[int, Array] = {}
         columns = list(self.wrt)
         if verb == "hvp":
@@ -84,7 +88,7 @@ class SecondOrder(Swept):
             if self.batch is not None:
                 check_mapped(self, "vector", self.vector)
         ins = [typed.aval(i) for i in self.wrt]
-        if verb == "hessian":
+        if verb == "hessian" and not request.sparse:
             check_answer(
                 [Aval((*self.sizes, *p.shape, *q.shape), "float64") for p in ins for q in ins], self.limits
             )
@@ -119,7 +123,11 @@ class SecondOrder(Swept):
             else:
                 second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
                 linear = second.with_outputs(second.outputs[len(backs) :])
-            self.prepare_sweep(linear, self.fixed_arguments, axes, ins)
+            compression: Compression | None = None
+            if request.sparse:
+                table = structure_of(self, gradient, backs, cols, self.fixed_arguments)
+                compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
+            self.prepare_sweep(linear, self.fixed_arguments, axes, ins, compression)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -163,20 +171,35 @@ class SecondOrder(Swept):
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
         value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
-        watch = Watch(self.typed, self.limits.warnings)
-        watch.reported_values({self.of: value})
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
-        watch.reported_derivatives(self.id(self.of), answer["gradients"])
         if self.verb == "hvp":
             found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
-            watch.reported_derivatives(self.id(self.of), answer["hvp"])
-            return answer | self.tail(watch, self.mode, 1)
+            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
+        if self.compression is not None:
+            parts = (self.compression, self.sweep_compressed(meter), self.wrt, self.wrt)
+            answer["hessian"] = blocks(self, *parts)
+            watch = self._watch(answer, [{"": parts[1]}] if suspicious(parts[1]) else [], meter)
+            if not watch.warnings:
+                watch_blocks(self, watch, *parts)
+            return answer | self.tail(watch, self.mode, self.passes)
         answer["hessian"] = self._blocks(self.sweep(meter))
-        for row in answer["hessian"].values():
-            watch.reported_derivatives(self.id(self.of), row)
+        watch = self._watch(answer, list(answer["hessian"].values()), meter)
         return answer | self.tail(watch, self.mode, self.passes)
+
+    def _watch(self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter) -> Watch:
+        """The warnings."""
+        value, gradients = answer["value"], answer["gradients"]
+        wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
+        watch = explain(
+            self, meter, found=[value, gradients, rows], of={self.of: self.seed}, wrt=wrt, order=2
+        )
+        if not watch.warnings:
+            watch.reported_values({self.of: value})
+            for row in (gradients, *rows):
+                watch.reported_derivatives(self.id(self.of), row)
+        return watch
 
     def _blocks(self, swept: Sequence[Array]) -> dict[str, dict[str, Array]]:
         """H[a][b] of a.shape + b.shape, from tangents of gradient a for every basis direction of b."""

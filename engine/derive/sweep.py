@@ -1,25 +1,31 @@
-"""A linear graph computed for every entry of its seeds, in vectorised sweeps: how matrices of derivatives come about."""
+"""A linear graph computed for many seeds, in vectorised sweeps: how matrices of derivatives come about."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.cost import Cost, check, cost_of
+from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.job import Job
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.sparsity.compression import Compression
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
 """Memory that one vectorised sweep over seeds may take; larger Jacobians go in several."""
+STEP_FLOPS = 4e9
+"""Floating-point operations of the largest step of such a sweep: it cannot be stopped on the way (0.1 s or so)."""
+
+Seeds = Callable[[int, int], list[Array]]
+"""Seeds for the passes `start` … `start` + n, led by an axis of n."""
 
 
 class Swept(Job):
-    """What jacobian, hessian and forward-mode grad share: a linear graph mapped over the entries of its seeds."""
+    """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
     def prepare_sweep(
         self,
@@ -27,20 +33,21 @@ class Swept(Job):
         fixed: Sequence[Array],
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
+        compression: Compression | None = None,
     ) -> None:
-        """`linear`: fixed arguments, then one seed of each aval → results, to be computed for every basis seed."""
+        """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
+        those that a compression takes together."""
         self.linear = linear
         self.fixed = fixed
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
-        self.passes = sum(a.size for a in seeds)
-        one = cost_of(linear)
+        self.compression = compression
+        self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         members = int(np.prod(self.sizes)) if self.sizes else 1
-        self.chunk = max(1, min(self.passes, int(CHUNK_BYTES // max(1, one.bytes * members))))
-        largest = (
-            max((single(n.aval).size for n in linear.nodes if isinstance(n.aval, Aval)), default=1) * members
-        )
-        self.chunk = max(1, min(self.chunk, int(self.limits.elements // max(1, largest)) or 1))
+        memory, largest, flops = _growing(linear, len(fixed))
+        self.chunk = max(1, min(self.passes, CHUNK_BYTES // max(1, memory * members)))
+        self.chunk = max(1, min(self.chunk, self.limits.elements // max(1, largest * members)))
+        self.chunk = max(1, min(self.chunk, int(STEP_FLOPS // max(1.0, flops * members))))
         self.plans: dict[int, Graph] = {}
         for n, times in ((self.chunk, self.passes // self.chunk), (self.passes % self.chunk, 1)):
             if n and times:
@@ -59,20 +66,41 @@ class Swept(Job):
         swept = map_graph(self.linear, n, axes, self.dtype, step=self.step)
         return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
 
-    def sweep(self, meter: Meter) -> list[Array]:
-        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
-        parts: list[list[Any]] = []
+    def _chunks(self, seeds: Seeds, meter: Meter) -> Iterator[tuple[int, list[Any]]]:
+        """(first pass, results with an axis of the chunk's passes behind the batch axes) for each chunk."""
         for start in range(0, self.passes, self.chunk):
             n = min(self.chunk, self.passes - start)
             meter.look()
-            seeds = basis(self.seed_avals, start, n, self.dtype)
-            parts.append(self.runner.run(self.plans[n], [*self.fixed, *seeds], meter))
+            yield start, self.runner.run(self.plans[n], [*self.fixed, *seeds(start, n)], meter)
+
+    def sweep(self, meter: Meter) -> list[Array]:
+        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
+        seeds: Seeds = lambda start, n: basis(self.seed_avals, start, n, self.dtype)  # noqa: E731  # a name for its type
+        parts = [results for _, results in self._chunks(seeds, meter)]
         axis = len(self.sizes)
         if not parts:
             return [np.zeros((*self.sizes, 0, *a.shape), self.dtype) for a in self.linear.out_avals]
         return [
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
+
+    def sweep_compressed(self, meter: Meter) -> Array:
+        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
+        compression = self.compression
+        assert compression is not None
+        offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
+
+        def seeds(start: int, n: int) -> list[Array]:
+            return [
+                compression.seeds(offset, a.shape, start, n, self.dtype)
+                for offset, a in zip(offsets, self.seed_avals, strict=False)
+            ]
+
+        data = np.zeros(len(compression.rows), self.dtype)
+        for start, results in self._chunks(seeds, meter):
+            flat = [np.reshape(r, (len(r), -1)) for r in results]
+            compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
+        return data
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""
@@ -92,15 +120,51 @@ class Swept(Job):
         return block.transpose([*range(nb), *range(nb + rank, block.ndim), *range(nb, nb + rank)])
 
 
+def _growing(linear: Graph, fixed: int) -> tuple[int, int, float]:
+    """Bytes alive at one time, elements of the largest array, and flops of the largest step, of what depends on a seed.
+
+    Only these are multiplied by the number of seeds that are swept at once; a large constant matrix is not.
+    """
+    nodes = linear.nodes
+    grows = [False] * len(nodes)
+    sizes = [0] * len(nodes)
+    largest = total = 0
+    flops = 0.0
+    for i in linear.inputs[fixed:]:
+        grows[i] = True
+        sizes[i] = node_bytes(nodes[i])
+        largest = max(largest, single(nodes[i].aval).size)
+        total += sizes[i]
+    peak = total
+    for i, dying in linear.schedule:
+        node = nodes[i]
+        if any(grows[j] for j in node.inputs):
+            grows[i] = True
+            sizes[i] = node_bytes(node)
+            avals = (node.aval,) if isinstance(node.aval, Aval) else node.aval
+            largest = max(largest, *(a.size for a in avals))
+            total += sizes[i]
+            if node.op.subgraphs:
+                inside = inner_cost(node)
+                peak = max(peak, total + inside.bytes)
+                flops = max(flops, inside.largest_step)
+            else:
+                peak = max(peak, total)
+                operands: list[Any] = [nodes[j].aval for j in node.inputs]
+                flops = max(flops, node.op.flops(operands, node.aval, **dict(node.params)))
+        for j in dying:
+            total -= sizes[j]
+    return peak, largest, flops
+
+
 def basis(avals: Sequence[Aval], start: int, n: int, dtype: str) -> list[Array]:
     """Rows `start` … `start + n` of the identity, cut to the seeds' shapes."""
     seeds = []
     offset = 0
     for aval in avals:
         rows = np.zeros((n, aval.size), dtype)
-        first, last = max(start, offset), min(start + n, offset + aval.size)
-        for k in range(first, last):
-            rows[k - start, k - offset] = 1
+        there = np.arange(max(start, offset), min(start + n, offset + aval.size))
+        rows[there - start, there - offset] = 1
         seeds.append(rows.reshape(n, *aval.shape))
         offset += aval.size
     return seeds

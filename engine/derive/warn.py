@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.graph import CONSTANT, INPUT, ITEM, Node
+from engine.op import Op
 from engine.specialize import Typed
 
 
@@ -44,10 +45,11 @@ def _moving(derivative: Any, mask: Array) -> Array:
     return there if there.shape == mask.shape else np.broadcast_to(there.any(), mask.shape)
 
 
-def _unexplained(value: Array, operands: Sequence[Array], elementwise: bool) -> Array:
+def _unexplained(value: Array, operands: Sequence[Array], elementwise: bool, batch: int = 0) -> Array:
     """Where a value is NaN though no operand is, or infinite though all operands are finite.
 
-    Of an elementwise op each entry is judged by the operands' entries in its place, of others by all of them.
+    Of an elementwise op each entry is judged by the operands' entries in its place, of others by all of them (of the
+    same member, where `batch` leading axes are mapped).
     """
     nan, infinite = np.isnan(value), ~np.isfinite(value)
     for o in operands:
@@ -55,8 +57,10 @@ def _unexplained(value: Array, operands: Sequence[Array], elementwise: bool) -> 
             nan = nan & ~np.isnan(o)
             infinite = infinite & np.isfinite(o)
         else:
-            nan = nan & (not np.isnan(o).any())
-            infinite = infinite & np.isfinite(o).all()
+            axes = tuple(range(batch, o.ndim))
+            shape = (*o.shape[:batch], *[1] * (value.ndim - batch)) if o.ndim >= batch else ()
+            nan = nan & ~np.isnan(o).any(axes).reshape(shape)
+            infinite = infinite & np.isfinite(o).all(axes).reshape(shape)
     mask: Array = np.asarray(nan | infinite)
     return mask
 
@@ -70,12 +74,14 @@ class Watch:
     """Looks over the values of a run and keeps the first `most` warnings.
 
     A non-finite value is reported where it arose: at the first node, in evaluation order, whose own operands do not
-    explain it (it is NaN and none of them is, or it is infinite and all of them are finite).
+    explain it (it is NaN and none of them is, or it is infinite and all of them are finite). `batch` is the number of
+    axes that all values lead with, and are mapped.
     """
 
-    def __init__(self, typed: Typed, most: int) -> None:
+    def __init__(self, typed: Typed, most: int, batch: int = 0) -> None:
         self.typed = typed
         self.most = most
+        self.batch = batch
         self.warnings: list[dict[str, Any]] = []
         self._refs: Sequence[Any] = ()
         self._uses: dict[int, list[int]] | None = None
@@ -117,6 +123,13 @@ class Watch:
                 self._add("non-finite-gradient", of, mask, detail, operand=name)
                 return
 
+    def sparse_derivative(self, of: str, by: str, value: float, index: list[int], count: int) -> None:
+        """A structural nonzero that is not finite; `index` is its place in the dense block."""
+        detail = f"the derivative of {of} by {by} is {_shown(value)}"
+        warning = {"kind": "non-finite-gradient", "node": of, "operand": by, "index": index, "count": count}
+        if len(self.warnings) < self.most:
+            self.warnings.append({**warning, "detail": detail})
+
     def values(self, refs: Sequence[Any]) -> None:
         """Where values became non-finite."""
         self._refs = refs
@@ -128,7 +141,14 @@ class Watch:
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
-            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+            if isinstance(refs[i], tuple):
+                trouble = node.op.trouble(refs[i], **dict(node.params))
+                if trouble is not None:
+                    own = self.typed.nodes[self.typed.owner(i)]
+                    mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
+                    self._add("non-finite-value", self._id(i), mask, trouble)
+                continue
+            if node.op in (CONSTANT, ITEM):
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)
@@ -142,7 +162,9 @@ class Watch:
                 )
                 continue
             operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
-            mask = _unexplained(value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise)
+            mask = _unexplained(
+                value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise, self.batch
+            )
             if not mask.any():
                 continue
             seen.add(name)
@@ -175,14 +197,25 @@ class Watch:
                 parts.append(f"{steps[a].id} = {_shown(value[mask].ravel()[0])}")
         return f" at {', '.join(parts[:3])}" if parts else ""
 
-    def gradients(self, refs: Sequence[Any], adj: Sequence[Any]) -> None:
-        """Where cotangents became non-finite on the way back, and where conventions were used."""
-        bad = _bad_ones(adj)
+    def gradients(self, refs: Sequence[Any], adj: Sequence[Any], second: Sequence[Any] | None = None) -> None:
+        """Where cotangents became non-finite on the way back, and where conventions were used.
+
+        `second` are derivatives of the cotangents, where second derivatives were asked for.
+        """
+        self._backward(refs, adj, "derivative")
+        if second is not None:
+            self._backward(refs, second, "second derivative", [d is not None and _bad(d) for d in adj])
+        self._kinks(refs, adj, second=second)
+
+    def _backward(
+        self, refs: Sequence[Any], adj: Sequence[Any], what: str, known: Sequence[bool] | None = None
+    ) -> None:
+        """Non-finite cotangents that arose at a consumer whose own are finite; `known` ones were told before."""
         seen: set[str] = set()
-        for j in reversed(bad):
+        for j in reversed(_bad_ones(adj)):
             # The consumers of j: is one of them finite in its own cotangent? Then it arose there.
             name = self._id(j)
-            if name in seen:
+            if name in seen or (known is not None and known[j]):
                 continue
             cause = next(
                 (
@@ -205,10 +238,9 @@ class Watch:
                 "non-finite-gradient",
                 at,
                 mask,
-                f"the derivative of {op} ({at}) makes the gradient of {name} {_shown(first)}{where}",
+                f"the {what} of {op} ({at}) makes the gradient of {name} {_shown(first)}{where}",
                 operand=name,
             )
-        self._kinks(refs, adj)
 
     def _consumers(self, j: int) -> list[int]:
         if self._uses is None:
@@ -217,6 +249,16 @@ class Watch:
                 for k in node.inputs:
                     self._uses.setdefault(k, []).append(i)
         return self._uses.get(j, [])
+
+    @property
+    def may_kink(self) -> bool:
+        """Whether the program has ops with kinks at all."""
+        return any(
+            node.op.convention
+            and type(node.op).kink is not Op.kink
+            and getattr(node.op, "kink_formula", node.op) is not None
+            for node in self.typed.graph.nodes
+        )
 
     def kinked(self, refs: Sequence[Any]) -> bool:
         """Whether a convention may have stood in for a derivative somewhere."""
@@ -229,24 +271,42 @@ class Watch:
         """Where node `i` has no derivative; None if it has one everywhere."""
         if not isinstance(node.aval, Aval) or not node.aval.floating:
             return None
+        if type(node.op).kink_met is not Op.kink_met:
+            return np.ones((), bool)  # it depends on the derivative
         mask = node.op.kink([refs[j] for j in node.inputs], refs[i], **dict(node.params))
         return None if mask is None else np.asarray(mask)
 
-    def _kinks(self, refs: Sequence[Any], derivatives: Sequence[Any], forward: bool = False) -> None:
+    def _kinks(
+        self,
+        refs: Sequence[Any],
+        derivatives: Sequence[Any],
+        forward: bool = False,
+        second: Sequence[Any] | None = None,
+    ) -> None:
         for i, node in enumerate(self.typed.graph.nodes):
             if not node.op.convention:
                 continue
             d = derivatives[i]
-            used = None if d is None or isinstance(d, list) else self._kink(i, node, refs)
-            if used is None:
-                continue
-            moving = [derivatives[j] for j in node.inputs if derivatives[j] is not None] if forward else [d]
-            used = used & np.any([_moving(t, used) for t in moving], axis=0)
-            if used.any():
+            used: Array | None
+            if d is not None and type(node.op).kink_met is not Op.kink_met:
+                used = node.op.kink_met([refs[j] for j in node.inputs], refs[i], d, **dict(node.params))
+            else:
+                used = None if d is None or isinstance(d, list) else self._kink(i, node, refs)
+                if used is not None:
+                    moving = (
+                        [derivatives[j] for j in node.inputs if derivatives[j] is not None]
+                        if forward
+                        else [d]
+                    )
+                    if second is not None and second[i] is not None:
+                        moving.append(second[i])
+                    used = used & np.any([_moving(t, used) for t in moving], axis=0)
+            if used is not None and used.any():
                 step = self.typed.owner(i)
                 s = self.typed.program.steps[step]
                 convention = s.op.convention or node.op.convention
-                at = self._place(step, used) if used.shape == np.shape(refs[i]) else ""
+                same = not isinstance(refs[i], tuple) and used.shape == np.shape(refs[i])
+                at = self._place(step, used) if same else ""
                 self._add(
                     "non-differentiable",
                     s.id,
@@ -271,5 +331,12 @@ class Watch:
             mask = ~np.isfinite(np.asarray(dot))
             first = np.asarray(dot)[mask].ravel()[0]
             op = self.typed.program.steps[self.typed.owner(i)].op.name
-            self._add("non-finite-tangent", name, mask, f"the tangent of {op} ({name}) is {_shown(first)}")
+            operand = next((self._id(j) for j in nodes[i].inputs if dots[j] is not None), None)
+            self._add(
+                "non-finite-tangent",
+                name,
+                mask,
+                f"the tangent of {op} ({name}) is {_shown(first)}{self._place(self.typed.owner(i), mask)}",
+                **({} if operand is None or operand == name else {"operand": operand}),
+            )
         self._kinks(refs, dots, forward=True)

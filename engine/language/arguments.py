@@ -200,9 +200,9 @@ def make(
         operands.extend([None] * (_width(op, len(operands)) - len(operands)))
         operands.extend(walker.local(ref).index for ref in further)
     index = walker.recorder.emit(op, operands, checked, at)
-    if op.multiple:
-        return Several(walker.recorder, index, op, _count(op, operands, checked))
-    return Ref(walker.recorder, index)
+    if not op.multiple or op.result_count(checked) == 1:
+        return Ref(walker.recorder, index)
+    return Several(walker.recorder, index, op, _count(op, operands, checked))
 
 
 def _width(op: Op, given: int) -> int:
@@ -240,9 +240,9 @@ def _checked(op: Op, attrs: Mapping[str, Any], referring: bool) -> Mapping[str, 
     """`check_attrs`, with a better sentence where a node stands for what must be known."""
     if not attrs:
         return attrs
-    if op is GETITEM:
+    if op is GETITEM or op.name == "setitem":
         try:
-            return {"index": INDEX.check(attrs["index"])}
+            return {**attrs, "index": INDEX.check(attrs["index"])}
         except ValueError as wrong:
             detail = f"An index is made of integers, slices, `...`, None, and lists of integers; {wrong}."
             raise InvalidAttribute(detail) from None

@@ -14,12 +14,14 @@ from engine.language.control import CONTROL
 from engine.language.fold import EXACT, NUMBERS, Folded, is_literal
 from engine.language.functions import Apply, Argument, OpFunction, visible_helpers
 from engine.language.hints import Refused
+from engine.language.indexing import general_index, update, updated, write
 from engine.language.names import (
     BUILTIN_DTYPES,
     DTYPES,
     MODULE_CONSTANTS,
     MODULES,
     needless,
+    no_method,
     unknown_constant,
 )
 from engine.language.syntax import Attribute, Call, Display, Index, Name
@@ -57,6 +59,9 @@ def _call(walker: Walker, node: Call) -> Walk:
         if resolved is not None:
             module, name = resolved
             return (yield from called(walker, node, name, MODULES[module]))
+        updating = updated(node)
+        if updating is not None:
+            return (yield from update(walker, node, *updating))
         return (yield from _method(walker, node, function))
     if type(function) is Call or type(function) is Index:
         value = yield function
@@ -106,6 +111,9 @@ def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any
             suggestions=(f"{name}imum",),
         )
         return (yield from given_up(walker, node, error))
+    index = general_index(node, name)
+    if index is not None:
+        return (yield from write(walker, node, index, name))
     found = _find(walker, node, name, library)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))
@@ -114,7 +122,12 @@ def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any
 
 def _method(walker: Walker, node: Call, function: Attribute) -> Generator[Any, Any, Value]:
     """`x.sum(0)`: the op with the array before its other arguments."""
+    told = no_method(function.name)
+    if told is not None:
+        return (yield from given_up(walker, node, UnknownOp(told)))
     receiver = yield function.value
+    if function.name == "item" and not node.positional and not node.keywords:
+        return make(walker, registry.core("reshape"), [receiver], {"shape": []}, node.at, [function.value.at])
     found = _find(walker, node, function.name, "numpy", method=True)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))

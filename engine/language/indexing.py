@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.attrs import MAX_LISTED
-from engine.language.arguments import make
+from engine.errors import SyntaxProblem, nearest, quoted
+from engine.language.arguments import given_up, make
 from engine.language.recorder import BodyRecorder
-from engine.language.syntax import Display, Expression, Index, Slice
+from engine.language.syntax import Attribute, Call, Constant, Display, Expression, Index, Name, Slice
 from engine.language.values import Ref, Several, Tuple, Value
 from engine.language.walker import GETITEM, STACK, Static, Walk, Walker, walks
 from engine.op import registry
 from engine.program import Literal
 
 ASTYPE = registry.core("astype")
+SETITEM = registry.core("setitem")
+
+UPDATES = {"set": "set", "add": "add", "multiply": "mul", "mul": "mul", "max": "max", "min": "min"}
+"""Methods of `x.at[index]`, and the mode of `setitem` that each is."""
+
+WRITES = {"scatter_set": "set", "scatter_add": "add"}
+"""Functions whose second argument may be any index, written as a tuple or with slices."""
 
 
 @walks(Index)
 def _index(walker: Walker, node: Index) -> Walk:
     value = yield node.value
-    items: list[Expression | Slice] = node.items
-    if len(items) == 1:
-        only = items[0]
-        if type(only) is Display and only.is_tuple:
-            items = list(only.items)
-    index: list[Any] = []
-    for item in items:
-        if isinstance(item, Slice):
-            parts = {}
-            for name, part in (("start", item.start), ("stop", item.stop), ("step", item.step)):
-                parts[name] = None if part is None else (yield Static(part))
-            index.append(_window(walker, parts, item.at))
-        else:
-            index.append(_item(walker, (yield Static(item)), item.at))
+    index = yield from _parts(walker, node.items)
     if type(value) is Several:
         return _result(walker, value, index, node.at)
     if type(value) is Tuple:
@@ -46,6 +42,101 @@ def _index(walker: Walker, node: Index) -> Walk:
         walker.recorder.wrong(node.at, "A string has no elements here: strings are arguments only.")
         return walker.placeholder(node.at)
     return make(walker, GETITEM, [value], {"index": index}, node.at, [node.value.at])
+
+
+def _parts(walker: Walker, items: Sequence[Expression | Slice]) -> Generator[Any, Any, list[Any]]:
+    """The parts of an index, evaluated: a single tuple is all of them."""
+    if len(items) == 1:
+        only = items[0]
+        if type(only) is Display and only.is_tuple:
+            items = list(only.items)
+    index: list[Any] = []
+    for item in items:
+        written = _slice_call(item)
+        if isinstance(written, Slice):
+            parts = {}
+            for name, part in (("start", written.start), ("stop", written.stop), ("step", written.step)):
+                parts[name] = None if part is None else (yield Static(part))
+            index.append(_window(walker, parts, written.at))
+        else:
+            index.append(_item(walker, (yield Static(written)), written.at))
+    return index
+
+
+def _slice_call(item: Expression | Slice) -> Expression | Slice:
+    """`slice(1, None, 2)` as 1::2; anything else as it is."""
+    if type(item) is not Call or type(item.function) is not Name or item.function.name != "slice":
+        return item
+    if item.keywords or not 1 <= len(item.positional) <= 3:
+        return item
+    given = [None if type(a) is Constant and a.value is None else a for a in item.positional]
+    if len(given) == 1:
+        given = [None, *given]
+    return Slice(item.at, *given, *[None] * (3 - len(given)))
+
+
+def updated(node: Call) -> tuple[Expression, list[Expression | Slice]] | None:
+    """The array and the index of `x.at[index].set(…)`; None for any other call."""
+    function = node.function
+    if type(function) is not Attribute or type(function.value) is not Index:
+        return None
+    at = function.value.value
+    return (at.value, function.value.items) if type(at) is Attribute and at.name == "at" else None
+
+
+def update(
+    walker: Walker, node: Call, array: Expression, items: list[Expression | Slice]
+) -> Generator[Any, Any, Value]:
+    """The walk over `x.at[index].set(value)`."""
+    assert type(node.function) is Attribute
+    method = node.function.name
+    if method == "get" and not node.positional and not node.keywords:
+        found: Value = yield Index(node.at, array, items)
+        return found
+    mode = UPDATES.get(method)
+    if mode is None or len(node.positional) != 1 or node.keywords:
+        told = (
+            f"x.at[…] has no method {quoted(method)}: there are set, add, multiply, max, min (with one value) and get."
+            if mode is None
+            else f"x.at[…].{method} takes one value."
+        )
+        return (yield from given_up(walker, node, SyntaxProblem(told, suggestions=nearest(method, UPDATES))))
+    return (yield from _written(walker, node, array, items, node.positional[0], mode))
+
+
+def general_index(node: Call, name: str) -> list[Expression | Slice] | None:
+    """The parts of the index in `scatter_set(x, (0, 1), value)`; None where it is one integer or array."""
+    if name not in WRITES or len(node.positional) != 3 or node.keywords:
+        return None
+    index = node.positional[1]
+    if type(index) is Index and type(index.value) is Attribute and index.value.name in ("s_", "index_exp"):
+        return index.items
+    if type(index) is Display and index.is_tuple:
+        return [index]
+    single = type(index) is Constant and (index.value is None or index.value is Ellipsis)
+    return [index] if single or isinstance(_slice_call(index), Slice) else None
+
+
+def write(
+    walker: Walker, node: Call, items: list[Expression | Slice], name: str
+) -> Generator[Any, Any, Value]:
+    """The walk over `scatter_set(x, index, value)` with an index of any kind."""
+    array, _, value = node.positional
+    return (yield from _written(walker, node, array, items, value, WRITES[name]))
+
+
+def _written(
+    walker: Walker,
+    node: Call,
+    array: Expression,
+    items: Sequence[Expression | Slice],
+    new: Expression,
+    mode: str,
+) -> Generator[Any, Any, Value]:
+    x = yield array
+    index = yield from _parts(walker, items)
+    value = yield new
+    return make(walker, SETITEM, [x, value], {"index": index, "mode": mode}, node.at, [array.at, new.at])
 
 
 def _window(walker: Walker, parts: dict[str, Any], at: int) -> Any:

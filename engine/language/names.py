@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from engine.errors import nearest, quoted
 from engine.language.hints import Refused
 from engine.language.syntax import Attribute, Expression, Import, Name
-from engine.op import NAMESPACES
+from engine.op import NAMESPACES, registry
 
 MODULES: dict[str, str] = {
     "numpy": "numpy",
@@ -17,7 +17,9 @@ MODULES: dict[str, str] = {
     "scipy": "scipy.special",
     "scipy.special": "scipy.special",
     "scipy.linalg": "scipy.linalg",
+    "scipy.integrate": "numpy",
     "jax": "numpy",
+    "jax.ops": "numpy",
     "jax.numpy": "numpy",
     "jax.lax": "numpy",
     "jax.numpy.linalg": "numpy.linalg",
@@ -96,10 +98,28 @@ _NEEDLESS: dict[str, str] = {
     "vectorize": "vectorize is not needed: operations work on whole arrays. For the rest there is vmap(f).",
     "partial": "partial is not offered: write def g(x): return f(x, 2).",
     "reduce": "reduce is not offered: write a `for` loop, or use scan.",
-    "factorial": "There is no factorial: n! is gamma(n + 1).",
+    "dropout": "Dropout is not offered: it draws random numbers, and a program is a function of its inputs alone. Draw a "
+    "mask outside, give it as an input, and multiply.",
+    "rrelu": "rrelu is not offered: it draws random slopes, and a program is a function of its inputs alone; see leaky_relu.",
     "complex": "Complex numbers are not offered: write real and imaginary part as two expressions.",
 }
 """Functions that people look for and that are no ops."""
+
+
+_NO_METHODS: dict[str, str] = {
+    "sort": "x.sort() sorts an array in place, and nothing is changed in place here: sort(x) is the sorted array.",
+    "partition": "x.partition(k) works in place, and nothing is changed in place here; sort(x) is a partition, too.",
+    "fill": "x.fill(v) works in place, and nothing is changed in place here: full_like(x, v) is the filled array.",
+    "put": "x.put(…) works in place, and nothing is changed in place here: x.at[i].set(v), or scatter_set(x, i, v).",
+    "resize": "x.resize(…) works in place, and nothing is changed in place here: resize(x, shape) is the new array.",
+    "itemset": "x.itemset(…) works in place, and nothing is changed in place here: x.at[i].set(v) is the new array.",
+    "setflags": "x.setflags() is not needed: no array is changed in place.",
+    "tolist": "x.tolist() is not needed: every value is reported, as nested lists.",
+    "numpy": "x.numpy() is not needed: every value is reported.",
+    "detach": "x.detach() is not offered as a method; what is constant to the derivative is left out of wrt.",
+    "backward": "x.backward() is not needed: the derivative is what the request's verb asks for.",
+}
+"""Methods of arrays elsewhere that are no functions of them."""
 
 
 class Modules:
@@ -169,6 +189,17 @@ def _no_module(module: str) -> str:
             "Random numbers are not offered: a program is a function of its inputs alone. Draw them outside, and give "
             "them as an input."
         )
+    if module.endswith(".fft"):
+        return (
+            "Fourier transforms are not offered: they are complex, and every array is real. A cosine or sine transform "
+            "is a product with a matrix of cosines or sines."
+        )
+    name = module.rpartition(".")[2]
+    if name in registry:
+        return (
+            f"Methods of functions ({name}.reduce, .accumulate, .at, .outer) are not offered: there are sum, prod, max, min; "
+            "cumsum, cumprod, cummax, cummin; scatter_add, scatter_max; and x[:, None] for all pairs."
+        )
     return (
         f"There is no module {quoted(module)} here; known are numpy, numpy.linalg, math, scipy.special, scipy.linalg "
         "and jax.numpy."
@@ -193,6 +224,11 @@ def lookalike(name: str) -> str | None:
 def needless(name: str) -> str | None:
     """What to say about a call of a function that is no op but that one looks for; None if there is nothing."""
     return _NEEDLESS.get(name)
+
+
+def no_method(name: str) -> str | None:
+    """What to say about a method that changes its array, or that is not needed; None for any other."""
+    return _NO_METHODS.get(name)
 
 
 def unknown_constant(module: str, name: str, ops: Iterable[str]) -> tuple[str, Sequence[str]]:

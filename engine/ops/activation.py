@@ -241,7 +241,7 @@ class Selu(Activation):
         return unit * 1.0507009873554805
 
 
-def _gated(x: Var, low: float, high: float, gate: Any) -> Var:
+def gated(x: Var, low: float, high: float, gate: Any) -> Var:
     """x·gate(x) for a gate that is exactly 0 below `low` and exactly 1 above `high`, infinities included.
 
     The product, and with it its derivative, sees only x between the two, since −∞·0 is NaN.
@@ -276,9 +276,9 @@ class Gelu(Activation):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """x times the distribution function, 0 or 1 to the last digit beyond ±40."""
         if attrs["approximate"] == "none":
-            return _gated(operands[0], -40.0, 40.0, lambda v: call(b, "ndtr", v))
+            return gated(operands[0], -40.0, 40.0, lambda v: call(b, "ndtr", v))
         slope = 2.0 * math.sqrt(2.0 / math.pi)
-        return _gated(
+        return gated(
             operands[0], -40.0, 40.0, lambda v: call(b, "sigmoid", v * slope * (v * v * 0.044715 + 1.0))
         )
 
@@ -298,7 +298,7 @@ class Silu(Activation):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """x times sigmoid, which underflows to 0 below −800."""
-        return _gated(operands[0], -800.0, 800.0, lambda v: call(b, "sigmoid", v))
+        return gated(operands[0], -800.0, 800.0, lambda v: call(b, "sigmoid", v))
 
 
 class Mish(Activation):
@@ -318,7 +318,7 @@ class Mish(Activation):
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By logaddexp."""
-        return _gated(operands[0], -800.0, 300.0, lambda v: call(b, "tanh", call(b, "logaddexp", v, 0.0)))
+        return gated(operands[0], -800.0, 300.0, lambda v: call(b, "tanh", call(b, "logaddexp", v, 0.0)))
 
 
 class Softplus(Activation):

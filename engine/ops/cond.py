@@ -15,6 +15,7 @@ from engine.ops.subgraph import graph_flops, wider, with_dtypes
 from engine.program import BODY
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import lead, vmap
 
 
@@ -77,6 +78,29 @@ class CondCore(Op):
             branches[name] = derived.with_outputs(derived.outputs[len(g.outputs) :])
         got = b.write(self, xs[0], *xs[1:], *[c for c in cts if c is not None], **branches)
         return list(got)
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """The branches in series arithmetic."""
+        outs = params["then"].out_avals
+        args = [x for series in xs[1:] for m, x in enumerate(series) if m == 0 or x is not None]
+        branches = {}
+        for name in ("then", "otherwise"):
+            g: Graph = params[name]
+            inner = GraphBuilder(b.dtype)
+            terms: list[list[Any]] = []
+            for aval, series in zip(g.in_avals, xs[1:], strict=True):
+                terms.append(
+                    [inner.input(aval) if m == 0 or x is not None else None for m, x in enumerate(series)]
+                )
+            refs = []
+            for aval, found in zip(outs, series_of(inner, g, terms, order), strict=True):
+                last = order if aval.floating else 0
+                refs += [inner.zeros(aval) if t is None else t for t in found[: last + 1]]
+            branches[name] = inner.build(refs)
+        got = iter(b.write(self, *[v for v in (xs[0][0], *args) if v is not None], **branches))
+        return [[next(got) if m == 0 or aval.floating else None for m in range(order + 1)] for aval in outs]
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any

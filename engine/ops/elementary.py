@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, trigonometry, and the error function: functions of one or two numbers, by formula.
+"""Exponentials, logarithms, trigonometry: functions of one or two numbers, by formula.
 
 Formulas are chosen for accuracy in the tails (1/cosh² and not 1 − tanh²) and for being right when differentiated
 again.
@@ -324,40 +324,6 @@ xlogy = _row(
     convention="xlogy(0, y) = 0 with derivative 0 in y, at y = 0 too.",
     examples=(Example(([1.0, 0.5], [2.0, 0.25])), Example((0.0, 0.0), smooth=False)),
 )
-erf = _row(
-    "erf",
-    scipy.special.erf,
-    "1.1283791670955126 * exp(-a * a)",
-    doc="Error function, (2/√π) ∫₀ˣ exp(−t²) dt. DLMF 7.2.1.",
-    latex="\\operatorname{{erf}} {x}",
-    aliases=("Erf",),
-    family="special",
-    derivative={"x": "\\frac{2}{\\sqrt{\\pi}} e^{-x^2}"},
-    weight=20,
-    examples=(Example(([0.5, -3.0],)),),
-)
-erfc = _row(
-    "erfc",
-    scipy.special.erfc,
-    "-1.1283791670955126 * exp(-a * a)",
-    doc="Complementary error function, 1 − erf x, exact in the tail. DLMF 7.2.2.",
-    latex="\\operatorname{{erfc}} {x}",
-    family="special",
-    derivative={"x": "-\\frac{2}{\\sqrt{\\pi}} e^{-x^2}"},
-    weight=20,
-    examples=(Example(([0.5, 8.0],)),),
-)
-ndtr = _row(
-    "ndtr",
-    scipy.special.ndtr,
-    "0.3989422804014327 * exp(-0.5 * a * a)",
-    doc="Distribution function of the standard normal distribution.",
-    latex="\\Phi({x})",
-    family="special",
-    derivative={"x": "\\frac{1}{\\sqrt{2\\pi}} e^{-x^2/2}"},
-    weight=20,
-    examples=(Example(([0.5, -8.0],)),),
-)
 
 
 class SphericalRatio(Op):
@@ -380,7 +346,7 @@ class SphericalRatio(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Power series for small |x|, else j_n(x) / xⁿ."""
-        n = params["order"]
+        n = params.get("order", 0)
         x = np.asarray(arrays[0])
         small = np.abs(x) < 1.0 + n
         t = np.where(small, x, 0.0).astype(np.float64)
@@ -400,7 +366,7 @@ class SphericalRatio(Op):
         """−x·g_{n+1}(x)·ẋ."""
         (x,), (dx,) = xs, dxs
         assert dx is not None
-        slope: Var = x.b.write("spherical_ratio", x, order=params["order"] + 1)
+        slope: Var = x.b.write("spherical_ratio", x, order=params.get("order", 0) + 1)
         return times(dx, -(x * slope))
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:

@@ -7,7 +7,7 @@ axis is all that the core needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from engine.attrs import AXIS, COUNT
 from engine.aval import Array, Aval, Avals, Shape, normalize_axis
-from engine.builder import Builder, GraphBuilder, Var, broadcast_to
+from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.graph import CONSTANT
-from engine.op import Attr, Example, Linear, Op, Operand, Zero, registry
+from engine.op import Attr, Example, Linear, Op, Operand, Rule, Zero, registry
 from engine.ops.arrange import permuted
 from engine.transforms.vmap import lead
 
@@ -89,6 +89,13 @@ def checked(indices: Var, n: int, *, by: str, what: str | int, low: int | None =
         return indices.b.var(wrapped(constant, n, by=by, what=words, low=low), "int64")
     result: Var = indices.b.write("wrap_index", indices, n=n, by=by, what=words, low=low)
     return result
+
+
+def clamped(index: Var, low: int, high: int) -> Var:
+    """Integers brought into a range. (`clip` is for numbers: it has kinks.)"""
+    b = index.b
+    raised = call(b, "where", index > low, index, low)
+    return call(b, "where", raised < high, raised, high)
 
 
 def reshaped(x: Var, shape: Sequence[int]) -> Var:
@@ -250,9 +257,9 @@ class ScatterAdd(Op):
     )
     passes_integers = True
     latex = "{x} + \\textstyle\\sum_k e_{{{indices}_k}} \\, {updates}_k"
-    derivative = {"x": "1", "updates": "e_{\\text{indices}}"}
-    rules = (Linear(_scatter_back, joint=True), Zero(), Linear(_scatter_back, joint=True))
-    examples = (
+    derivative: Mapping[str, str] = {"x": "1", "updates": "e_{\\text{indices}}"}
+    rules: tuple[Rule, ...] = (Linear(_scatter_back, joint=True), Zero(), Linear(_scatter_back, joint=True))
+    examples: tuple[Example, ...] = (
         Example(([1.0, 2.0, 3.0], [0, 2, 0], [10.0, 20.0, 30.0]), note="an index twice"),
         Example(
             ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], [-1, 1], [[10.0], [20.0]]), {"axis": 1}, note="broadcasting"
@@ -264,14 +271,14 @@ class ScatterAdd(Op):
         """One node, over checked indices and updates of the full shape."""
         x, indices, updates = operands
         batch = attrs["batch_dims"]
-        at = _place("scatter_add", x, indices, attrs["axis"], batch)
-        index = checked(indices, x.shape[at], by="scatter_add", what=at)
+        at = _place(self.name, x, indices, attrs["axis"], batch)
+        index = checked(indices, x.shape[at], by=self.name, what=at)
         shape = x.shape[:at] + index.shape[batch:] + x.shape[at + 1 :]
         try:
             spread = broadcast_to(updates, shape)
         except ShapeMismatch:
             raise ShapeMismatch(
-                f"scatter_add: updates of shape {list(updates.shape)} cannot be broadcast to {list(shape)}, the shape "
+                f"{self.name}: updates of shape {list(updates.shape)} cannot be broadcast to {list(shape)}, the shape "
                 f"of x with its axis {at} replaced by the shape of the indices, {list(index.shape[batch:])}."
             ) from None
         result: Var = b.write(self, x, index, spread, axis=at - x.rank, batch_dims=batch)
@@ -287,28 +294,29 @@ class ScatterAdd(Op):
             or indices.dtype != "int64"
         ):
             raise ShapeMismatch(
-                f"scatter_add: {updates} cannot be added to {x} at {indices} ({batch} axes shared)."
+                f"{self.name}: {updates} cannot be written to {x} at {indices} ({batch} axes shared)."
             )
         return x
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """Additions in the order of the indices, as `np.add.at`."""
+        """In the order of the indices."""
         x, indices, updates = (np.asarray(a) for a in arrays)
         axis, batch = params["axis"], params["batch_dims"]
         at = x.ndim + axis
         n, rest = x.shape[at], x.shape[at + 1 :]
         result = np.array(x, order="C")
-        indices = wrapped(indices, n, by="scatter_add", what="an axis")
-        if indices.ndim == 0:
-            result[_one(int(indices), axis)] += updates
-            return result
+        indices = wrapped(indices, n, by=self.name, what="an axis")
         # Flattened, since np.add.at has a compiled loop for one-dimensional arrays alone; and it must not broadcast
         # there: with two-dimensional indices into a vector NumPy 2.4 reads behind the end of shorter updates.
         places = _rows(indices, batch, x.shape[batch:at], n)
         if prod(rest) != 1:
             places = places[..., None] * prod(rest) + np.arange(prod(rest))
-        np.add.at(result.reshape(-1), places.reshape(-1), updates.reshape(-1))
+        self.put(result.reshape(-1), places.reshape(-1), updates.reshape(-1))
         return result
+
+    def put(self, flat: Array, places: Array, updates: Array) -> None:
+        """Write updates into a flat array: additions, as `np.add.at`."""
+        np.add.at(flat, places, updates)
 
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """Mapped indices are one more axis that all share; else only x and the updates gain one."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXIS, COUNT, OPTIONAL_AXIS, one_of
+from engine.attrs import AXIS, KNOWN, OPTIONAL_AXIS, one_of
 from engine.aval import broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.arrange import permuted
-from engine.ops.gather import INDICES, checked, gather_axis, known, reshaped
+from engine.ops.gather import INDICES, checked, clamped, gather_axis, known, reshaped
 
 
 class Take(Op):
@@ -70,9 +70,9 @@ def _moved(indices: Var, n: int, mode: str, axis: int) -> Var:
     if constant is not None:
         inside = np.mod(constant, max(n, 1)) if mode == "wrap" else np.clip(constant, 0, max(n - 1, 0))
         return indices.b.var(inside, "int64")
-    bounds = (max(n, 1),) if mode == "wrap" else (0, max(n - 1, 0))
-    moved: Var = call(indices.b, "remainder" if mode == "wrap" else "clip", indices, *bounds)
-    return moved
+    if mode == "clip":
+        return clamped(indices, 0, max(n - 1, 0))
+    return call(indices.b, "remainder", indices, max(n, 1))
 
 
 class TakeAlongAxis(Op):
@@ -151,7 +151,7 @@ class OneHot(Op):
     family = "indexing"
     parameters = (
         Operand("indices", ("x", "input", "labels"), integer=True),
-        Attr("num_classes", COUNT, aliases=("depth",)),
+        Attr("num_classes", KNOWN, aliases=("depth",)),
         Attr("axis", AXIS, -1),
     )
     composite = True

@@ -178,6 +178,7 @@ class ArraySplit(Split):
     """The array cut along an axis into parts that differ by at most one in size, or at the given indices."""
 
     name = "array_split"
+    aliases = ("tensor_split",)
     uneven = True
     examples: tuple[Example, ...] = (
         Example(([1.0, 2.0, 3.0, 4.0, 5.0],), {"indices_or_sections": 3}),

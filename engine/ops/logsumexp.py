@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import AXES, BOOL
-from engine.aval import Array, Aval, Avals, normalize_axes, without_axes
-from engine.builder import Builder, Var
-from engine.op import Attr, Example, General, Op, Operand, Spelling, registry
+from engine.aval import Array, Aval, Avals, broadcast_shapes, normalize_axes, without_axes
+from engine.builder import Builder, Var, broadcast_to, call
+from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
 from engine.ops.nn import Softmax
-from engine.ops.reduction import AXIS_ATTRS, keep
+from engine.ops.reduction import AXIS_ATTRS, keep, spread
 from engine.transforms.strong import times
 
 
@@ -35,8 +35,33 @@ class Shares(Softmax):
         return np.where(mended, endless / np.maximum(count, 1), shares).astype(x.dtype)[()]
 
 
+class TopLevel(Op):
+    """The largest x over axes of those whose weight is not 0, where that is finite, else 0.
+
+    What is taken out of a sum of exponentials and put back behind its logarithm: the sum does not depend on it, so it has
+    no derivative.
+    """
+
+    name = "top_level"
+    family = "core"
+    internal = True
+    rules = (Zero(),)
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """Without the axes."""
+        return Aval(without_axes(avals[0].shape, params["axes"]), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """A maximum over what has weight."""
+        x = np.asarray(arrays[0])
+        top = np.max(np.where(np.asarray(arrays[1]) == 0, -np.inf, x), axis=params["axes"], initial=-np.inf)
+        return np.where(np.isfinite(top), top, 0).astype(x.dtype)[()]
+
+
 class LogSumExp(Op):
-    r"""log Σ exp(x) over axes, all by default, without overflow.
+    r"""log Σ exp(x) over axes, all by default, without overflow; with weights b log Σ b·exp(x), as SciPy's.
+
+    Weights may be negative; where the sum is, the result is NaN. An entry of weight 0 takes no part, whatever it is.
 
     JVP  ẏ = Σ shares(x)·ẋ  with shares(x) = exp(x) / Σ exp(x). exp(x − y) would be the same without a division, but
     loses digits where |x| is large. The largest entry is kept out of the sum (log1p), so a result near 0 is exact.
@@ -47,14 +72,15 @@ class LogSumExp(Op):
     name = "logsumexp"
     aliases = ("reduce_logsumexp", "ReduceLogSumExp")
     family = "reduction"
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
+    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, Operand("b", ("weights",), optional=True))
     spellings = {
-        # SciPy's third positional parameter is another one (weights b).
+        # SciPy's third positional parameter is the weights.
         "scipy.special.logsumexp": Spelling(
             parameters=(
                 Operand("x", ("a",)),
                 Attr("axis", AXES, None),
-                Attr("keepdims", BOOL, False, keyword_only=True),
+                Operand("b", optional=True),
+                Attr("keepdims", BOOL, False),
             )
         )
     }
@@ -72,12 +98,21 @@ class LogSumExp(Op):
         Example(([0.5, float("-inf"), 1.0],), smooth=False, note="a masked entry"),
         Example(([float("-inf"), float("-inf")],), smooth=False, note="nothing but masked entries"),
         Example(([],), smooth=False, note="of nothing: log 0"),
+        Example(([[0.3, -1.2, 2.0]], [[1.5, 0.5, -0.25]]), {"axis": 1, "keepdims": True}, note="weights"),
+        Example(([1000.0, 999.0, 2000.0], [1.0, 3.0, 0.0]), smooth=False, note="weight 0, no overflow"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """One node, and a reshape for `keepdims`."""
-        (x,) = operands
+        """One node, and a reshape for `keepdims`; with weights several."""
+        x, weights = operands
+        if weights is not None:
+            x, weights = (broadcast_to(v, broadcast_shapes([x.shape, weights.shape])) for v in (x, weights))
         axes = normalize_axes(attrs["axis"], x.rank)
+        if weights is not None:
+            top: Var = b.write("top_level", x, weights, axes=axes)
+            powers = call(b, "exp", x - spread(top, x.shape, axes))
+            total: Var = b.write("multiply", weights, powers, strong=(0,)).sum(axes)
+            return keep(call(b, "log", total) + top, x, axes, attrs["keepdims"])
         return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -112,4 +147,5 @@ class LogSumExp(Op):
 
 
 registry.add(Shares())
+registry.add(TopLevel())
 registry.add(LogSumExp())

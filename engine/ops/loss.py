@@ -60,7 +60,7 @@ class ClassMask(Op):
 registry.add(ClassMask())
 
 
-def _class_axis(op: Op, x: Var) -> int:
+def class_axis(op: Op, x: Var) -> int:
     """The axis of classes, counted from the end: the second one, of a vector the only one."""
     if x.rank == 0:
         raise ShapeMismatch(f"{op.name}: input needs an axis of classes, (N, C) or (C,); it is a scalar.")
@@ -72,7 +72,7 @@ def _class_axis(op: Op, x: Var) -> int:
     return axis
 
 
-def _class_weight(op: Op, weight: Var | None, classes: int, axis: int) -> Var | None:
+def class_weight(op: Op, weight: Var | None, classes: int, axis: int) -> Var | None:
     """The weights, shaped so that they stretch along the axis of classes."""
     if weight is None:
         return None
@@ -84,7 +84,7 @@ def _class_weight(op: Op, weight: Var | None, classes: int, axis: int) -> Var | 
     return weight.reshape((classes, *[1] * (-axis - 1)))
 
 
-def _strong(factor: Var, v: Var) -> Var:
+def strongly(factor: Var, v: Var) -> Var:
     """factor·v, and 0 where the factor is 0, whatever v is."""
     b = v.b
     left, right = b.broadcast([factor, v])
@@ -113,7 +113,7 @@ def _label_loss(
             f"its shape is {list(labels.shape)}."
         )
     chosen: Var = b.write("class_mask", labels, axis=axis, classes=classes, ignore=ignore)
-    weighted = logp if weight is None else _strong(weight, logp)
+    weighted = logp if weight is None else strongly(weight, logp)
     loss = -call(b, "where", chosen, weighted, 0.0).sum(axis)
     if smoothing:
         counted = call(b, "greater", cast(b, chosen, "int64").sum(axis), 0)
@@ -187,9 +187,9 @@ class CrossEntropy(Op):
             raise InvalidAttribute(
                 f"cross_entropy: label_smoothing must be between 0 and 1; it is {smoothing}."
             )
-        axis = _class_axis(self, x)
+        axis = class_axis(self, x)
         classes = x.shape[axis]
-        weight = _class_weight(self, weight, classes, axis)
+        weight = class_weight(self, weight, classes, axis)
         logp: Var = call(b, "log_softmax", x, axis=axis)
         if target.shape != x.shape:
             if target.dtype != "int64":
@@ -201,8 +201,8 @@ class CrossEntropy(Op):
         p = cast(b, target, b.dtype)
         if smoothing:
             p = p * (1.0 - smoothing) + smoothing / classes
-        terms = _strong(p, logp)
-        loss = -(terms if weight is None else _strong(weight, terms)).sum(axis)
+        terms = strongly(p, logp)
+        loss = -(terms if weight is None else strongly(weight, terms)).sum(axis)
         return reduced(loss, attrs["reduction"])
 
 
@@ -254,8 +254,8 @@ class NllLoss(Op):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """By a mask of classes."""
         x, target, weight = operands
-        axis = _class_axis(self, x)
-        weight = _class_weight(self, weight, x.shape[axis], axis)
+        axis = class_axis(self, x)
+        weight = class_weight(self, weight, x.shape[axis], axis)
         return _label_loss(
             self,
             x,
@@ -380,9 +380,9 @@ class BinaryCrossEntropyWithLogits(Op):
             )
         true = call(b, "log_sigmoid", x)
         if pos_weight is not None:
-            true = _strong(pos_weight, true)
-        loss = -(_strong(target, true) + _strong(1.0 - target, call(b, "log_sigmoid", -x)))
-        return reduced(loss if weight is None else _strong(weight, loss), attrs["reduction"])
+            true = strongly(pos_weight, true)
+        loss = -(strongly(target, true) + strongly(1.0 - target, call(b, "log_sigmoid", -x)))
+        return reduced(loss if weight is None else strongly(weight, loss), attrs["reduction"])
 
 
 for _op in (

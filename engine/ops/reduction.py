@@ -17,7 +17,7 @@ from engine.aval import Array, Aval, Avals, kept_axes, normalize_axes, normalize
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import EmptyReduction, ShapeMismatch
 from engine.op import Attr, Example, General, Linear, Op, Operand, Zero, registry
-from engine.ops.shape import slice_axis
+from engine.ops.shape import joined, slice_axis
 from engine.transforms.strong import times
 
 AXIS_ATTRS = (
@@ -204,7 +204,9 @@ class Extreme(Op):
         (x,), (dx,) = xs, dxs
         assert dx is not None
         b, axes = x.b, params["axes"]
-        chosen = call(b, "logical_or", x.equals(spread(y, x.shape, axes)), call(b, "isnan", x))
+        whole = spread(y, x.shape, axes)
+        missing = call(b, "logical_and", call(b, "isnan", x), call(b, "isnan", whole))
+        chosen = call(b, "logical_or", x.equals(whole), missing)
         share = 1.0 / cast(b, chosen, dx.dtype).sum(axes)
         return times(call(b, "where", chosen, dx, 0.0).sum(axes), share)
 
@@ -306,12 +308,20 @@ def _cumsum_back(ct: Var, k: int, operands: Sequence[Var], *, axis: int, reverse
 
 
 class CumSum(Op):
-    """Running sum along an axis: entry i is the sum of the first i + 1. Without axis, of the flattened array."""
+    """Running sum along an axis: entry i is the sum of the first i + 1. Without axis, of the flattened array.
+
+    As ONNX has it, `reverse` runs from the end, and `exclusive` leaves the entry itself out.
+    """
 
     name = "cumsum"
     aliases = ("cumulative_sum", "CumSum")
     family = "reduction"
-    parameters = (Operand("x", ("a", "input")), Attr("axis", OPTIONAL_AXIS, None, ("dim",)))
+    parameters = (
+        Operand("x", ("a", "input")),
+        Attr("axis", OPTIONAL_AXIS, None, ("dim",)),
+        Attr("exclusive", BOOL, False, keyword_only=True),
+        Attr("reverse", BOOL, False, keyword_only=True),
+    )
     latex = "\\operatorname{{cumsum}} {x}"
     derivative = {"x": "\\frac{\\partial y_i}{\\partial x_j} = [j \\le i]"}
     rules = (Linear(_cumsum_back),)
@@ -319,16 +329,26 @@ class CumSum(Op):
         Example(([1.0, -2.0, 3.5],)),
         Example(([[1.0, 2.0], [3.0, 4.0]],), note="flattened"),
         Example(([[1.0, 2.0], [3.0, 4.0]],), {"axis": 0}),
+        Example(([[1.0, 2.0], [3.0, 4.5]],), {"axis": -1, "reverse": True}),
+        Example(([1.0, -2.0, 3.5],), {"axis": 0, "exclusive": True}),
+        Example(([1.0, -2.0, 3.5],), {"axis": 0, "exclusive": True, "reverse": True}),
         Example(([],)),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """One node, behind a reshape where there is no axis."""
+        """One node, behind a reshape where there is no axis; without the entry itself, moved on by one place."""
         x, axis = counted(b, operands[0]), attrs["axis"]
         if axis is None:
             x, axis = x.reshape((x.size,)), -1
-        result: Var = b.write(self, x, axis=normalize_axis(axis, x.rank), reverse=False)
-        return result
+        at, reverse = normalize_axis(axis, x.rank), attrs["reverse"]
+        result: Var = b.write(self, x, axis=at, reverse=reverse)
+        n = x.shape[at]
+        if not attrs["exclusive"] or not n:
+            return result
+        shape = tuple(1 if a == x.rank + at else m for a, m in enumerate(x.shape))
+        zero = broadcast_to(b.var(0.0, x.dtype), shape)
+        rest = slice_axis(result, at, 1, n) if reverse else slice_axis(result, at, 0, n - 1)
+        return joined([rest, zero] if reverse else [zero, rest], at)
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """The operand's aval."""

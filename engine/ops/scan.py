@@ -19,6 +19,7 @@ from engine.ops.subgraph import graph_flops, wrap
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
+from engine.transforms.taylor import series_of
 from engine.transforms.vmap import lead, vmap
 
 
@@ -198,6 +199,44 @@ class ScanCore(Op):
         )
         found: dict[int, Var] = dict(zip([*kept, *want_c, *want_x], got, strict=True))
         return [found.get(k) for k in wanted]
+
+    def taylor(
+        self, b: GraphBuilder, order: int, xs: Sequence[Sequence[Var | None]], **params: Any
+    ) -> list[list[Var | None]]:
+        """One scan over all coefficients, of the body in series arithmetic."""
+        body: Graph = params["body"]
+        nk, nx, n = params["carries"], params["scanned"], params["length"]
+        inner = GraphBuilder(b.dtype)
+        terms: list[list[Any]] = []
+        args: list[Var] = []
+        counts = [0, 0]
+        for k, (aval, series) in enumerate(zip(body.in_avals, xs, strict=True)):
+            # Every floating carry may come to move.
+            moving = aval.floating and (k < nk or any(x is not None for x in series[1:]))
+            used = order + 1 if moving else 1
+            terms.append([inner.input(aval) for _ in range(used)])
+            outer = Aval((n, *aval.shape), aval.dtype) if nk <= k < nk + nx else aval
+            args += [x or Var(b, b.zeros(outer)) for x in series[:used]]
+            if k < nk + nx:
+                counts[k >= nk] += used
+        avals = body.out_avals
+        found = series_of(inner, body, terms, order)
+        places: list[tuple[int, int]] = []
+        outs: list[Any] = []
+        for r, (aval, series) in enumerate(zip(avals, found, strict=True)):
+            for m, term in enumerate(series):
+                if m and (not aval.floating or (r >= nk and term is None)):
+                    continue
+                places.append((r, m))
+                outs.append(inner.zeros(aval) if term is None else term)
+        step = simplify(inner.build(outs), b.dtype)
+        got = b.write(
+            self, *args, body=step, carries=counts[0], scanned=counts[1], length=n, reverse=params["reverse"]
+        )
+        result: list[list[Var | None]] = [[None] * (order + 1) for _ in avals]
+        for (r, m), v in zip(places, got, strict=True):
+            result[r][m] = v
+        return result
 
     def vmap(
         self, b: GraphBuilder, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any

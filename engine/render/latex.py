@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.attrs import IndexArray, Slice
 from engine.op import InputRef, Op
-from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
+from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step, result_count
 from engine.render.boxes import (
     Apply,
     Box,
@@ -409,7 +409,7 @@ class _Writer:
         if self.body or (len(readers) == 1 and not self._defined(readers[0])):
             self.exprs[i] = e
             return
-        count = _result_count(step)
+        count = result_count(step.op, step.attrs)
         first: dict[int, int] = {}
         for reader in readers:
             k = self.program.steps[reader].attrs.get("index", 0)
@@ -508,14 +508,3 @@ def _references(attrs: Mapping[str, Any]) -> set[int]:
         elif isinstance(value, tuple):
             stack.extend(value)
     return found
-
-
-def _result_count(step: Step) -> int | None:
-    """How many results an op of several has, where that is known before it is typed."""
-    if "…" not in step.op.results:
-        return len(step.op.results)
-    for name in ("body", "then"):
-        body = step.attrs.get(name)
-        if isinstance(body, Program):
-            return len(body.outputs)
-    return None

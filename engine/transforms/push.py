@@ -96,7 +96,7 @@ def _push_one(b: Builder, node: Node, i: int, nodes: Sequence[Node], refs: Any, 
     if subgraph:
         xs = [Var(b, refs[j]) for j in inputs]
         tangents = [None if dots[j] is None else Var(b, dots[j]) for j in inputs]
-        return [None if d is None else d.ref for d in op.push(b, xs, tangents, **params)]
+        return [None if d is None else d.ref for d in op.push_from(b, xs, refs[i], tangents, **params)]
     total = None
     for part in parts:
         total = part if total is None else b.add(total, part)

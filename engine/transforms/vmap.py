@@ -24,6 +24,17 @@ def vmap(
 
     Returns the graph and, for each output, whether it leads with that axis.
     """
+    b, place, leads = vmap_nodes(graph, size, mapped, dtype, **limits)
+    return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
+
+
+def vmap_nodes(
+    graph: Graph, size: int, mapped: Sequence[bool], dtype: DType, **limits: Any
+) -> tuple[GraphBuilder, list[Any], list[bool]]:
+    """As `vmap`, for every node: what has been written, where each node is in it, and whether it leads with the axis.
+
+    The place of a node of several results may be a tuple.
+    """
     b = GraphBuilder(dtype, **limits)
     place: list[Any] = []
     leads: list[bool] = []
@@ -51,7 +62,7 @@ def vmap(
             operands = [Var(b, place[j]) for j in node.inputs]
             place.append(_mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params)))
             leads.append(True)
-    return b.build([place[o] for o in graph.outputs]), tuple(leads[o] for o in graph.outputs)
+    return b, place, leads
 
 
 def lead(b: GraphBuilder, v: Var, size: int, mapped: bool) -> Var:

@@ -19,6 +19,7 @@ from service.schemas import (
     JacobianAnswer,
     JvpAnswer,
     ParseAnswer,
+    TaylorAnswer,
     TraceAnswer,
     VjpAnswer,
 )
@@ -60,6 +61,11 @@ OPERATIONS: dict[str, Operation] = {
         "Hessian-vector product",
         "`hvp[a]` is Σ_b H[a][b]·vector[b], without computing H.",
         HvpAnswer,
+    ),
+    "taylor": Operation(
+        "Taylor coefficients along a direction",
+        "of(inputs + t·direction) = Σ cₖ tᵏ: all derivatives along a line up to `order`, in one sweep of series arithmetic.",
+        TaylorAnswer,
     ),
     "trace": Operation(
         "Both walks, step by step",

@@ -16,7 +16,7 @@ from engine.program import Program
 from engine.spec import read_graph
 from engine.values import Given, read_value
 
-GIVEN = ("inputs", "tangents", "cotangents", "vector")
+GIVEN = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields of a request that are values by node."""
 
 

@@ -85,7 +85,19 @@ def _reduce(function: Any) -> Reference:
     return Reference(value)
 
 
-def _logsumexp(x: Any, axis: Any, keepdims: bool) -> Any:
+def _cumsum(x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
+    if axis is None:
+        x, axis = np.ravel(x), 0
+    y = np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis)
+    return y - x if exclusive else y
+
+
+def _logsumexp(x: Any, b: Any = None, *, axis: Any, keepdims: bool) -> Any:
+    if b is not None:
+        x = np.where(b == 0, -np.inf, x)
+        top = np.max(np.real(x), axis=axis, keepdims=True)
+        y = np.log(np.sum(b * np.exp(x - top), axis=axis, keepdims=True)) + top
+        return y if keepdims else np.squeeze(y, axis=axis)
     if x.size == 0:
         return np.log(np.sum(x, axis=axis, keepdims=keepdims))
     top = np.max(np.real(x), axis=axis, keepdims=True)
@@ -209,7 +221,7 @@ TABLE: dict[str, Reference] = {
     "ptp": _reduce(np.ptp),
     "count_nonzero": _reduce(np.count_nonzero),
     "logsumexp": Reference(_logsumexp),
-    "cumsum": Reference(lambda x, axis: np.cumsum(x, axis)),
+    "cumsum": Reference(_cumsum),
     "vector_norm": Reference(
         _scaled_norm(lambda x, axis, keep, ord: np.linalg.vector_norm(x, axis=axis, keepdims=keep, ord=ord))
     ),

@@ -172,9 +172,6 @@ TABLE: dict[str, Reference] = {
     "rad2deg": Reference(np.rad2deg, lambda x: x * 180 / mpmath.pi),
     "logaddexp": Reference(np.logaddexp, _logaddexp),
     "xlogy": Reference(scipy.special.xlogy, lambda x, y: x * mpmath.log(y)),
-    "erf": Reference(scipy.special.erf, mpmath.erf),
-    "erfc": Reference(scipy.special.erfc, mpmath.erfc),
-    "ndtr": Reference(scipy.special.ndtr, lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2),
     "sinc": Reference(np.sinc, _sinc),
     "identity": Reference(lambda x: x, lambda x: x),
     # Comparisons and logic: values only.

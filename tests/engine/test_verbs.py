@@ -1565,6 +1565,7 @@ SLOW = graph("x", [("r", "fori_loop", ["x"], {"stop": 3_000_000, "carry": 1, "bo
 IMPATIENT: dict[str, dict[str, Any]] = {
     "evaluate": {}, "grad": {}, "jvp": {"tangents": {"x": 1}}, "vjp": {"cotangents": {"r": 1}}, "jacobian": {},
     "hessian": {}, "hvp": {"vector": {"x": 1}}, "trace": {},
+    "taylor": {"direction": {"x": 1}, "order": 2},
 }  # fmt: skip
 
 
@@ -1580,7 +1581,7 @@ def test_deadline_inside_a_loop(verb: str) -> None:
 @pytest.mark.parametrize("verb", sorted(MAPPED))
 def test_deadline_inside_a_mapped_loop(verb: str) -> None:
     fields = dict(IMPATIENT[verb])
-    for name in ("tangents", "vector"):
+    for name in ("tangents", "vector", "direction"):
         if name in fields:
             fields[name] = {"x": [1, 1]}
     job = prepare(verb, request(SLOW, {"x": [0.5, 0.6]}, in_axes={"x": 0}, **fields))

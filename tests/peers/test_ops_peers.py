@@ -28,6 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
+from tests.peers import arrays_table, layers_table, nested_table, special_table  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -63,6 +64,17 @@ def over_dims(function: Callable[..., Any]) -> Callable[..., Any]:
 def one_dim(function: Callable[..., Any]) -> Callable[..., Any]:
     """A PyTorch function of one dim, of the flattened array without one."""
     return lambda x, axis, **rest: function(x.reshape(-1), 0) if axis is None else function(x, axis)
+
+
+def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A running reduction from the front that includes the entry itself; others are not offered."""
+
+    def run(x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
+        if exclusive or reverse:
+            raise NotImplementedError
+        return function(x, axis)
+
+    return run
 
 
 def chosen(mask: Any, x: Any, y: Any) -> Any:
@@ -154,9 +166,6 @@ PEERS: dict[str, Peer] = {
     ),
     "where": Peer(jnp.where, chosen),
     "xlogy": Peer(jsp.special.xlogy, torch.xlogy),
-    "erf": Peer(jsp.special.erf, torch.erf),
-    "erfc": Peer(jsp.special.erfc, torch.erfc),
-    "ndtr": Peer(jsp.special.ndtr, torch.special.ndtr),
     "identity": Peer(jnp.asarray, torch.clone),
     # Neural networks.
     "sigmoid": Peer(jax.nn.sigmoid, torch.sigmoid),
@@ -317,8 +326,11 @@ PEERS: dict[str, Peer] = {
         ),
     ),
     "count_nonzero": Peer(jnp.count_nonzero, lambda x, axis, keepdims: torch.count_nonzero(x, axis)),
-    "logsumexp": Peer(jax.nn.logsumexp, over_dims(torch.logsumexp)),
-    "cumsum": Peer(jnp.cumsum, one_dim(torch.cumsum)),
+    "logsumexp": Peer(
+        lambda x, b=None, *, axis, keepdims: jax.nn.logsumexp(x, axis, b, keepdims),
+        lambda x, axis, keepdims: torch.logsumexp(x, dims(axis, x), keepdims),
+    ),
+    "cumsum": Peer(plain(jnp.cumsum), plain(one_dim(torch.cumsum))),
     "vector_norm": Peer(
         jnp.linalg.vector_norm,
         lambda x, axis, keepdims, ord: torch.linalg.vector_norm(x, ord, axis, keepdims),
@@ -356,15 +368,27 @@ PEERS: dict[str, Peer] = {
         lambda *operands, subscripts: torch.einsum(subscripts, *operands),
     ),
 }
+PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
+for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
+    PEERS |= {name: Peer(*pair) for name, pair in _table.items()}
 
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop",  # bodies are programs
+    *arrays_table.NEITHER,
+    *layers_table.NEITHER,
+    *special_table.NEITHER,
 }  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""
 
-CONSTANT = {"cross_entropy": (2,), "nll_loss": (2,), "binary_cross_entropy_with_logits": (2, 3)}
+CONSTANT = {
+    "cross_entropy": (2,),
+    "nll_loss": (2,),
+    "binary_cross_entropy_with_logits": (2, 3),
+    **layers_table.CONSTANT,
+    **special_table.CONSTANT,
+}
 """Operands in which PyTorch has no derivative."""
 
 OPS = [op for op in registry if not structural(op)]

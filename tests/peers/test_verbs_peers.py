@@ -357,6 +357,23 @@ def test_hessians_and_products(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+def test_sparse_hessians(name: str) -> None:
+    """Nonzeros where they belong, and nothing elsewhere."""
+    program, at, in_jax, _ = PROGRAMS[name]
+    expected = jax.jit(jax.hessian(in_jax))(at)
+    got = ask("hessian", program, at, wrt=list(at), sparse=True)["hessian"]
+    for a, row in expected.items():
+        for b, block in row.items():
+            coo = got[a][b]
+            if not isinstance(coo, dict):
+                close(coo, block)
+                continue
+            dense = np.zeros(coo["shape"])
+            dense[coo["row"], coo["col"]] = coo["data"]
+            np.testing.assert_allclose(dense, np.reshape(block, dense.shape), 1e-9, scale_of(expected))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_maps(name: str) -> None:
     program, at, in_jax, _ = PROGRAMS[name]
     mapped = list(at)[:2]

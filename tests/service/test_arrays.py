@@ -105,7 +105,7 @@ def test_sparse_blocks() -> None:
         "x": {"format": "coo", "shape": [2, 3], "row": [0, 1], "col": [2, 0], "data": [1.0, "NaN"]}
     }
     empty = {**block, "row": np.zeros(0, int), "col": np.zeros(0, int), "data": np.zeros(0)}
-    assert strict(encode(empty))["row"] == []
+    assert strict(encode(empty))["row"]["shape"] == [0]
     assert strict(encode(empty, "base64"))["row"]["shape"] == [0]
     assert strict(encode(block, "base64"))["data"]["dtype"] == "float64"
 

@@ -17,10 +17,11 @@ EXTRA: dict[str, dict[str, Any]] = {
     "jvp": {"tangents": {"x": 1}},
     "vjp": {"cotangents": {"t2": 1}},
     "hvp": {"vector": {"x": 1}},
+    "taylor": {"direction": {"x": 1}, "order": 3},
 }
 VERBS = sorted(OPERATIONS)
 RUN = sorted(set(VERBS) - {"parse"})
-MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp"]
+MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor"]
 
 
 def body(verb: str, **more: Any) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def test_fields_of_other_verbs_are_refused(client: Client, verb: str, field: str
 
 @pytest.mark.parametrize("verb", RUN)
 def test_reports_are_selected(client: Client, verb: str) -> None:
-    if verb in ("trace", "jacobian", "hessian", "hvp"):
+    if verb in ("trace", "jacobian", "hessian", "hvp", "taylor"):
         return
     program = {"expression": "u = x * y\nu + (x - y) * 2", "inputs": {"x": 1, "y": 2}}
     if verb == "jvp":
@@ -118,8 +119,9 @@ def test_reports_are_selected(client: Client, verb: str) -> None:
 @pytest.mark.parametrize("verb", MAPPED)
 def test_in_axes_maps_the_verb(client: Client, verb: str) -> None:
     asked = {**body(verb), "inputs": {"x": [1, 2, 3], "y": 5, "z": -4}, "in_axes": {"x": 0}}
-    if verb in ("jvp", "hvp"):
-        asked |= {"tangents": {"x": [1, 1, 1]}} if verb == "jvp" else {"vector": {"x": [1, 1, 1]}}
+    along = {"jvp": "tangents", "hvp": "vector", "taylor": "direction"}
+    if verb in along:
+        asked |= {along[verb]: {"x": [1, 1, 1]}}
     for in_axes in ({"x": 0}, [{"x": 0}], {"x": -1.0}):
         answer = client.ask(verb, {**asked, "in_axes": in_axes})
         if "outputs" in answer:
@@ -238,9 +240,7 @@ def test_registered_programs_come_later(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize(
-    "path", ["taylor", "check", "derivative", "minimize", "graphs", "graphs/x/grad", "", "Grad"]
-)
+@pytest.mark.parametrize("path", ["check", "derivative", "minimize", "graphs", "graphs/x/grad", "", "Grad"])
 def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404

@@ -174,6 +174,8 @@ class ValueChecks(Looker):
         except WrongAval as wrong:
             self.report.trouble("integers", f"{what}: {wrong}")
             return
+        if len(graph.outputs) < len(expected):
+            return  # an integer has no cotangent, so vjp has no result for it
         for o, e in zip(graph.outputs, map(np.asarray, expected), strict=True):
             v = np.asarray(all_values[o])
             if v.dtype.kind == "b" and e.dtype.kind == "f":

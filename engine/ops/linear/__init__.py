@@ -1,0 +1,12 @@
+"""Linear algebra on stacks of matrices: systems, determinants, factorisations, functions of matrices."""
+
+from engine.ops.linear import (  # noqa: F401  # each module registers its ops
+    cholesky,
+    determinant,
+    eigen,
+    qr,
+    solve,
+    strong,
+    svd,
+    triangular,
+)

@@ -1,0 +1,69 @@
+"""Values of a graph's nodes while its structure is found: indices that are known from the request, zeros of constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, DType
+from engine.builder import EagerBuilder
+from engine.graph import CONSTANT, INPUT, Graph
+
+Step = Callable[[], None]
+
+
+@lru_cache(maxsize=256)
+def _constant(graph: Graph) -> tuple[bool, ...]:
+    """For each node whether it depends on no input."""
+    found: list[bool] = []
+    for node in graph.nodes:
+        found.append(node.op is not INPUT and all(found[j] for j in node.inputs))
+    return tuple(found)
+
+
+class Values:
+    """Values of the nodes of a graph, computed when they are asked for; None for those that depend on unknown arguments."""
+
+    def __init__(
+        self, graph: Graph, arguments: Sequence[Array | None], dtype: DType, step: Step | None = None
+    ) -> None:
+        self.graph = graph
+        self.dtype = dtype
+        self.step = step
+        self._found: dict[int, Any] = {
+            i: np.asarray(a)[()] for i, a in zip(graph.inputs, arguments, strict=True) if a is not None
+        }
+        self._unknown: set[int] = {i for i, a in zip(graph.inputs, arguments, strict=True) if a is None}
+
+    def constant(self, i: int) -> Any:
+        """The node's value if it depends on no argument at all, else None."""
+        return self.known(i) if _constant(self.graph)[i] else None
+
+    def known(self, i: int) -> Any:
+        """The node's value, None if it is not known. Raises the `EngineError`s of computing it."""
+        if i in self._found:
+            return self._found[i]
+        nodes = self.graph.nodes
+        needed: set[int] = set()
+        todo = [i]
+        while todo:
+            j = todo.pop()
+            if j in needed or j in self._found:
+                continue
+            if j in self._unknown:
+                self._unknown.add(i)
+                return None
+            needed.add(j)
+            todo.extend(nodes[j].inputs)
+        builder = EagerBuilder(self.dtype, self.step)
+        with np.errstate(all="ignore"):
+            for j in sorted(needed):
+                op, inputs, params, _ = nodes[j]
+                if op is CONSTANT:
+                    self._found[j] = params[0][1].value[()]
+                else:
+                    self._found[j] = builder.emit(op, [self._found[k] for k in inputs], params)
+        return self._found[i]

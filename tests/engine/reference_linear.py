@@ -1,0 +1,138 @@
+"""References of linear algebra: NumPy and SciPy, one matrix at a time where these do not take stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+
+from tests.engine.conformance import Reference
+
+
+def each(function: Callable[..., Any], *stacks: Any) -> Any:
+    """A function of matrices for every member of stacks, which are broadcast."""
+    arrays = [np.asarray(s) for s in stacks]
+    lead = np.broadcast_shapes(*[a.shape[:-2] for a in arrays])
+    if not lead:
+        return function(*arrays)
+    wide = [np.broadcast_to(a, (*lead, *a.shape[-2:])) for a in arrays]
+    found = [function(*[w[at] for w in wide]) for at in np.ndindex(*lead)]
+    if isinstance(found[0], tuple):
+        return tuple(np.stack(f).reshape(*lead, *np.shape(f[0])) for f in zip(*found, strict=True))
+    return np.stack(found).reshape(*lead, *np.shape(found[0]))
+
+
+def mean(a: Any) -> Any:
+    """The symmetric part."""
+    return (a + np.swapaxes(a, -1, -2)) / 2
+
+
+def _solve(a: Any, b: Any, *, assume_a: Any, transposed: bool, lower: bool) -> Any:
+    a = np.swapaxes(a, -1, -2) if transposed else a
+    if assume_a in ("pos", "sym"):
+        a = mean(a)
+    if assume_a == "lower triangular":
+        a = np.tril(a)
+    return np.linalg.solve(a, b)
+
+
+def _solve_triangular(
+    a: Any, b: Any, *, trans: int, lower: bool, unit_diagonal: bool, upper: Any, left: bool
+) -> Any:
+    low = lower if upper is None else not upper
+    t = np.tril(a) if low else np.triu(a)
+    if unit_diagonal:
+        n = t.shape[-1]
+        t = t * (1 - np.eye(n)) + np.eye(n)
+    t = np.swapaxes(t, -1, -2) if trans else t
+    if left:
+        return np.linalg.solve(t, b)
+    return np.swapaxes(np.linalg.solve(np.swapaxes(t, -1, -2), np.swapaxes(b, -1, -2)), -1, -2)
+
+
+def _cho_solve(c: Any, b: Any, *, lower: bool, upper: bool) -> Any:
+    t = np.tril(c) if lower and not upper else np.triu(c).T
+    return np.linalg.solve(t @ t.T, b)
+
+
+def _tri_inv(a: Any, *, lower: bool, unit_diagonal: bool) -> Any:
+    t = np.tril(a) if lower else np.triu(a)
+    return np.linalg.inv(t * (1 - np.eye(len(t))) + np.eye(len(t)) if unit_diagonal else t)
+
+
+def _leibniz(a: Any) -> Any:
+    """The determinant as a polynomial: its derivatives are those at singular matrices, too."""
+    n = a.shape[-1]
+    if n == 0:
+        return np.ones(a.shape[:-2])
+    minors = [np.delete(np.delete(a, 0, -2), j, -1) for j in range(n)]
+    return sum((-1) ** j * a[..., 0, j] * _leibniz(m) for j, m in enumerate(minors))
+
+
+def _cholesky(a: Any, *, upper: bool, lower: Any) -> Any:
+    factor = _cholesky_rows(mean(a))
+    return np.swapaxes(factor, -1, -2) if (upper if lower is None else not lower) else factor
+
+
+def _cholesky_rows(a: Any) -> Any:
+    """Written out, so that it takes complex numbers without conjugating them."""
+    n = a.shape[-1]
+    factor = np.zeros_like(a)
+    for i in range(n):
+        for j in range(i + 1):
+            rest = a[..., i, j] - np.sum(factor[..., i, :j] * factor[..., j, :j], axis=-1)
+            factor[..., i, j] = np.sqrt(rest) if i == j else rest / factor[..., j, j]
+    return factor
+
+
+def _logdet(a: Any) -> Any:
+    sign, log = np.linalg.slogdet(a)
+    return np.where(np.real(sign) < 0, np.nan, log)
+
+
+def _eigh(a: Any, *, UPLO: str, eigvals_only: bool) -> Any:
+    return np.linalg.eigvalsh(mean(a)) if eigvals_only else tuple(np.linalg.eigh(mean(a)))
+
+
+def _svd(a: Any, *, full_matrices: bool, compute_uv: bool, hermitian: bool) -> Any:
+    return np.linalg.svd(a, full_matrices, compute_uv)
+
+
+def _qr(a: Any, *, mode: str, pivoting: bool) -> Any:
+    result = np.linalg.qr(a, mode)
+    return result if mode == "r" else tuple(result)
+
+
+def only_real(function: Any) -> Any:
+    """A reference that no complex step may use: that of complex matrices is another function (it conjugates)."""
+
+    def value(*operands: Any, **attrs: Any) -> Any:
+        if any(np.iscomplexobj(x) for x in operands):
+            raise TypeError("real matrices only")
+        return function(*operands, **attrs)
+
+    return value
+
+
+TABLE: dict[str, Reference] = {
+    "solve": Reference(_solve),
+    "cho_solve": Reference(_cho_solve),
+    "cholesky_solve": Reference(lambda b, L, upper: _cho_solve(L, b, lower=True, upper=upper)),
+    "inv": Reference(np.linalg.inv),
+    "tensorinv": Reference(lambda a, ind: np.linalg.tensorinv(a, ind)),
+    "tensorsolve": Reference(lambda a, b, axes: np.linalg.tensorsolve(a, b, axes)),
+    "solve_triangular": Reference(_solve_triangular),
+    "tri_inv": Reference(_tri_inv),
+    "det": Reference(_leibniz),
+    "slogdet": Reference(lambda a: tuple(np.linalg.slogdet(a))),
+    "logdet": Reference(_logdet),
+    "cholesky": Reference(_cholesky),
+    "eigvalsh": Reference(only_real(lambda a, UPLO: np.linalg.eigvalsh(mean(a)))),
+    "eigh": Reference(only_real(_eigh)),
+    "svd": Reference(only_real(_svd)),
+    "svdvals": Reference(only_real(np.linalg.svdvals)),
+    "qr": Reference(only_real(_qr)),
+}
+_ = scipy.linalg
