@@ -24,6 +24,7 @@ from engine.language.bodies import (
 )
 from engine.language.branches import truth
 from engine.language.functions import Run, assigned_names
+from engine.language.hints import Refused
 from engine.language.parser import target_names
 from engine.language.recorder import BodyRecorder
 from engine.language.sources import Counter, Unrolled, bounds, counts, is_direct, slice_name, source_of
@@ -319,9 +320,12 @@ def _while(walker: Walker, node: While) -> Walk:
 @walks(For)
 def _for(walker: Walker, node: For) -> Walk:
     source = yield from source_of(walker, node.iterable)
+    try:
+        targets = [name.name for name in target_names(node.target)]
+    except Refused:  # reported already
+        return
     if source is None:
         return
-    targets = [name.name for name in target_names(node.target)]
     if isinstance(source, Unrolled):
         for one in source.items:
             walker.spend(node.at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -139,8 +140,9 @@ class Lowering(Walker):
         """A loop or a choice at the end: what it assigns is the result, of a loop what goes round in it."""
         names = assigned_names([statement])
         if type(statement) is For:
-            for name in target_names(statement.target):
-                names.pop(name.name, None)
+            with suppress(Refused):  # reported already
+                for name in target_names(statement.target):
+                    names.pop(name.name, None)
         found = {n: self.settled(self.top.names.get(n)) for n in names}
         kept = [n for n in self.carried if n in found] if isinstance(statement, For | While) else []
         results = [(n, v) for n in kept or names if isinstance(v := found[n], Ref | Tuple | float | int)]

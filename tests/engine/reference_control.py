@@ -70,14 +70,20 @@ def _scan(
 
 
 def _fori_loop(
-    *operands: Any, start: int, stop: int, carry: int, body: Program, locals: int, **_: Any
+    *operands: Any, start: int, stop: int, carry: int, body: Program, locals: int, integers: Any
 ) -> Any:
-    carries, constants = list(operands[:carry]), operands[carry:]
-    last = [0.0] * locals
-    for i in range(start, stop):
-        out = run(body, [i, *carries, *constants])
-        carries, last = out[:carry], out[carry:]
-    return (*carries, *last)
+    def loop(carries: tuple[Any, ...]) -> tuple[Any, ...]:
+        last: list[Any] = [0.0] * locals
+        for i in range(start, stop):
+            out = run(body, [i, *carries, *operands[carry:]])
+            carries, last = tuple(out[:carry]), out[carry:]
+        return (*carries, *last)
+
+    # A carry that is written as an integer is one if only integers come to it, as in Python.
+    whole = [k for k in integers if np.isreal(operands[k]) and float(np.real(operands[k])).is_integer()]
+    counted = loop(tuple(np.int64(v) if k in whole else v for k, v in enumerate(operands[:carry])))
+    kept = all(np.asarray(counted[k]).dtype.kind == "i" for k in whole)
+    return counted if kept else loop(operands[:carry])
 
 
 def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
@@ -113,6 +119,9 @@ SUM_OF_SINES = body("c x a", "d y", m=("multiply", "c", "a"), d=("add", "m", "x"
 TWO_CARRIES = body("p q x", "r s", r=("add", "p", "x"), m=("multiply", "q", "x"), s=("sin", "m"))
 POWERS = body("c a", "d y", d=("multiply", "c", "a"), y=("multiply", "d", "d"))
 BABYLON = body("i y a", "h", q=("divide", "a", "y"), s=("add", "y", "q"), h=("multiply", 0.5, "s"))
+SCALED = body("c x", "d y z", d=("multiply", "c", "x"), y=("sin", "d"), z=("add", "d", "x"))
+TALLY = body("i n u a", "m v w", m=("add", "n", "i"), v=("multiply", "u", "a"), w=("multiply", "n", "a"))
+GROWN = body("i n a", "m", m=("multiply", "n", "a"))
 TURN = body("i u v", "w z", w=("sin", "v"), m=("multiply", "u", "v"), z=("add", "m", "i"))
 SINE = body("x y", "r", m=("multiply", "x", "y"), r=("sin", "m"))
 GROWTH = body("x y", "r", m=("exp", "x"), r=("divide", "m", "y"))
@@ -187,9 +196,9 @@ TABLE: dict[str, Reference] = {
             Example((0.5, 1.5), {"carry": 1, "scanned": 0, "length": 3, "body": POWERS}),
             Example((0.5, [], 0.7), {"carry": 1, "body": SUM_OF_SINES}, note="no step"),
             Example(
-                (0.5, [1.0, -2.0, 3.0], 0.7),
-                {"carry": 1, "body": SUM_OF_SINES, "locals": 1},
-                note="the last y only",
+                (0.5, [1.0, -2.0, 3.0]),
+                {"carry": 1, "body": SCALED, "locals": 1},
+                note="the last of y, all z",
             ),
         ),
     ),
@@ -205,6 +214,14 @@ TABLE: dict[str, Reference] = {
             ),
             Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
             Example((0.5, 1.5), {"stop": 3, "body": TURN, "locals": 1, "carry": 1}, note="a local"),
+            Example(
+                (3.0, 0.5, [1.5, 2.0]),
+                {"stop": 3, "carry": 2, "body": TALLY, "locals": 1, "integers": (0,)},
+                smooth=False,
+                note="a counter, and a value of the body's own",
+            ),
+            Example((3.0, 0.5, [1.5, 2.0]), {"stop": 3, "carry": 2, "body": TALLY, "locals": 1}),
+            Example((3.0, 0.5), {"stop": 2, "body": GROWN, "integers": (0,)}, note="no integer for long"),
         ),
     ),
     "cond": Reference(
