@@ -18,6 +18,7 @@ import engine.ops  # noqa: F401  # fills the registry
 from engine.catalogue import answer, document, example, request_of, written_with
 from engine.errors import EngineError
 from engine.op import NAMESPACES, Op, registry, signature
+from engine.program import BODY
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -35,6 +36,11 @@ FAMILIES = {
     "derivative": "Derivatives in programs",
 }
 
+PASSED = {
+    "structure": "A part of how programs are written: derivatives pass through it unchanged.",
+    "control": "By the derivatives of the bodies, to any order, in both modes.",
+}
+
 HEAD = """# The ops
 
 Made from the registry by `make docs`; `GET /v1/ops` and `GET /v1/ops/{name}` say the same as JSON. Names are those of the
@@ -46,8 +52,15 @@ def pages() -> dict[Path, str]:
     """Every page, by its place."""
     found = {DOCS / "ops.md": index()}
     for op in registry:
-        found[DOCS / "ops" / f"{op.name}.md"] = page(op)
+        found[DOCS / "ops" / f"{file_name(op)}.md"] = page(op)
+    assert len({p.name.lower() for p in found}) == len(found), "two pages that some file systems take for one"
     return found
+
+
+def file_name(op: Op) -> str:
+    """The page's name; ONNX's Max stands beside max, which some file systems take for the same."""
+    lower = op.name.lower()
+    return op.name if op.name == lower or lower not in registry else f"onnx_{lower}"
 
 
 # ----------------------------------------------------------------------------------------------------------- the index
@@ -68,7 +81,7 @@ def index() -> str:
 def row(op: Op) -> str:
     """One line of a table."""
     also = ", ".join(f"`{a}`" for a in op.aliases)
-    name = f"[`{op.name}{signature(op) if op.parameters else ''}`](ops/{op.name}.md)"
+    name = f"[`{op.name}{signature(op) if op.parameters else ''}`](ops/{file_name(op)}.md)"
     return f"| {cell(name)}{'<br>also ' + cell(also) if also else ''} | {cell(op.summary)} | {cell(op.convention)} |\n"
 
 
@@ -108,11 +121,12 @@ def page(op: Op) -> str:
 def slope(op: Op, derivative: Mapping[str, str]) -> str:
     """What is said about the derivative."""
     lines = [f"- by `{name}`: ${formula}$" for name, formula in derivative.items()]
-    with_ops = written_with(op)
+    bodies = any(a.kind is BODY for a in op.attrs)
+    with_ops = [] if bodies else written_with(op)
     if with_ops:
         names = ", ".join(f"`{n}`" for n in with_ops)
         lines.append(f"- It is written with {names}, and differentiated, to any order, as these are.")
-    return "\n".join(lines) or "A part of how programs are written: derivatives pass through it unchanged."
+    return "\n".join(lines) or PASSED.get(op.family, "By the rule of the op itself.")
 
 
 def examples(op: Op) -> Iterator[str]:
@@ -121,7 +135,7 @@ def examples(op: Op) -> Iterator[str]:
     bodies = [] if first is None else [("", first)]
     for e in op.examples:
         body = request_of(op, e)
-        if body is not None and e.note and body != first:
+        if body is not None and e.note and json.dumps(body) != json.dumps(first):
             bodies.append((e.note, body))
     for note, body in bodies[:4]:
         try:

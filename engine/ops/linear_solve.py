@@ -271,6 +271,7 @@ class LinearSolve(Op):
         Attr("tol", TOLERANCE, 1e-12),
     )
     latex = "\\operatorname{{solve}}"
+    derivative = {"operands": "\\dot{x} = A^{-1}\\left(\\dot{b} - \\dot{A}\\,x\\right)"}
     convention = "A singular matrix is an error; of a member of a batch, the solution is NaN."
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> tuple[Var, ...]:
