@@ -775,7 +775,8 @@ def _jvp(walker: Walker, node: Call) -> Walk:
     operands = [*operands_of(walker, primals, node.at), *constants(walker, keys)]
     operands += operands_of(walker, tangents, node.at)
     count = len(made.outputs)
-    values = iter(write(walker, op, operands, {"body": made.program(keys, node.at)}, 2 * count, node.at))
+    attrs = {"body": made.program(keys, node.at), "constants": len(keys)}
+    values = iter(write(walker, op, operands, attrs, 2 * count, node.at))
     return Tuple([rebuilt(made.result, values), rebuilt(made.result, values)])
 
 
