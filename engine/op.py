@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from engine.aval import Array, Aval, Avals
+from engine.aval import Array, Aval, Avals, DType
 from engine.errors import Arity, InvalidAttribute, UnknownOp, nearest, quoted
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ class Op:
     """Names of the results; more than one, or a trailing "…", for an op that yields a tuple."""
     subgraphs: bool = False
     """Whether params hold graphs; such an op is computed by `evaluate_in`, which can be stopped between their steps."""
+    unbounded: bool = False
+    """Whether the op may go on for ever: a loop of which nobody knows how many steps it takes."""
     leading: bool = False
     """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
@@ -254,8 +257,12 @@ class Op:
         """The result, as an array of exactly the inferred aval (a tuple of them for several results)."""
         raise NotImplementedError(self.name)
 
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """`evaluate` for operands of these avals, as a function of the arrays alone: for what is computed many times."""
+        return partial(self.evaluate, **dict(params)) if params else self.evaluate
+
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
-        """`evaluate` for an op that holds subgraphs: they are computed with `b.inline`."""
+        """`evaluate` for an op that holds subgraphs: they are computed with `b.run`."""
         raise NotImplementedError(self.name)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
@@ -309,6 +316,11 @@ class Op:
         None, the default, is re-inference: every operand is given that axis, and the op is inferred again
         (`transforms.vmap`). Only an op that cannot simply gain an axis writes this.
         """
+        return None
+
+    def guard(self, params: Mapping[str, Any], dtype: DType) -> Mapping[str, Any] | None:
+        """The params when a boolean scalar is appended to the operands of an op with subgraphs: while it is false, no loop
+        inside that may go on for ever takes a step. None, the default, for an op that has no use for it."""
         return None
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -94,6 +94,20 @@ class Runner:
         self.dtype = dtype
         self.limits = limits
         self.meter = meter
+        self.met = 0
+        """Bytes that the way back over a loop took whose length showed only when it was computed."""
+
+    def admit(self, graph: Graph) -> None:
+        """Check what a graph will cost that was made while computing. Raises `LimitExceeded`."""
+        cost = cost_of(graph)
+        check(cost, self.limits, "The way back through this loop")
+        self.met = max(self.met, cost.bytes)
+
+    def builder(self, meter: Meter) -> EagerBuilder:
+        """What computes at once, under the limits."""
+        return EagerBuilder(
+            self.dtype, meter.check, record_bytes=self.limits.record_bytes(), admit=self.admit
+        )
 
     def prepare(self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str) -> tuple[Graph, Cost]:
         """The graph mapped and simplified, and its cost. Raises `LimitExceeded`."""
@@ -115,4 +129,4 @@ class Runner:
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
         """The graph's results."""
         with np.errstate(all="ignore"):
-            return EagerBuilder(self.dtype, meter.check).inline(graph, arguments)
+            return self.builder(meter).inline(graph, arguments)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import EagerBuilder
 from engine.cost import cost_of
 from engine.derive.job import Job
 from engine.derive.warn import Watch
@@ -115,8 +114,9 @@ class _Again:
             if active[i] and isinstance(node.aval, Aval) and node.aval.floating
         ]
         back = vjp_graph(
-            graph.with_outputs(()), [typed.node(i) for i in seeds], asked, job.dtype, step=self.meter.check
-        )
+            graph.with_outputs(()), [typed.node(i) for i in seeds], asked, job.dtype,
+            record_bytes=job.record_bytes, step=self.meter.check,
+        )  # fmt: skip
         arguments = [*job.arguments, *seeds.values()]
         axes = [*job.axes, *(job.extra_axes(None, s, typed.aval(i)) for i, s in seeds.items())]
         first = self._placed(asked, self._run(back, arguments, axes), back.outputs)
@@ -172,7 +172,7 @@ class _Again:
                 places[i] = tuple(place[q] for q in p) if isinstance(p, tuple) else place[p]
             mapped = Graph(tuple(b.nodes), tuple(b.inputs), ())
         moved = [_batch_first(np.asarray(a), k) for a, k in zip(arguments, axes, strict=True)]
-        eager = EagerBuilder(self.job.dtype, self.meter.check)
+        eager = self.job.eager(self.meter)
         with np.errstate(all="ignore"):
             refs = forward(mapped, [m[()] for m in moved], eager, self.meter, lambda _, error: error)
         if not sizes:

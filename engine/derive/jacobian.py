@@ -50,7 +50,9 @@ class Jacobian(Swept):
                 [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
             )
         if self.mode == "reverse":
-            derived = vjp_graph(graph.with_outputs(()), of, wrt, self.dtype, step=self.step)
+            derived = vjp_graph(
+                graph.with_outputs(()), of, wrt, self.dtype, record_bytes=self.record_bytes, step=self.step
+            )
         else:
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from engine.aval import Array, Aval
+from engine.builder import EagerBuilder
 from engine.cost import Cost, Limits
 from engine.derive.batch import Batch, Runner
 from engine.derive.request import Request
@@ -36,6 +38,7 @@ class Job:
         self.program = typed.program
         self.arguments = [arrays[self.program.steps[i].id] for i in self.program.inputs]
         self.sizes = batch.sizes if batch is not None else ()
+        self.record_bytes = limits.record_bytes(prod(self.sizes))
         self.runner = Runner(batch, request.dtype, limits, meter)
         self.step = meter.check
         none = (None,) * len(self.sizes)
@@ -48,6 +51,15 @@ class Job:
     def seconds(self) -> float:
         """Predicted time of `run`."""
         return self.cost.seconds
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted memory; after `run` with that of the loops whose length was not known before."""
+        return self.cost.bytes + self.runner.met
+
+    def eager(self, meter: Meter) -> EagerBuilder:
+        """What computes at once, under the limits."""
+        return self.runner.builder(meter)
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The answer's fields. Raises `EngineError` for what only values can show, `DeadlineExceeded`, `Cancelled`."""

@@ -103,7 +103,14 @@ class SecondOrder(Swept):
             *[self.none] * len(perturbed.deltas),
             self.extra_axes(None, seed, typed.aval(self.of)),
         ]
-        gradient = vjp_graph(perturbed.graph.with_outputs([of]), [of], rows, self.dtype, step=self.step)
+        gradient = vjp_graph(
+            perturbed.graph.with_outputs([of]),
+            [of],
+            rows,
+            self.dtype,
+            record_bytes=self.record_bytes,
+            step=self.step,
+        )
         self.first, cost = self.runner.prepare(gradient, axes, f"This {verb}")
         backs = gradient.outputs[1:]
         self.mode = MODES[request.mode]
@@ -117,7 +124,14 @@ class SecondOrder(Swept):
         else:
             if self.mode == "reverse-over-reverse":
                 # Rows of the Hessian are gradients of the gradient's entries; it is symmetric, so rows are columns.
-                linear = vjp_graph(gradient.with_outputs(()), list(backs), cols, self.dtype, step=self.step)
+                linear = vjp_graph(
+                    gradient.with_outputs(()),
+                    list(backs),
+                    cols,
+                    self.dtype,
+                    record_bytes=self.record_bytes,
+                    step=self.step,
+                )
             elif self.mode == "forward-over-forward":
                 linear = self._forward_twice(perturbed, of, rows, cols)
             else:

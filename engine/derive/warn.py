@@ -14,8 +14,8 @@ from engine.specialize import Typed
 
 
 def _bad(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return any(_bad(v) for v in value)
+    if isinstance(value, tuple | list):
+        return any(v is not None and _bad(v) for v in value)
     return value.dtype.kind == "f" and not np.isfinite(value).all()
 
 
@@ -86,6 +86,11 @@ class Watch:
         self._refs: Sequence[Any] = ()
         self._uses: dict[int, list[int]] | None = None
 
+    def _operands(self, i: int) -> tuple[int, ...]:
+        """What a node is computed from; one of several results, from what they all are."""
+        nodes = self.typed.graph.nodes
+        return nodes[nodes[i].inputs[0]].inputs if nodes[i].op is ITEM else nodes[i].inputs
+
     def _id(self, node: int) -> str:
         return self.typed.program.steps[self.typed.owner(node)].id
 
@@ -144,11 +149,12 @@ class Watch:
             if isinstance(refs[i], tuple):
                 trouble = node.op.trouble(refs[i], **dict(node.params))
                 if trouble is not None:
+                    seen.add(self._id(i))
                     own = self.typed.nodes[self.typed.owner(i)]
                     mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
                     self._add("non-finite-value", self._id(i), mask, trouble)
                 continue
-            if node.op in (CONSTANT, ITEM):
+            if node.op is CONSTANT:
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)
@@ -161,7 +167,7 @@ class Watch:
                     "non-finite-value", name, mask, f"the input {name} holds {_shown(value[mask].ravel()[0])}"
                 )
                 continue
-            operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
+            operands = [np.asarray(refs[j]) for j in self._operands(i) if not isinstance(refs[j], tuple)]
             mask = _unexplained(
                 value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise, self.batch
             )
@@ -218,11 +224,7 @@ class Watch:
             if name in seen or (known is not None and known[j]):
                 continue
             cause = next(
-                (
-                    i
-                    for i in self._consumers(j)
-                    if adj[i] is not None and not isinstance(adj[i], list) and not _bad(adj[i])
-                ),
+                (i for i in self._consumers(j) if adj[i] is not None and not _bad(adj[i])),
                 None,
             )
             if cause is None or self._id(cause) == name:
@@ -317,11 +319,10 @@ class Watch:
 
     def tangents(self, refs: Sequence[Any], dots: Sequence[Any]) -> None:
         """Where tangents became non-finite on the way forward, and where conventions were used."""
-        nodes = self.typed.graph.nodes
         seen: set[str] = set()
         for i in _bad_ones(dots):
             dot = dots[i]
-            inputs = [dots[j] for j in nodes[i].inputs]
+            inputs = [dots[j] for j in self._operands(i)]
             if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
                 continue
             name = self._id(i)
@@ -331,7 +332,7 @@ class Watch:
             mask = ~np.isfinite(np.asarray(dot))
             first = np.asarray(dot)[mask].ravel()[0]
             op = self.typed.program.steps[self.typed.owner(i)].op.name
-            operand = next((self._id(j) for j in nodes[i].inputs if dots[j] is not None), None)
+            operand = next((self._id(j) for j in self._operands(i) if dots[j] is not None), None)
             self._add(
                 "non-finite-tangent",
                 name,

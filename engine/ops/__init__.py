@@ -13,6 +13,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     bessel,
     beta,
     calculus,
+    checkpoint,
     cond,
     convolution,
     convtranspose,
@@ -48,6 +49,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     loss,
     loss_margin,
     loss_pointwise,
+    mapping,
     matmul,
     maxwhere,
     nan_reduction,
@@ -78,6 +80,7 @@ from engine.ops import (  # noqa: F401  # each module registers its ops
     structural,
     sums,
     unfold,
+    while_loop,
     windows,
     zeta,
 )

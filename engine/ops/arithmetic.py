@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, InvalidAttribute
 from engine.formula import strong_product
-from engine.op import Attr, Example, General, Op, Operand, registry
+from engine.op import Attr, Example, General, Op, Operand, Params, registry
 from engine.ops.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -77,6 +77,20 @@ class Multiply(Elementwise):
         x, y = arrays
         strong = params.get("strong")
         return strong_product(x, y, strong) if strong else np.multiply(x, y)
+
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """As every elementwise op; a strong product of scalars is an ordinary one unless that is NaN."""
+        strong = dict(params).get("strong")
+        if not strong:
+            return super().calculation(avals, ())
+        if any(a.shape for a in avals):
+            return lambda x, y: strong_product(x, y, strong)
+
+        def product(x: Any, y: Any) -> Any:
+            found = x * y
+            return found if found == found else strong_product(x, y, strong)
+
+        return product
 
     def strong_partial(self, k: int, params: Mapping[str, Any]) -> bool:
         """The partial for operand k is the other factor."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import mpmath
 import numpy as np
 
 from engine.op import Example
@@ -21,6 +22,9 @@ FUNCTIONS: dict[str, Any] = {
     "exp": np.exp,
     "identity": lambda x: x,
     "less": np.less,
+    "greater": np.greater,
+    "abs": np.abs,
+    "logical_and": np.logical_and,
     "sum": np.sum,
 }
 
@@ -53,8 +57,8 @@ def _scan(
 ) -> Any:
     carries, xs, constants = operands[:carry], operands[carry : carry + scanned], operands[carry + scanned :]
     n = len(xs[0]) if xs else length
-    last: list[Any] = []
     ys: list[list[Any]] = []
+    last = [0.0] * locals
     for t in reversed(range(n)) if reverse else range(n):
         out = run(body, [*carries, *(x[t] for x in xs), *constants])
         carries, last = tuple(out[:carry]), out[carry : carry + locals]
@@ -69,7 +73,7 @@ def _fori_loop(
     *operands: Any, start: int, stop: int, carry: int, body: Program, locals: int, integers: Any
 ) -> Any:
     def loop(carries: tuple[Any, ...]) -> tuple[Any, ...]:
-        last: list[Any] = []
+        last: list[Any] = [0.0] * locals
         for i in range(start, stop):
             out = run(body, [i, *carries, *operands[carry:]])
             carries, last = tuple(out[:carry]), out[carry:]
@@ -86,6 +90,31 @@ def _cond(condition: Any, *operands: Any, **branches: Program) -> Any:
     return tuple(run(branches["then" if condition else "else"], operands))
 
 
+def _while_loop(*operands: Any, carry: int, cond: Program, body: Program, locals: int, **_: Any) -> Any:
+    carries, constants = list(operands[:carry]), operands[carry:]
+    last: list[Any] = []
+    while run(cond, [*carries, *constants])[0]:
+        out = run(body, [*carries, *constants])
+        carries, last = out[:carry], out[carry:]
+    if not last and locals:
+        last = [np.zeros(np.shape(y)) for y in run(body, [*carries, *constants])[carry:]]
+    return (*carries, *last)
+
+
+def _map(*operands: Any, scanned: int, body: Program) -> Any:
+    xs, constants = operands[:scanned], operands[scanned:]
+    members = [run(body, [*slices, *constants]) for slices in zip(*xs, strict=True)]
+    count = len(body.outputs)
+    if not members:
+        likes = run(body, [*(np.zeros(x.shape[1:]) for x in xs), *constants])
+        return tuple(np.zeros((0, *np.shape(y))) for y in likes)
+    return tuple(np.array([m[k] for m in members]) for k in range(count))
+
+
+def _checkpoint(*operands: Any, body: Program) -> Any:
+    return tuple(run(body, operands))
+
+
 SUM_OF_SINES = body("c x a", "d y", m=("multiply", "c", "a"), d=("add", "m", "x"), y=("sin", "d"))
 TWO_CARRIES = body("p q x", "r s", r=("add", "p", "x"), m=("multiply", "q", "x"), s=("sin", "m"))
 POWERS = body("c a", "d y", d=("multiply", "c", "a"), y=("multiply", "d", "d"))
@@ -98,8 +127,63 @@ SINE = body("x y", "r", m=("multiply", "x", "y"), r=("sin", "m"))
 GROWTH = body("x y", "r", m=("exp", "x"), r=("divide", "m", "y"))
 BOTH = body("x y", "s p", s=("add", "x", "y"), p=("multiply", "x", "y"))
 NEITHER = body("x y", "s p", s=("subtract", "x", "y"), p=("sin", "x"))
+NOT_THERE = body(
+    "y a", "g", s=("multiply", "y", "y"), d=("subtract", "s", "a"), e=("abs", "d"), g=("greater", "e", 0.01)
+)
+STEP = body("y a", "h", q=("divide", "a", "y"), s=("add", "y", "q"), h=("multiply", 0.5, "s"))
+BELOW = body("u n x", "m", s=("sum", "u"), m=("less", "s", 9.0))
+GROW = body("u n x", "v m", v=("multiply", "u", "x"), m=("add", "n", 1.0))
+COUNTED = body("u n x", "m", m=("less", "n", 1.5))
+WITH_LOCAL = body("u n x", "v m w", v=("sin", "u"), m=("add", "n", 1.0), w=("multiply", "v", "x"))
 
 TABLE: dict[str, Reference] = {
+    "while_loop": Reference(
+        _while_loop,
+        examples=(
+            Example((2.0, 3.0), {"cond": NOT_THERE, "body": STEP}),
+            Example(([1.0, 1.5], 0.0, 1.3), {"carry": 2, "cond": BELOW, "body": GROW}),
+            Example(
+                (1.0, 0.0, [1.2, 1.5]),
+                {"carry": 2, "cond": BELOW, "body": GROW},
+                note="a carry that broadcasts",
+            ),
+            Example(([0.5, 1.0], 0.0, 3.0), {"carry": 2, "cond": COUNTED, "body": WITH_LOCAL, "locals": 1}),
+            Example((9.5, 0.0, 2.0), {"carry": 2, "cond": BELOW, "body": GROW}, note="no step"),
+            Example(
+                (0.5, 2.0, 2.0),
+                {"carry": 2, "cond": COUNTED, "body": WITH_LOCAL, "locals": 1},
+                note="no step, and a local",
+            ),
+        ),
+    ),
+    "map": Reference(
+        _map,
+        examples=(
+            Example(([0.5, -1.0, 2.0], 1.5), {"body": SINE}),
+            Example(
+                ([[0.5, -1.0], [1.0, 2.0]], [1.5, 0.5], 2.0),
+                {
+                    "scanned": 2,
+                    "body": body(
+                        "x y z", "p q", m=("multiply", "x", "y"), p=("sin", "m"), q=("multiply", "y", "z")
+                    ),
+                },
+            ),
+            Example(([], 1.5), {"body": SINE}, note="no member"),
+        ),
+    ),
+    "checkpoint": Reference(
+        _checkpoint,
+        examples=(
+            Example(([0.5, -1.5], 2.0), {"body": SINE}),
+            Example((0.5, [2.0, 1.0]), {"body": BOTH}, note="two results"),
+        ),
+    ),
+    "stop_gradient": Reference(
+        lambda x: x,
+        exact=lambda x: mpmath.mpf(0),
+        derived=lambda point, x: point[0] + 0 * np.real(x),
+    ),
     "scan": Reference(
         _scan,
         examples=(
@@ -129,6 +213,7 @@ TABLE: dict[str, Reference] = {
                 note="the counter counts",
             ),
             Example((2.0, 3.0), {"stop": 0, "body": BABYLON}, note="no step"),
+            Example((0.5, 1.5), {"stop": 3, "body": TURN, "locals": 1, "carry": 1}, note="a local"),
             Example(
                 (3.0, 0.5, [1.5, 2.0]),
                 {"stop": 3, "carry": 2, "body": TALLY, "locals": 1, "integers": (0,)},

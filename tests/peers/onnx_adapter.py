@@ -244,8 +244,6 @@ def is_own(call: Call) -> bool:
         return False
     if call.op == "PRelu":  # PyTorch's slopes are those of channels
         return call.shape(0) == call.shape(1)
-    if call.op in ("Max", "Mean", "Min", "Sum") and len(call.operands) == 1:
-        return False
     return call.op in ("Flatten", "Gemm") or found.name == call.op
 
 

@@ -23,7 +23,7 @@ from engine.op import registry  # noqa: E402
 from tests.peers import onnx_ops, onnx_recurrent  # noqa: E402, F401  # register translations
 from tests.peers.onnx_adapter import Missing, NotOffered, prepare  # noqa: E402
 
-FLOOR = 1260
+FLOOR = 1390
 """At least so many cases pass."""
 
 SHAPE_OF_DATA = "the shape of the result depends on data"

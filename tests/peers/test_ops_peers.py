@@ -152,6 +152,7 @@ TORCH_NAMES = {"equal": "eq"}
 PEERS: dict[str, Peer] = {
     **{n: same(n) for n in UNARY},
     **{n: same(n, TORCH_NAMES.get(n, n)) for n in BINARY},
+    "stop_gradient": Peer(jax.lax.stop_gradient, lambda x: x.detach()),
     "multiply": Peer(lambda x, y, strong: x * y, lambda x, y, strong: x * y),
     "pow": Peer(jnp.power, torch.pow),
     "round": Peer(
@@ -375,7 +376,7 @@ for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
 NEITHER = {
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
-    "cond", "scan", "fori_loop",  # bodies are programs
+    "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint",  # bodies are programs
     *arrays_table.NEITHER,
     *layers_table.NEITHER,
     *special_table.NEITHER,
