@@ -261,6 +261,10 @@ CONTROL: dict[str, tuple[str, str]] = {
     "vmap": ("def f(r, k): return sum(r*v)*k\nsum(vmap(f, in_axes=(0, None))(A, x)*w)", "sum(A @ v*x*w)"),
     "vmap of grad": ("def f(r): return sum(r**3)*a\nsum(vmap(grad(f))(A) @ v)", "sum(3*a*A**2 @ v)"),
     "jvp": ("def f(x): return sin(x)*x\ny, t = jvp(f, x, a)\ny*t", "sin(x)*x*(sin(x) + x*cos(x))*a"),
+    "jvp of what is used": (
+        "k = a*2\ndef f(x, y): return sin(x)*k*y, y*k\n(p, q), (s, t) = jvp(f, (x, a), (1.0, 2.0))\ns*t + p*q",
+        "(cos(x)*2*a*a + 2*sin(x)*2*a)*(2*2*a) + sin(x)*2*a*a*a*2*a",
+    ),
     "vjp": ("def f(x, y): return x*y, x + y\n(p, q), (s, t) = vjp(f, (x, a), (2.0, 3.0))\np*q + s*t", None),
     "vjp as JAX": ("def f(x): return sin(x)\ny, back = jax.vjp(f, x)\nd, = back(a)\ny*d", "sin(x)*cos(x)*a"),
     "checkpoint": ("def f(x): return sin(x)*a\ncheckpoint(f)(x)*remat(f)(a)", "sin(x)*a*sin(a)*a"),
@@ -278,7 +282,7 @@ CONTROL: dict[str, tuple[str, str]] = {
 NEEDED = {
     "lax": "fori_loop", "scan of a length": "scan", "scan backwards": "scan", "cond without operands": "cond",
     "grad of grad": "grad", "argnums": "grad", "grad of a loop": "grad", "grad in a loop": "grad", "grad of an op": "grad",
-    "vmap of grad": "vmap", "vjp as JAX": "vjp", "decorator": "checkpoint",
+    "vmap of grad": "vmap", "jvp of what is used": "jvp", "vjp as JAX": "vjp", "decorator": "checkpoint",
 }  # fmt: skip
 
 
