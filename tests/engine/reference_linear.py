@@ -105,6 +105,22 @@ def _qr(a: Any, *, mode: str, pivoting: bool) -> Any:
     return result if mode == "r" else tuple(result)
 
 
+def _lstsq(a: Any, b: Any, *, rcond: Any) -> Any:
+    x, _, rank, s = np.linalg.lstsq(a, b, rcond)
+    m, n = a.shape
+    residuals = np.atleast_1d(np.sum((a @ x - b) ** 2, 0)) if m > n else np.zeros(0)
+    return x, residuals, np.int64(rank), s
+
+
+def _matrix_rank(A: Any, *, tol: Any, hermitian: bool, rtol: Any) -> Any:
+    found = np.linalg.matrix_rank(A, tol, hermitian) if rtol is None else np.linalg.matrix_rank(A, rtol=rtol)
+    return np.asarray(found, np.int64)
+
+
+def _discrete(a: Any, q: Any) -> Any:
+    return scipy.linalg.solve_discrete_lyapunov(a, q)
+
+
 def only_real(function: Any) -> Any:
     """A reference that no complex step may use: that of complex matrices is another function (it conjugates)."""
 
@@ -133,6 +149,20 @@ TABLE: dict[str, Reference] = {
     "eigh": Reference(only_real(_eigh)),
     "svd": Reference(only_real(_svd)),
     "svdvals": Reference(only_real(np.linalg.svdvals)),
+    "pinv": Reference(
+        only_real(lambda a, rcond, hermitian, rtol: np.linalg.pinv(mean(a) if hermitian else a))
+    ),
+    "lstsq": Reference(only_real(_lstsq)),
+    "matrix_rank": Reference(_matrix_rank),
+    "condition_number": Reference(only_real(lambda x, p: np.linalg.cond(x, p))),
+    "solve_sylvester": Reference(only_real(lambda a, b, q: each(scipy.linalg.solve_sylvester, a, b, q))),
+    "solve_continuous_lyapunov": Reference(only_real(scipy.linalg.solve_continuous_lyapunov)),
+    "solve_discrete_lyapunov": Reference(only_real(_discrete)),
+    "expm": Reference(lambda a: each(scipy.linalg.expm, a)),
+    "logm": Reference(lambda a: each(scipy.linalg.logm, a)),
+    "sqrtm": Reference(lambda a: each(scipy.linalg.sqrtm, a)),
+    "sinm": Reference(only_real(scipy.linalg.sinm)),
+    "cosm": Reference(only_real(scipy.linalg.cosm)),
+    "matrix_power": Reference(lambda a, n: np.linalg.matrix_power(a, n)),
     "qr": Reference(only_real(_qr)),
 }
-_ = scipy.linalg

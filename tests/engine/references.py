@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.engine import reference_arrays, reference_control, reference_elementwise, reference_linear, reference_nn
+from tests.engine import (
+    reference_arrays,
+    reference_control,
+    reference_elementwise,
+    reference_linear,
+    reference_nn,
+)
 from tests.engine.conformance import Reference
 
 TABLES = (

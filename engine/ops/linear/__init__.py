@@ -4,9 +4,13 @@ from engine.ops.linear import (  # noqa: F401  # each module registers its ops
     cholesky,
     determinant,
     eigen,
+    functions,
+    polar,
+    pseudo,
     qr,
     solve,
     strong,
     svd,
+    sylvester,
     triangular,
 )

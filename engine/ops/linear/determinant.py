@@ -131,7 +131,7 @@ def _left_out(s: Array, k: int) -> Array:
     before = np.cumprod(rest, axis=-1)
     behind = np.flip(np.cumprod(np.flip(rest, -1), axis=-1), -1)
     ones = np.ones((*rest.shape[:-1], 1), s.dtype)
-    result = np.concatenate([ones, before[..., :-1]], -1) * np.concatenate([behind[..., 1:], ones], -1)
+    result: Array = np.concatenate([ones, before[..., :-1]], -1) * np.concatenate([behind[..., 1:], ones], -1)
     for i in range(k):
         for j in range(i + 1, k):
             shape = [1] * k

@@ -120,7 +120,7 @@ def diagonals(x: Var) -> Var:
 
 def finite(*stacks: Array) -> Array:
     """Which members hold neither NaN nor infinities."""
-    return np.logical_and.reduce([np.isfinite(a).all(axis=(-2, -1)) for a in stacks])
+    return np.asarray(np.logical_and.reduce([np.isfinite(a).all(axis=(-2, -1)) for a in stacks]))
 
 
 def put(good: Array, a: Array, other: Any) -> Array:
