@@ -132,6 +132,38 @@ def only_real(function: Any) -> Any:
     return value
 
 
+def _added(product: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def value(given: Any, x: Any, y: Any, *, beta: float, alpha: float) -> Any:
+        return beta * given + alpha * product(x, y)
+
+    return value
+
+
+def _gemm(A: Any, B: Any, C: Any = None, *, alpha: float, beta: float, transA: bool, transB: bool) -> Any:
+    product = alpha * ((A.T if transA else A) @ (B.T if transB else B))
+    return product if C is None else product + beta * C
+
+
+def _toeplitz(c: Any, r: Any = None) -> Any:
+    if c.ndim == 1:
+        return scipy.linalg.toeplitz(c, c if r is None else r)
+    return np.stack([_toeplitz(row) for row in c])
+
+
+def _circulant(c: Any) -> Any:
+    return np.stack(
+        [np.stack([np.roll(row, k) for k in range(len(row))], -1) for row in np.atleast_2d(c)]
+    ).reshape(*c.shape, c.shape[-1])
+
+
+def _companion(a: Any) -> Any:
+    n = len(a) - 1
+    result = np.zeros((n, n), a.dtype)
+    result[0] = -a[1:] / a[0]
+    result[range(1, n), range(n - 1)] = 1
+    return result
+
+
 TABLE: dict[str, Reference] = {
     "solve": Reference(_solve),
     "cho_solve": Reference(_cho_solve),
@@ -149,6 +181,22 @@ TABLE: dict[str, Reference] = {
     "eigh": Reference(only_real(_eigh)),
     "svd": Reference(only_real(_svd)),
     "svdvals": Reference(only_real(np.linalg.svdvals)),
+    "matvec": Reference(np.matvec),
+    "vecmat": Reference(lambda x1, x2: np.squeeze(x1[..., None, :] @ x2, -2)),
+    "multi_dot": Reference(lambda *arrays: np.linalg.multi_dot(arrays)),
+    "addmm": Reference(_added(np.matmul)),
+    "addmv": Reference(_added(np.matmul)),
+    "addr": Reference(_added(np.outer)),
+    "baddbmm": Reference(_added(np.matmul)),
+    "addbmm": Reference(_added(lambda x, y: (x @ y).sum(0))),
+    "gemm": Reference(_gemm),
+    "toeplitz": Reference(_toeplitz),
+    "hankel": Reference(lambda c, r=None: scipy.linalg.hankel(c, r)),
+    "circulant": Reference(_circulant),
+    "companion": Reference(_companion),
+    "vander": Reference(lambda x, N, increasing: np.vander(x, N, increasing)),
+    "block_diag": Reference(lambda *arrays: scipy.linalg.block_diag(*arrays)),
+    "tri": Reference(lambda N, M, k: np.tri(N, M, k)),
     "pinv": Reference(
         only_real(lambda a, rcond, hermitian, rtol: np.linalg.pinv(mean(a) if hermitian else a))
     ),
