@@ -350,6 +350,11 @@ class Registry:
         self._names: dict[str, Op] = {}
         self._folded: dict[str, Op] = {}
         self._qualified: dict[str, tuple[Op, Spelling]] = {}
+        self._refused: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def refuse(self, name: str, reason: str, instead: tuple[str, ...] = ()) -> None:
+        """Say of a function that people look for why it is no op, and what is."""
+        self._refused[name] = (reason, instead)
 
     def add(self, op: Op) -> Op:
         """Register an op under its name and aliases; a name that is taken is a programming error."""
@@ -378,7 +383,7 @@ class Registry:
     def find(self, name: str, namespace: str = "") -> tuple[Op, Spelling]:
         """The op that a user means by `name`, behind a module prefix or bare.
 
-        Raises `UnknownOp` with the nearest names.
+        Raises `UnknownOp` with the nearest names, or with the reason why there is none.
         """
         if namespace:
             qualified = self._qualified.get(f"{namespace}.{name}")
@@ -386,6 +391,9 @@ class Registry:
                 return qualified
         op = self.get(name)
         if op is None:
+            reason, instead = self._refused.get(name, ("", ()))
+            if reason:
+                raise UnknownOp(reason, suggestions=instead)
             near = self._near(name)
             hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/ops lists the catalogue."
             raise UnknownOp(f"There is no op {quoted(name)}.{hint}", suggestions=near)

@@ -11,6 +11,7 @@ from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
+from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
 from engine.errors import NotDifferentiable, Where
@@ -88,6 +89,7 @@ class FirstOrder(Job):
             watch.reported_values(values)
             of = next(iter(self.seeds), None)
             watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
+            watch_singular(self, watch, [*values.values(), *backs.values(), *dots.values()], meter)
         else:
             values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}

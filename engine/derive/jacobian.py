@@ -11,6 +11,7 @@ from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
 from engine.derive.first_order import FirstOrder
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
+from engine.derive.singular import naming, watch_singular
 from engine.derive.sweep import Swept
 from engine.derive.warn import Watch
 from engine.execute.meter import Meter
@@ -61,7 +62,8 @@ class Jacobian(Swept):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """Values, then the sweep."""
-        outs = self.runner.run(self.primal, self.arguments, meter)
+        with naming(self, meter):
+            outs = self.runner.run(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=True))
         watch = Watch(self.typed, self.limits.warnings)
         watch.reported_values(values)
@@ -74,6 +76,9 @@ class Jacobian(Swept):
         }
         for o, row in answer["jacobian"].items():
             watch.reported_derivatives(o, row)
+        watch_singular(
+            self, watch, [*outs, *[a for row in answer["jacobian"].values() for a in row.values()]], meter
+        )
         return answer | self.tail(watch, self.mode, self.passes)
 
 

@@ -12,6 +12,7 @@ from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check_answer
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.singular import naming, watch_singular
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
 from engine.execute.meter import Meter
@@ -162,12 +163,14 @@ class SecondOrder(Swept):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
-        value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
+        with naming(self, meter):
+            value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
         watch = Watch(self.typed, self.limits.warnings)
         watch.reported_values({self.of: value})
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         watch.reported_derivatives(self.id(self.of), answer["gradients"])
+        watch_singular(self, watch, [value, *backs], meter)
         if self.verb == "hvp":
             found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}

@@ -19,6 +19,11 @@ def _bad(value: Any) -> bool:
     return value.dtype.kind == "f" and not np.isfinite(value).all()
 
 
+def _parts(derivative: Any) -> Any:
+    """The parts that there are of a cotangent of several results."""
+    return tuple(d for d in derivative if d is not None) if isinstance(derivative, list) else derivative
+
+
 def _bad_ones(values: Sequence[Any]) -> list[int]:
     """Positions of values that are not finite; scalars are looked at all at once."""
     scalars = [i for i, v in enumerate(values) if isinstance(v, np.floating)]
@@ -98,6 +103,13 @@ class Watch:
                 }
             )
 
+    def singular(self, node: int, mask: Array) -> None:
+        """Members of a map for which the matrix of a node cannot be factored."""
+        step = self.typed.program.steps[self.typed.owner(node)]
+        what = "cannot be factored" if "cholesky" in self.typed.graph.nodes[node].op.name else "is singular"
+        detail = f"{step.op.name} ({step.id}): the matrix {what}, so the result is NaN for this member"
+        self._add("singular-matrix", step.id, mask, detail)
+
     def reported_values(self, values: Mapping[int, Array]) -> None:
         """Without the values in between: the first reported node that is not finite."""
         for i in sorted(values):
@@ -129,8 +141,12 @@ class Watch:
         seen: set[str] = set()
         for i in bad:
             node = nodes[i]
-            if node.op in (CONSTANT, ITEM) or isinstance(refs[i], tuple):
+            if node.op is CONSTANT or isinstance(refs[i], tuple):
                 continue
+            if node.op is ITEM:
+                node = nodes[node.inputs[0]]
+                if node.op.subgraphs:
+                    continue
             value = np.asarray(refs[i])
             name = self._id(i)
             if name in seen:
@@ -186,11 +202,7 @@ class Watch:
             if name in seen:
                 continue
             cause = next(
-                (
-                    i
-                    for i in self._consumers(j)
-                    if adj[i] is not None and not isinstance(adj[i], list) and not _bad(adj[i])
-                ),
+                (i for i in self._consumers(j) if adj[i] is not None and not _bad(_parts(adj[i]))),
                 None,
             )
             if cause is None or self._id(cause) == name:
@@ -272,7 +284,8 @@ class Watch:
         seen: set[str] = set()
         for i in _bad_ones(dots):
             dot = dots[i]
-            inputs = [dots[j] for j in nodes[i].inputs]
+            source = nodes[nodes[i].inputs[0]] if nodes[i].op is ITEM else nodes[i]
+            inputs = [dots[j] for j in source.inputs]
             if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
                 continue
             name = self._id(i)
