@@ -164,6 +164,18 @@ def _companion(a: Any) -> Any:
     return result
 
 
+def _lu_factor(a: Any) -> Any:
+    return each(lambda m: tuple(np.asarray(r) for r in scipy.linalg.lu_factor(m)), a)
+
+
+def _lu_solve(lu: Any, piv: Any, b: Any, *, trans: int) -> Any:
+    n = len(lu)
+    a = (np.tril(lu, -1) + np.eye(n)) @ np.triu(lu)
+    for i in reversed(range(n)):
+        a = a[np.where(np.arange(n) == i, piv[i], np.where(np.arange(n) == piv[i], i, np.arange(n)))]
+    return np.linalg.solve(a.T if trans else a, b)
+
+
 TABLE: dict[str, Reference] = {
     "solve": Reference(_solve),
     "cho_solve": Reference(_cho_solve),
@@ -197,6 +209,9 @@ TABLE: dict[str, Reference] = {
     "vander": Reference(lambda x, N, increasing: np.vander(x, N, increasing)),
     "block_diag": Reference(lambda *arrays: scipy.linalg.block_diag(*arrays)),
     "tri": Reference(lambda N, M, k: np.tri(N, M, k)),
+    "lu": Reference(only_real(lambda a, permute_l: scipy.linalg.lu(a, permute_l))),
+    "lu_factor": Reference(only_real(_lu_factor)),
+    "lu_solve": Reference(_lu_solve),
     "pinv": Reference(
         only_real(lambda a, rcond, hermitian, rtol: np.linalg.pinv(mean(a) if hermitian else a))
     ),

@@ -5,6 +5,7 @@ from engine.ops.linear import (  # noqa: F401  # each module registers its ops
     determinant,
     eigen,
     functions,
+    lu,
     polar,
     products,
     pseudo,

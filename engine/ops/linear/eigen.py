@@ -108,7 +108,7 @@ class SymmetricEigen(Factoring):
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """About ten matrix products (0.5 s for 2000²); 1 µs for the smallest."""
-        return cubic(operands[0], 12.0, 3000.0, 1e5)
+        return cubic(operands[0], 9.0, 3000.0, 1e5)
 
 
 registry.add(SymmetricEigen())
