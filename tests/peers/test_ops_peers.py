@@ -28,6 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
+from tests.peers.linear_table import LINEAR, LINEAR_NEITHER  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -355,9 +356,11 @@ PEERS: dict[str, Peer] = {
         lambda *operands, subscripts: jnp.einsum(subscripts, *operands),
         lambda *operands, subscripts: torch.einsum(subscripts, *operands),
     ),
+    **{name: Peer(*pair) for name, pair in LINEAR.items()},
 }
 
 NEITHER = {
+    *LINEAR_NEITHER,
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop",  # bodies are programs

@@ -10,7 +10,6 @@ SIAM J. Matrix Anal. Appl. 35(3), 2014, doi:10.1137/130945259.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,21 +31,13 @@ from engine.ops.linear.factor import (
     transposed,
     which,
 )
+from engine.ops.linear.roots import logarithm, square_root
 from engine.ops.linear.solve import SINGULAR, A
-
-
-def _sqrtm(a: Array) -> Array:
-    return np.asarray(scipy.linalg.sqrtm(a))
-
-
-def _logm(a: Array) -> Array:
-    return np.asarray(scipy.linalg.logm(a))
-
 
 FUNCTIONS: dict[str, tuple[Callable[[Array], Any], str, tuple[float, float, float]]] = {
     "exp": (scipy.linalg.expm, "", (100.0, 1e4, 2e6)),
-    "log": (_logm, "logarithm", (800.0, 5e5, 2e7)),
-    "sqrt": (_sqrtm, "square root", (250.0, 5e4, 5e6)),
+    "log": (logarithm, "logarithm", (3500.0, 1e5, 2e6)),
+    "sqrt": (square_root, "square root", (1700.0, 5e4, 1e6)),
     "sin": (scipy.linalg.sinm, "", (800.0, 1e4, 1e7)),
     "cos": (scipy.linalg.cosm, "", (800.0, 1e4, 1e7)),
 }
@@ -137,8 +128,7 @@ def _corner(f: Callable[[Array], Any], a: Array, tangents: Sequence[Array]) -> A
         scaled = np.kron(np.eye(block.shape[-1] // n), e.astype(np.float64) / own * size)
         block = np.block([[block, scaled], [np.zeros_like(block), block]])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with np.errstate(all="ignore"):
             found = np.asarray(f(block))
     except (np.linalg.LinAlgError, ValueError, OverflowError):
         return None
@@ -147,7 +137,7 @@ def _corner(f: Callable[[Array], Any], a: Array, tangents: Sequence[Array]) -> A
         if np.abs(corner.imag).max() > 1e-10 * max(np.abs(corner).max(), 1e-300):
             return None
         corner = corner.real
-    if not tangents and f in (_sqrtm, _logm) and not np.isfinite(corner).all():
+    if f in (square_root, logarithm) and not np.isfinite(corner).all():
         return None
     with np.errstate(all="ignore"):
         result: Array = (corner * factor).astype(a.dtype)
