@@ -93,6 +93,9 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
             operands: list[Any] = [nodes[j].aval for j in node.inputs]
             step = node.op.flops(operands, node.aval, **dict(node.params))
             flops += step
+            peak = max(
+                peak, total + node_bytes(node) + node.op.workspace(operands, node.aval, **dict(node.params))
+            )
         inside = inner_cost(node) if node.op.subgraphs else None
         largest = max(largest, step if inside is None else inside.largest_step)
         size = sizes[i] = node_bytes(node)
@@ -114,6 +117,7 @@ def _cost_of_all(nodes: Sequence[Node]) -> Cost:
         operands: list[Any] = [nodes[j].aval for j in inputs]
         step = op.flops(operands, aval, **dict(params))
         flops += step
+        peak = max(peak, op.workspace(operands, aval, **dict(params)))
         node = Node(op, inputs, params, aval)
         total += node_bytes(node)
         if op.subgraphs:

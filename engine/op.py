@@ -293,6 +293,10 @@ class Op:
         first = result if isinstance(result, Aval) else (result[0] if result else Aval((), "float64"))
         return float(max([first.size, *(a.size for a in operands)]))
 
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """Bytes that computing the op takes for its duration, beside operands and result."""
+        return 0
+
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""
         return None

@@ -22,7 +22,6 @@ from engine.transforms.push import jvp_graph
 from tests.engine.conformance import compute
 from tests.engine.helpers import ask, difference, near
 
-RNG = np.random.default_rng(11)
 A3 = np.array([[2.0, 1.0, 0.5], [1.0, 3.0, -1.0], [0.2, 1.0, 4.0]])
 SYM = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, -0.6], [0.5, -0.6, 2.0]])
 RANK1 = np.outer([1.0, 2.0, 2.0], [2.0, -1.0, 0.5])
@@ -83,6 +82,7 @@ def test_det_is_a_polynomial_at_singular_matrices_too(a: np.ndarray) -> None:
 
 def test_det_of_every_order() -> None:
     """The third and the fourth derivative along directions, at matrices of rank 1 and at the identity."""
+    rng = np.random.default_rng(11)
     n = 4
     b = GraphBuilder()
     a = b.input(Aval((n, n), "float64"))
@@ -91,11 +91,11 @@ def test_det_of_every_order() -> None:
         # Each step forward adds the tangents of all that was there; the last result is the mixed derivative.
         graph = jvp_graph(graph, [graph.inputs[0]], "float64")
         graph = graph.with_outputs([graph.outputs[-1]])
-        directions = [RNG.normal(size=(n, n)) for _ in range(order)]
+        directions = [rng.normal(size=(n, n)) for _ in range(order)]
         for point in (
             np.outer([1.0, 2.0, 0.0, 1.0], [1.0, -1.0, 0.5, 2.0]),
             np.eye(n),
-            RNG.normal(size=(n, n)),
+            rng.normal(size=(n, n)),
         ):
             expected = 0.0
             for places in itertools.product(list(np.ndindex(n, n)), repeat=order) if order < 3 else []:
@@ -220,15 +220,16 @@ def test_singular_values_of_zero() -> None:
 
 def _bend(f: Callable[[Any], Any]) -> Any:
     """The second derivative at 0."""
-    return difference(lambda t: difference(f, t), np.array(0.0))
+    return difference(lambda t: difference(f, t, 3e-4), np.array(0.0), 3e-4)
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (3, 4), (3, 3)], ids=str)
 def test_pinv_and_lstsq_of_a_rank_that_does_not_change(shape: tuple[int, int]) -> None:
     """Along a curve of matrices of rank 2: first and second derivative."""
+    rng = np.random.default_rng(11)
     m, n = shape
-    left, right, dl, dr = (RNG.normal(size=s) for s in ((m, 2), (2, n), (m, 2), (2, n)))
-    y = RNG.normal(size=m)
+    left, right, dl, dr = (rng.normal(size=s) for s in ((m, 2), (2, n), (m, 2), (2, n)))
+    y = rng.normal(size=m)
     curve = "A = (L + t*M) @ (R + t*N)\n"
     inputs = {"L": left, "M": dl, "R": right, "N": dr, "t": 0.0}
 
@@ -240,16 +241,17 @@ def test_pinv_and_lstsq_of_a_rank_that_does_not_change(shape: tuple[int, int]) -
         ("sum(sin(lstsq(A, y)[0]))", lambda t: np.sum(np.sin(at(t) @ y))),
     ):
         answer = ask("hessian", curve + text, inputs | ({"y": y} if "y)" in text else {}), wrt=["t"])
-        slope = difference(f, np.array(0.0))
+        slope = difference(f, np.array(0.0), 1e-4)
         bend = _bend(f)
-        near(answer["gradients"]["t"], slope, rtol=1e-7, atol=1e-8)
+        near(answer["gradients"]["t"], slope, rtol=1e-7, atol=1e-7)
         near(answer["hessian"]["t"]["t"], bend, rtol=1e-4, atol=1e-4)
 
 
 def test_lstsq_is_numpys() -> None:
+    rng = np.random.default_rng(11)
     for a, b in (
-        (RNG.normal(size=(5, 3)), RNG.normal(size=5)), (RNG.normal(size=(3, 5)), RNG.normal(size=(3, 2))),
-        (RANK1, np.array([1.0, 2.0, -1.0])), (RANK2, RNG.normal(size=(3, 2))),
+        (rng.normal(size=(5, 3)), rng.normal(size=5)), (rng.normal(size=(3, 5)), rng.normal(size=(3, 2))),
+        (RANK1, np.array([1.0, 2.0, -1.0])), (RANK2, rng.normal(size=(3, 2))),
     ):  # fmt: skip
         x, residuals, rank, s = ask("evaluate", "x, r, k, s = lstsq(A, b)\nx, r, k, s", {"A": a, "b": b})[
             "outputs"
@@ -273,7 +275,8 @@ def test_lstsq_is_numpys() -> None:
 )  # fmt: skip
 def test_expm_in_many_digits(a: np.ndarray) -> None:
     """Value, gradient and second derivative along a direction, against the series of a block matrix in mpmath."""
-    e = RNG.normal(size=(3, 3)) / 3
+    rng = np.random.default_rng(11)
+    e = rng.normal(size=(3, 3)) / 3
     with mpmath.workdps(80):
         big = mpmath.matrix(12, 12)
         for i, j, block in (
@@ -300,10 +303,11 @@ def test_expm_in_many_digits(a: np.ndarray) -> None:
 
 
 def test_matrix_functions_undo_one_another() -> None:
+    rng = np.random.default_rng(11)
     near(evaluate("logm(expm(A))", A=SYM / 3), SYM / 3, atol=1e-11)
     near(evaluate("sqrtm(A) @ sqrtm(A)", A=SYM), SYM, atol=1e-12)
     # d(s s) = da: a square root's derivative solves Sylvester's equation.
-    e = RNG.normal(size=(3, 3))
+    e = rng.normal(size=(3, 3))
     root = scipy.linalg.sqrtm(SYM)
     got = next(iter(ask("jvp", "sqrtm(A)", {"A": SYM}, tangents={"A": e})["output_tangents"].values()))
     near(got, scipy.linalg.solve_sylvester(root, root, e), atol=1e-12)
@@ -369,8 +373,9 @@ SHAPES = [
 
 @pytest.mark.parametrize(("s", "t"), SHAPES, ids=str)
 def test_solve_takes_what_numpy_takes(s: tuple[int, ...], t: tuple[int, ...]) -> None:
-    a = RNG.normal(size=s) + 3 * np.eye(s[-1])
-    b = RNG.normal(size=t)
+    rng = np.random.default_rng(11)
+    a = rng.normal(size=s) + 3 * np.eye(s[-1])
+    b = rng.normal(size=t)
     near(evaluate("solve(A, b)", A=a, b=b), np.linalg.solve(a, b))
     tri = evaluate("solve_triangular(A, b, lower=True)", A=a, b=b)
     near(tri, np.linalg.solve(np.tril(a), b))
@@ -539,7 +544,8 @@ def test_one_result_where_there_is_one() -> None:
 
 def test_null_space_of_a_full_svd() -> None:
     """The projector on the complement has a derivative, though its basis has none."""
-    a = RNG.normal(size=(5, 2))
+    rng = np.random.default_rng(11)
+    a = rng.normal(size=(5, 2))
 
     def projector(x: np.ndarray) -> Any:
         return np.sum(np.sin(np.eye(5) - x @ np.linalg.pinv(x)))
@@ -551,7 +557,8 @@ def test_null_space_of_a_full_svd() -> None:
 
 def test_one_factorisation_for_many_right_hand_sides() -> None:
     """A map over b alone makes one system with more columns."""
-    wide = ask("evaluate", "solve(A, b)", {"A": A3, "b": RNG.normal(size=(50, 3))}, in_axes={"b": 0})
+    rng = np.random.default_rng(11)
+    wide = ask("evaluate", "solve(A, b)", {"A": A3, "b": rng.normal(size=(50, 3))}, in_axes={"b": 0})
     assert next(iter(wide["outputs"].values())).shape == (50, 3)
     b = GraphBuilder()
     a, y = (b.input(Aval(s, "float64")) for s in ((40, 40), (40, 1)))
@@ -587,3 +594,13 @@ def test_every_linear_op_has_a_cost() -> None:
     for name in ("linear_systems", "symmetric_eigen", "singular_factors", "matrix_function", "cofactor"):
         op = registry.core(name)
         assert type(op).flops is not type(registry.core("add")).flops
+
+
+def test_memory_counts_what_a_step_needs_for_itself() -> None:
+    """The third derivative of a determinant holds n³ products, the second of expm matrices four times as large."""
+    b = GraphBuilder()
+    a = b.input(Aval((300, 300), "float64"))
+    cofactor = b.build([b.core("cofactor", a, a, a)])
+    assert cost_of(cofactor).bytes > 300**3 * 8
+    second = b.build([b.core("matrix_function", a, a, a, function="exp", raises=False)])
+    assert cost_of(second).bytes > 10 * (4 * 300) ** 2 * 8

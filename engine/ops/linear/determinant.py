@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval, Avals
+from engine.aval import ITEMSIZE, Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Example, General, Linear, Op, registry
 from engine.ops.linear.factor import (
@@ -83,6 +83,11 @@ class Cofactor(Op):
         da = dxs[0]
         assert da is not None
         return da.b.write(self, *xs, da)
+
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """Products of n^(k+1) choices of singular values, some at a time."""
+        a, k = operands[0], len(operands)
+        return 6 * members(a) * (a.shape[-1] ** max(k, 2)) * ITEMSIZE[a.dtype]
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A singular value decomposition, and n^(k+1) terms for each of (k + 1)! permutations."""

@@ -104,6 +104,10 @@ class MatrixFunction(Factoring):
         assert da is not None
         return da.b.write(self, *xs, da, **params)
 
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """About a dozen matrices 2^k times as large, for one member at a time."""
+        return 12 * 16 * (operands[0].shape[-1] << (len(operands) - 1)) ** 2
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """That of a matrix 2^k times as large."""
         a = operands[0]
