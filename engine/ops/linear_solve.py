@@ -121,7 +121,7 @@ class LinearSolveCore(Op):
             return [(params["matvec"], 1 if params["diagonal"] else dense.MOST_PRODUCTS)]
         return [(columns, -(-max(1, columns.in_avals[0].shape[-1]) // columns.in_avals[0].shape[0]))]
 
-    def workspace(self, **params: Any) -> int:
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
         """The matrix and a copy for its factors, or a Krylov basis."""
         aval = params["matvec"].in_avals[0]
         return (

@@ -226,7 +226,7 @@ def _one_matrix(a: Var, rhs: Var, write: Callable[[Var, Var], Var]) -> Var:
     lead, (n, k) = rhs.shape[:-2], rhs.shape[-2:]
     m = int(np.prod(lead, dtype=int))
     wide = rhs.b.write("permute_dims", rhs.reshape((m, n, k)), axes=(-2, -3, -1)).reshape((n, m * k))
-    x = rhs.b.write("permute_dims", write(a, wide).reshape((n, m, k)), axes=(-2, -3, -1))
+    x: Var = rhs.b.write("permute_dims", write(a, wide).reshape((n, m, k)), axes=(-2, -3, -1))
     return x.reshape((*lead, n, k))
 
 
