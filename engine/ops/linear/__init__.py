@@ -15,5 +15,6 @@ from engine.ops.linear import (  # noqa: F401  # each module registers its ops
     structured,
     svd,
     sylvester,
+    tensors,
     triangular,
 )

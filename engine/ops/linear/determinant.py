@@ -87,7 +87,7 @@ class Cofactor(Op):
     def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
         """Products of n^(k+1) choices of singular values, some at a time."""
         a, k = operands[0], len(operands)
-        return 6 * members(a) * (a.shape[-1] ** max(k, 2)) * ITEMSIZE[a.dtype]
+        return 6 * members(a) * int(a.shape[-1] ** max(k, 2)) * ITEMSIZE[a.dtype]
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A singular value decomposition, and n^(k+1) terms for each of (k + 1)! permutations."""
