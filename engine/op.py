@@ -236,16 +236,14 @@ class Op:
         return len(self.results) > 1
 
     def count(self, attrs: Mapping[str, Any]) -> int | None:
-        """How many results an op with "…" among its results has; None for several, of which the number shows with the types.
+        """How many results a node with these attributes has; None for several, of which the number shows with the types.
 
-        By default as many as its body has outputs (`then`, for a choice).
+        By default all of `results`; with "…" among them as many as the body has outputs (`then`, for a choice).
         """
+        if self.results[-1] != "…":
+            return len(self.results)
         bodies = (attrs.get(name) for name in ("body", "then"))
         return next((len(body.outputs) for body in bodies if body is not None), None)
-
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
-        """How many results these attributes leave of `results`, where that is not all: `svd` without vectors has one."""
-        return None
 
     # -- the core
 

@@ -229,9 +229,9 @@ class Eigh(Op):
             return call(b, "eigvalsh", operands[0])
         return b.write("symmetric_eigen", symmetric(operands[0]))
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """Of values alone, one result."""
-        return 1 if attrs.get("eigvals_only") else None
+        return 1 if attrs.get("eigvals_only") else super().count(attrs)
 
 
 registry.add(Eigh())

@@ -226,9 +226,9 @@ class LU(Op):
         p = cast(b, column(rows).equals(row(order)), a.dtype)
         return (b.write("matmul", p, low), high) if attrs["permute_l"] else (p, low, high)
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """With p in l there are two."""
-        return 2 if attrs.get("permute_l") else None
+        return 2 if attrs.get("permute_l") else super().count(attrs)
 
 
 class LUSolve(Op):

@@ -253,9 +253,9 @@ class SVD(Op):
             return call(b, "svdvals", a)
         return b.write("singular_factors", a, full=attrs["full_matrices"])
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """Of values alone, one result."""
-        return 1 if attrs.get("compute_uv") is False else None
+        return 1 if attrs.get("compute_uv") is False else super().count(attrs)
 
 
 registry.add(SVD())
