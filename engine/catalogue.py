@@ -19,6 +19,7 @@ from engine.errors import NotDifferentiable
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT
 from engine.language import parse_text
+from engine.language.arguments import STARRED
 from engine.op import REQUIRED, Attr, Example, Linear, Op, Operand, Zero, signature
 from engine.program import Literal, Program, attr_json
 from engine.render.latex import op_latex
@@ -267,7 +268,7 @@ def _as_text(op: Op, names: list[str], attrs: Mapping[str, Any]) -> dict[str, An
         return None
     if not all(isinstance(v, bool | int | str | tuple | list | None) for v in attrs.values()):
         return None
-    arguments = [f"[{', '.join(names)}]"] if variadic else names
+    arguments = [f"[{', '.join(names)}]"] if variadic and op.name not in STARRED else names
     call = ", ".join([*arguments, *(f"{k}={v!r}" for k, v in attrs.items())])
     return {"expression": f"{op.name}({call})"}
 
