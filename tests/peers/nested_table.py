@@ -48,9 +48,10 @@ def one(body: Program) -> Callable[..., Any]:
     return lambda *xs: several(body)(*xs)[0]
 
 
-def _jvp(*operands: Any, body: Program) -> Any:
-    n = len(body.inputs)
-    ys, dys = jax.jvp(several(body), operands[:n], operands[n:])
+def _jvp(*operands: Any, body: Program, constants: int) -> Any:
+    n = (len(operands) + constants) // 2
+    moving, fixed = operands[: n - constants], operands[n - constants : n]
+    ys, dys = jax.jvp(lambda *xs: several(body)(*xs, *fixed), moving, operands[n:])
     return (*ys, *dys)
 
 
