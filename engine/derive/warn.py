@@ -14,8 +14,8 @@ from engine.specialize import Typed
 
 
 def _bad(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return any(_bad(v) for v in value)
+    if isinstance(value, tuple | list):
+        return any(v is not None and _bad(v) for v in value)
     return value.dtype.kind == "f" and not np.isfinite(value).all()
 
 
@@ -148,11 +148,17 @@ class Watch:
                     mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
                     self._add("non-finite-value", self._id(i), mask, trouble)
                 continue
-            if node.op in (CONSTANT, ITEM):
+            if node.op is CONSTANT:
                 continue
             value = np.asarray(refs[i])
             name = self._id(i)
             if name in seen:
+                continue
+            if node.op is ITEM:
+                seen.add(name)
+                source = nodes[node.inputs[0]]
+                if source.op.trouble(refs[node.inputs[0]], **dict(source.params)) is None:
+                    self._result(i, name, value, source)
                 continue
             if node.op is INPUT:
                 seen.add(name)
@@ -172,6 +178,16 @@ class Watch:
             operand, detail = self._cause(step, mask, value)
             more = {} if operand is None else {"operand": operand}
             self._add("non-finite-value", steps[step].id, mask, detail, **more)
+
+    def _result(self, i: int, name: str, value: Array, source: Node) -> None:
+        """One result of an op with several, that is not finite."""
+        operands = [np.asarray(self._refs[j]) for j in source.inputs if not isinstance(self._refs[j], tuple)]
+        mask = _unexplained(value, [o for o in operands if o.dtype.kind == "f"], False, self.batch)
+        if mask.any():
+            step = self.typed.owner(self.typed.graph.nodes[i].inputs[0])
+            operand, detail = self._cause(step, mask, value)
+            more = {} if operand is None else {"operand": operand}
+            self._add("non-finite-value", name, mask, detail, **more)
 
     def _cause(self, step: int, mask: Array, value: Array) -> tuple[str | None, str]:
         """The operand to blame and what to say."""
@@ -218,11 +234,7 @@ class Watch:
             if name in seen or (known is not None and known[j]):
                 continue
             cause = next(
-                (
-                    i
-                    for i in self._consumers(j)
-                    if adj[i] is not None and not isinstance(adj[i], list) and not _bad(adj[i])
-                ),
+                (i for i in self._consumers(j) if adj[i] is not None and not _bad(adj[i])),
                 None,
             )
             if cause is None or self._id(cause) == name:
@@ -322,7 +334,7 @@ class Watch:
         for i in _bad_ones(dots):
             dot = dots[i]
             inputs = [dots[j] for j in nodes[i].inputs]
-            if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
+            if any(d is not None and _bad(d) for d in inputs):
                 continue
             name = self._id(i)
             if name in seen:

@@ -197,8 +197,9 @@ atan = _row(
 atan2 = _row(
     "atan2",
     np.arctan2,
-    "b / hypot(a, b) / hypot(a, b)",
-    "-a / hypot(a, b) / hypot(a, b)",
+    # At the origin NaN, and so are the second derivatives: hypot has derivative 0 there, which would say otherwise.
+    "where(logical_and(a == 0, b == 0), (a + b) * (0 / 0), b / hypot(a, b) / hypot(a, b))",
+    "where(logical_and(a == 0, b == 0), (a + b) * (0 / 0), -a / hypot(a, b) / hypot(a, b))",
     doc="Angle of the point (x2, x1) in radians, −π … π.",
     latex="\\operatorname{{atan2}}({x1}, {x2})",
     names=("x1", "x2"),
