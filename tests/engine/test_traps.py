@@ -22,6 +22,7 @@ from engine.errors import (
     LimitExceeded,
     Mistakes,
     NotDifferentiable,
+    ProgramError,
     SingularMatrix,
     Unsupported,
 )
@@ -274,6 +275,7 @@ ARRAYS = [
     Trap("x * y", {"x": True, "y": 3}, 3.0, {"y": 1}, {"y": {"y": 0}}),
     Trap("x[k]", {"x": [1, 2, 3], "k": 1}, 2.0, {"x": [0, 1, 0]}, {"x": {"x": np.zeros((3, 3))}}),
     at("sum(where(x == max(x), x, 0))", [1.0, 1.0], 2.0, [1, 1], np.zeros((2, 2))),
+    at("sum(x[tril_indices(2)]**2)", [[1, 2], [3, 4]], 26.0, [[2, 0], [6, 8]]),
     at("mean(x**2)", [1.0, NAN], NAN, [1, NAN], eye(2)),
 ]
 
@@ -391,6 +393,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[EngineError], str | None]] = 
     "index out of range": ("y = x[k]\ny", {"x": [1, 2], "k": 2}, InvalidAttribute, "y"),
     "a comparison": ("y = x > 0\ny", {"x": 1.0}, NotDifferentiable, "y"),
     "argmax": ("y = argmax(x)\ny", {"x": [1.0, 2.0]}, NotDifferentiable, "y"),
+    "a list grown": ("ys = []\nfor i in range(2):\n    ys.append(x[i])\nsum(ys)", {"x": [1, 2]}, ProgramError, None),
     "too large": ("y = ones(10**9)\nsum(y) * x", {"x": 1.0}, LimitExceeded, "y"),
     "too long": ("for i in range(10**9):\n    x = x * 1.0\nx", {"x": 1.0}, LimitExceeded, None),
 }  # fmt: skip
