@@ -394,6 +394,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], type[EngineError], str | None]] = 
     "a comparison": ("y = x > 0\ny", {"x": 1.0}, NotDifferentiable, "y"),
     "argmax": ("y = argmax(x)\ny", {"x": [1.0, 2.0]}, NotDifferentiable, "y"),
     "a list grown": ("ys = []\nfor i in range(2):\n    ys.append(x[i])\nsum(ys)", {"x": [1, 2]}, ProgramError, None),
+    "PyTorch's gather": ("gather(x, dim=1, index=[[0], [1]])", {"x": [[1, 2], [3, 4]]}, EngineError, None),
+    "PyTorch's scatter_add": ("scatter_add(x, dim=0, index=[0], src=x)", {"x": [1]}, EngineError, None),
     "too large": ("y = ones(10**9)\nsum(y) * x", {"x": 1.0}, LimitExceeded, "y"),
     "too long": ("for i in range(10**9):\n    x = x * 1.0\nx", {"x": 1.0}, LimitExceeded, None),
 }  # fmt: skip
