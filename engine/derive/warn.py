@@ -173,8 +173,11 @@ class Watch:
             )
             if not mask.any():
                 continue
-            seen.add(name)
             step = self.typed.owner(i)
+            own = self.typed.nodes[step]
+            if isinstance(own, int) and own != i and not _bad(refs[own]):
+                continue  # inside a composite that gets rid of it: log(0) in a loss that is bounded there
+            seen.add(name)
             operand, detail = self._cause(step, mask, value)
             more = {} if operand is None else {"operand": operand}
             self._add("non-finite-value", steps[step].id, mask, detail, **more)
