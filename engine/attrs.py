@@ -114,6 +114,16 @@ def _int_or_ref(value: Any) -> int | InputRef:
     return integer(value)
 
 
+def _ints_or_refs(value: Any) -> Any:
+    if isinstance(value, InputRef | dict):
+        return _int_or_ref(value)
+    listed = value if isinstance(value, list | tuple) else (value,)
+    if len(listed) > MAX_LISTED:
+        raise ValueError(f"it has {len(listed)} entries")
+    found = tuple(_int_or_ref(v) for v in listed)
+    return found if isinstance(value, list | tuple) else found[0]
+
+
 def _size(value: Any) -> int | InputRef:
     n = _int_or_ref(value)
     if isinstance(n, int) and n < -1:
@@ -226,8 +236,12 @@ AXES = Kind(
     lambda v: None if v is None else integers(v) if isinstance(v, list | tuple) else integer(v),
 )
 SIZE = Kind("an integer", _int_or_ref)
+KNOWN = at_least(0, SIZE)
+"""A count that may follow from shapes or integer inputs (`one_hot(i, x.shape[0])`)."""
 SHAPE = Kind("a shape: an integer or a list of integers", _shape)
 INDEX = Kind('an index: a list of integers, slices {"start", "stop", "step"}, "...", null, lists', _index)
+KNOWN_INTS = Kind("an integer or a list of integers", _ints_or_refs)
+"""Integers that may follow from shapes or integer inputs; a single one stays one."""
 WIDTHS = Kind(
     "an integer, a pair, or a list of pairs",
     lambda v: _nested(integer)(v) if isinstance(v, list | tuple) else integer(v),

@@ -17,10 +17,14 @@ from typing import Any
 import numpy as np
 
 from engine.aval import MAX_RANK, Array, Aval, Avals, DType, Shape, aval_of, broadcast_shapes
+from engine.compiled import compiled
 from engine.errors import DtypeMismatch, LimitExceeded, ShapeMismatch
 from engine.formula import Formula
 from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, single
 from engine.op import Op, Operand, Params, registry
+
+RECORD_BYTES = 1 << 29
+"""What a loop may record for the way back if nobody says otherwise."""
 
 MAX_EMPTY = 2**48
 """Largest product of the sizes that are not 0: NumPy refuses arrays whose strides would not fit 64 bits, empty ones too."""
@@ -134,13 +138,15 @@ class Builder(ABC):
     """
 
     dtype: DType
+    record_bytes: int = RECORD_BYTES
+    """So much may a loop record for the way back; one that would need more records checkpoints and computes again."""
     label: str = ""
     """Id of the user's node that is being written: for ops that may fail later, when nothing else knows it."""
 
     @property
     def limits(self) -> dict[str, Any]:
         """What bounds this builder, for builders of the graphs that are written for it."""
-        return {}
+        return {"record_bytes": self.record_bytes}
 
     @abstractmethod
     def aval(self, ref: Any) -> Avals:
@@ -230,9 +236,11 @@ class GraphBuilder(Builder):
         *,
         max_elements: float = float("inf"),
         max_nodes: float = float("inf"),
+        record_bytes: int = RECORD_BYTES,
         step: Callable[[], None] | None = None,
     ) -> None:
         self.dtype = dtype
+        self.record_bytes = record_bytes
         self.step = step
         self.nodes: list[Node] = []
         self.inputs: list[int] = []
@@ -251,7 +259,8 @@ class GraphBuilder(Builder):
     @property
     def limits(self) -> dict[str, Any]:
         """Largest array, number of nodes, and what is called before each node."""
-        return {"max_elements": self.max_elements, "max_nodes": self.max_nodes, "step": self.step}
+        own = {"max_elements": self.max_elements, "max_nodes": self.max_nodes, "step": self.step}
+        return super().limits | own
 
     def aval(self, ref: int) -> Avals:
         """Aval of a node."""
@@ -347,11 +356,24 @@ class GraphBuilder(Builder):
 
 
 class EagerBuilder(Builder):
-    """Makes arrays: every op is computed as it is written. `step`, if given, is called before each op and may raise."""
+    """Makes arrays: every op is computed as it is written.
 
-    def __init__(self, dtype: DType = "float64", step: Callable[[], None] | None = None) -> None:
+    `step`, if given, is called before each op and may raise; so is `admit`, before a graph whose size shows only when it
+    is about to be computed (the way back over a loop of unknown length).
+    """
+
+    def __init__(
+        self,
+        dtype: DType = "float64",
+        step: Callable[[], None] | None = None,
+        *,
+        record_bytes: int = RECORD_BYTES,
+        admit: Callable[[Graph], None] | None = None,
+    ) -> None:
         self.dtype = dtype
-        self._step = step
+        self.step = step
+        self.record_bytes = record_bytes
+        self.admit = admit
         self._literals: dict[float, Array] = {}
 
     def aval(self, ref: Any) -> Avals:
@@ -360,29 +382,29 @@ class EagerBuilder(Builder):
 
     def tick(self) -> None:
         """What is done before each op: for ops that compute for long by themselves."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
 
     def emit(self, op: Op, refs: Sequence[Any], params: Params = ()) -> Any:
         """The op's value."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         if op.subgraphs:
             return op.evaluate_in(self, *refs, **dict(params))
         return op.evaluate(*refs, **dict(params)) if params else op.evaluate(*refs)
 
     def core(self, op: str, *refs: Any, **params: Any) -> Any:
         """The op's value, by name."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         return registry.core(op).evaluate(*refs, **params)
 
     def product(
         self, formula: Formula, ct: Any, operands: Sequence[Any], y: Any, strong_partial: bool
     ) -> Any:
         """The product as an array, by the compiled formula."""
-        if self._step is not None:
-            self._step()
+        if self.step is not None:
+            self.step()
         compiled = None if strong_partial else formula.compiled
         if compiled is None:
             compiled = formula.product(_function, strong_partial)
@@ -422,6 +444,10 @@ class EagerBuilder(Builder):
             for j in dying:
                 values[j] = None
         return [values[o] for o in graph.outputs]
+
+    def run(self, graph: Graph, refs: Sequence[Any]) -> list[Any]:
+        """As `inline`, for a graph that is computed many times."""
+        return compiled(graph).run(self, refs)
 
 
 def _function(op: str) -> Callable[..., Any]:

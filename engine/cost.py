@@ -13,7 +13,7 @@ from typing import Any
 from engine.aval import Aval, DType
 from engine.builder import GraphBuilder, item
 from engine.errors import LimitExceeded
-from engine.graph import Graph, Node
+from engine.graph import ITEM, Graph, Node, single
 from engine.transforms.pull import vjp_graph
 
 GIB = 1 << 30
@@ -33,6 +33,13 @@ class Limits:
     taylor_order: int = 100
     errors: int = 20
     warnings: int = 20
+
+    def record_bytes(self, members: int = 1) -> int:
+        """What one loop may record for the way back: an eighth of the memory (second derivatives record several times as
+        much), shared by the members of a batch, which is one array and must not be over the limit of elements.
+        """
+        share = self.memory_bytes // 8
+        return share if members == 1 else min(share, 8 * self.elements) // max(1, members)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,9 @@ def inner_cost(node: Node) -> Cost:
     params = dict(node.params)
     bodies = [(cost_of(graph), times) for graph, times in node.op.inside(**params)]
     return Cost(
-        max((c.nodes * times for c, times in bodies), default=0),
+        max((max(1, c.nodes) * times for c, times in bodies), default=0),
         0.0,
-        max((c.bytes for c, _ in bodies), default=0) + node.op.workspace(**params),
+        max((c.bytes for c, _ in bodies), default=0),
         max((c.largest_step for c, _ in bodies), default=0.0),
     )
 
@@ -81,27 +88,55 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
     nodes = graph.nodes
     if keep:
         return _cost_of_all(nodes)
-    flops, total, peak, largest, count = 0.0, 0, 0, 0.0, 0
+    flops, largest, count = 0.0, 0.0, 0
+    roots, dying = _lives(graph)
     sizes = {i: node_bytes(nodes[i]) for i in graph.inputs}
     total = peak = sum(sizes.values())
-    for i, dying in graph.schedule:
+    for i, _ in graph.schedule:
         node = nodes[i]
         if node.aval == _SCALAR and node.op.elementwise:
             flops += 1.0
-            step = 1.0
+            step, work = 1.0, 0
         else:
             operands: list[Any] = [nodes[j].aval for j in node.inputs]
             step = node.op.flops(operands, node.aval, **dict(node.params))
+            work = node.op.workspace(operands, node.aval, **dict(node.params))
             flops += step
         inside = inner_cost(node) if node.op.subgraphs else None
         largest = max(largest, step if inside is None else inside.largest_step)
         size = sizes[i] = node_bytes(node)
+        if node.op is ITEM and i not in roots:  # takes over what is its own of the node that made it
+            sizes[i] = single(node.aval).nbytes
+            sizes[node.inputs[0]] -= sizes[i]
         total += size
-        peak = max(peak, total if inside is None else total + inside.bytes)
-        for j in dying:
-            total -= sizes.get(j, 0)
+        peak = max(peak, total + work if inside is None else total + work + inside.bytes)
+        for j in dying.get(i, ()):
+            total -= sizes[j]
         count += 1 if inside is None else 1 + inside.nodes
     return Cost(count, flops, peak, largest)
+
+
+def _lives(graph: Graph) -> tuple[dict[int, int], dict[int, list[int]]]:
+    """Whose memory a node's value is in, if not its own; and for each step what it is the last to need."""
+    roots: dict[int, int] = {}
+    last: dict[int, int] = {}
+    items: dict[tuple[int, int], int] = {}
+    for i, _ in graph.schedule:
+        node = graph.nodes[i]
+        for j in node.inputs:
+            last[roots.get(j, j)] = i
+        if node.op is ITEM:
+            first = items.setdefault((node.inputs[0], node.params[0][1]), i)
+            if first != i:
+                roots[i] = first
+        elif node.op.name in VIEWS and node.inputs:
+            roots[i] = roots.get(node.inputs[0], node.inputs[0])
+    kept = {roots.get(o, o) for o in graph.outputs} | set(graph.inputs)
+    dying: dict[int, list[int]] = {}
+    for j, i in last.items():
+        if j not in kept:
+            dying.setdefault(i, []).append(j)
+    return roots, dying
 
 
 def _cost_of_all(nodes: Sequence[Node]) -> Cost:
@@ -114,33 +149,35 @@ def _cost_of_all(nodes: Sequence[Node]) -> Cost:
         operands: list[Any] = [nodes[j].aval for j in inputs]
         step = op.flops(operands, aval, **dict(params))
         flops += step
+        work = op.workspace(operands, aval, **dict(params))
+        peak = max(peak, work)
         node = Node(op, inputs, params, aval)
         total += node_bytes(node)
         if op.subgraphs:
             inside = inner_cost(node)
             step = inside.largest_step
-            peak = max(peak, inside.bytes)
+            peak = max(peak, inside.bytes + work)
             count += inside.nodes
         largest = max(largest, step)
     return Cost(count, flops, total + peak, largest)
 
 
-def cost_of_way_back(graph: Graph, dtype: DType) -> Cost:
+def cost_of_way_back(graph: Graph, dtype: DType, record_bytes: int) -> Cost:
     """Cost of the backward walk through the loops and choices of a graph, which is more than a multiple of the forward one.
 
-    A loop records its carries for the way back; how much that is shows only in its derivative, which is made here for
-    each loop alone.
+    A loop records its carries for the way back (or checkpoints, if that would be more than `record_bytes`); how much that
+    is shows only in its derivative, which is made here for each loop alone.
     """
     nodes, flops, nbytes = 0, 0.0, 0
     for node in graph.nodes:
         if not node.op.subgraphs:
             continue
-        b = GraphBuilder(dtype)
+        b = GraphBuilder(dtype, record_bytes=record_bytes)
         operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
         alone = b.emit(node.op, [b.input(a) for a in operands], node.params)
         outs = [item(b, alone, k) for k, a in enumerate(node.aval) if isinstance(a, Aval) and a.floating]
         wrt = [i for i, a in zip(b.inputs, operands, strict=True) if a.floating]
-        derived = vjp_graph(b.build(()), outs, wrt, dtype)
+        derived = vjp_graph(b.build(()), outs, wrt, dtype, record_bytes=record_bytes)
         cost = cost_of(derived)
         nodes += cost.nodes
         flops += cost.flops
@@ -151,6 +188,10 @@ def cost_of_way_back(graph: Graph, dtype: DType) -> Cost:
 _SCALAR = Aval((), "float64")
 
 
+def _size(nbytes: int) -> str:
+    return f"{nbytes / GIB:.1f} GiB" if nbytes >= GIB / 2 else f"{nbytes / (1 << 20):.1f} MiB"
+
+
 def check(cost: Cost, limits: Limits, what: str = "This") -> None:
     """Raise `LimitExceeded` for a cost over the limits, naming limit and figure."""
     if cost.bytes > limits.memory_bytes:
@@ -158,7 +199,7 @@ def check(cost: Cost, limits: Limits, what: str = "This") -> None:
             "memory_bytes",
             limits.memory_bytes,
             cost.bytes,
-            f"{what} would take about {cost.bytes / GIB:.1f} GiB of memory; the limit is {limits.memory_bytes / GIB:.1f} GiB.",
+            f"{what} would take about {_size(cost.bytes)} of memory; the limit is {_size(limits.memory_bytes)}.",
         )
     if cost.flops > limits.flops:
         raise LimitExceeded(

@@ -235,7 +235,7 @@ def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:
 UNCHANGED = frozenset(
     {
         "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint", "grad", "value_and_grad", "jacobian", "hessian",
-        "root", "fixed_point", "linear_solve",
+        "root", "fixed_point", "linear_solve", "vmap",
     }
 )  # fmt: skip
 """Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
@@ -482,7 +482,12 @@ class Specializer:
         attrs = {}
         for name, value in step.attrs.items():
             known = self._attr(step, name, value, refs, dynamic)
-            if known is not value and not isinstance(value, Program) and not dynamic and not isinstance(known, Var):
+            if (
+                known is not value
+                and not isinstance(value, Program)
+                and not dynamic
+                and not isinstance(known, Var)
+            ):
                 kind = next(a for a in step.op.attrs if a.name == name)
                 known = check_attr(step.op, kind, known)  # a whole shape where one integer belongs
             attrs[name] = known

@@ -126,6 +126,7 @@ class Work:
         """Run the job."""
         assert self.job is not None
         self.answer = self.job.run(self.ticket.meter())
+        self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
         """The answer as bytes."""

@@ -23,6 +23,7 @@ LAYERS = [
     ["graph"],
     ["program"],
     ["values"],
+    ["compiled"],
     ["builder"],
     ["transforms"],
     ["ops"],

@@ -105,6 +105,20 @@ class Runner:
         self.meter = meter
         self.traced: Callable[[EngineError, Meter], EngineError] = lambda error, _: error
         """Finds the step to which an error of a run belongs: a derived graph's nodes have no names of the user's."""
+        self.met = 0
+        """Bytes that the way back over a loop took whose length showed only when it was computed."""
+
+    def admit(self, graph: Graph) -> None:
+        """Check what a graph will cost that was made while computing. Raises `LimitExceeded`."""
+        cost = cost_of(graph)
+        check(cost, self.limits, "The way back through this loop")
+        self.met = max(self.met, cost.bytes)
+
+    def builder(self, meter: Meter) -> EagerBuilder:
+        """What computes at once, under the limits."""
+        return EagerBuilder(
+            self.dtype, meter.check, record_bytes=self.limits.record_bytes(), admit=self.admit
+        )
 
     def prepare(self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str) -> tuple[Graph, Cost]:
         """The graph mapped and simplified, and its cost. Raises `LimitExceeded`."""
@@ -127,6 +141,6 @@ class Runner:
         """The graph's results."""
         try:
             with np.errstate(all="ignore"):
-                return EagerBuilder(self.dtype, meter.check).inline(graph, arguments)
+                return self.builder(meter).inline(graph, arguments)
         except EngineError as error:
             raise self.traced(error, meter) from None

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import EagerBuilder
 from engine.cost import cost_of
 from engine.derive.job import Job
+from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.eager import forward
@@ -67,6 +67,8 @@ def explain(
         if not (cheap or suspicious(*found) or (order and run.kinked(watch))) or not run.affordable:
             return watch
         refs = run.values()
+        if job.batch is not None:
+            watch_singular(job, watch, refs)
         watch.values(refs)
         if along is not None:
             watch.tangents(refs, run.tangents(along))
@@ -115,8 +117,9 @@ class _Again:
             if active[i] and isinstance(node.aval, Aval) and node.aval.floating
         ]
         back = vjp_graph(
-            graph.with_outputs(()), [typed.node(i) for i in seeds], asked, job.dtype, step=self.meter.check
-        )
+            graph.with_outputs(()), [typed.node(i) for i in seeds], asked, job.dtype,
+            record_bytes=job.record_bytes, step=self.meter.check,
+        )  # fmt: skip
         arguments = [*job.arguments, *seeds.values()]
         axes = [*job.axes, *(job.extra_axes(None, s, typed.aval(i)) for i, s in seeds.items())]
         first = self._placed(asked, self._run(back, arguments, axes), back.outputs)
@@ -172,7 +175,7 @@ class _Again:
                 places[i] = tuple(place[q] for q in p) if isinstance(p, tuple) else place[p]
             mapped = Graph(tuple(b.nodes), tuple(b.inputs), ())
         moved = [_batch_first(np.asarray(a), k) for a, k in zip(arguments, axes, strict=True)]
-        eager = EagerBuilder(self.job.dtype, self.meter.check)
+        eager = self.job.eager(self.meter)
         with np.errstate(all="ignore"):
             refs = forward(mapped, [m[()] for m in moved], eager, self.meter, lambda _, error: error)
         if not sizes:
@@ -183,7 +186,7 @@ class _Again:
                 found.append(tuple(_stretched(refs[p], led, sizes) for p in place))
             elif isinstance(refs[place], tuple):
                 found.append(tuple(_stretched(r, led, sizes) for r in refs[place]))
-            elif node.op is CONSTANT:
+            elif node.op is CONSTANT and not np.ndim(refs[place]):
                 found.append(refs[place])  # a literal stays one: elementwise ops take it beside arrays
             else:
                 found.append(_stretched(refs[place], led, sizes))

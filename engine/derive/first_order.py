@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import EagerBuilder
-from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
 from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
-from engine.errors import NotDifferentiable, Where
+from engine.errors import EngineError, NotDifferentiable, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
@@ -71,12 +71,18 @@ class FirstOrder(Job):
             self.graph, self.extras, self.labels = self._as_graph()
             return
         factor = 1 if verb == "evaluate" else 3
+        # All values, and as many tangents or cotangents; a rule works with a few arrays more of the size of one.
+        working = 4 * max(map(node_bytes, typed.graph.nodes), default=0)
         base = cost_of(typed.graph, keep=True)
-        back = cost_of_way_back(typed.graph, self.dtype) if verb in ("grad", "vjp") else Cost(0, 0.0, 0)
+        back = (
+            cost_of_way_back(typed.graph, self.dtype, self.record_bytes)
+            if verb in ("grad", "vjp")
+            else Cost(0, 0.0, 0)
+        )
         self.cost = Cost(
             base.nodes * factor + back.nodes,
             base.flops * factor + back.flops,
-            base.bytes * factor + back.bytes,
+            base.bytes if verb == "evaluate" else 2 * base.bytes + back.bytes + working,
             base.largest_step,
         )
         check(self.cost, self.limits, f"This {verb}")
@@ -126,7 +132,7 @@ class FirstOrder(Job):
     def _run_eager(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array], Watch]:
         typed, graph = self.typed, self.typed.graph
         nodes = graph.nodes
-        b = EagerBuilder(self.dtype, meter.check)
+        b = self.eager(meter)
         watch = Watch(typed, self.limits.warnings)
         with np.errstate(all="ignore"):
             refs = forward(graph, self.arguments, b, meter, self.blame)
@@ -144,7 +150,11 @@ class FirstOrder(Job):
                 differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
                 leaves = [typed.node(i) for i in differentiated]
                 active = depends_on(nodes, leaves)
-                pull(b, nodes, refs, adj, active, range(len(nodes) - 1, -1, -1))
+                order = _Backward(len(nodes))
+                try:
+                    pull(b, nodes, refs, adj, active, order)
+                except EngineError as error:
+                    raise self.blame(order.at, error) from None
                 for i in self.wrt:
                     backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
                 watch.gradients(refs, adj)
@@ -164,7 +174,13 @@ class FirstOrder(Job):
         typed = self.typed
         of = list(self.seeds)
         base = typed.graph.with_outputs([typed.node(i) for i in self.reported])
-        derived = vjp_graph(base, [typed.node(i) for i in of], [typed.node(i) for i in self.wrt], self.dtype)
+        derived = vjp_graph(
+            base,
+            [typed.node(i) for i in of],
+            [typed.node(i) for i in self.wrt],
+            self.dtype,
+            record_bytes=self.record_bytes,
+        )
         graph = simplify(derived, self.dtype)
         names: dict[int, str] = {}
         target = ", ".join(self.id(i) for i in of)
@@ -188,7 +204,14 @@ class FirstOrder(Job):
         if self.verb in ("grad", "vjp"):
             of = list(self.seeds)
             wrt = [typed.node(i) for i in self.wrt]
-            derived = vjp_graph(base, [typed.node(i) for i in of], wrt, self.dtype, step=self.step)
+            derived = vjp_graph(
+                base,
+                [typed.node(i) for i in of],
+                wrt,
+                self.dtype,
+                record_bytes=self.record_bytes,
+                step=self.step,
+            )
             labels += [("back", i) for i in self.wrt]
             extras = [self.seeds[i] for i in of]
             axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]
@@ -210,6 +233,18 @@ class FirstOrder(Job):
         for (kind, i), value in zip(self.labels, found, strict=True):
             by[kind][i] = value
         return by["value"], by["back"], by["dot"]
+
+
+class _Backward:
+    """Positions of so many nodes, last to first; `at` is the one that the walk is at."""
+
+    def __init__(self, nodes: int) -> None:
+        self.at = nodes
+
+    def __iter__(self) -> Iterator[int]:
+        while self.at:
+            self.at -= 1
+            yield self.at
 
 
 def _or_zeros(value: Any, aval: Aval) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class Job:
         self.program = typed.program
         self.arguments = [arrays[self.program.steps[i].id] for i in self.program.inputs]
         self.sizes = batch.sizes if batch is not None else ()
+        self.record_bytes = limits.record_bytes(prod(self.sizes))
         self.runner = Runner(batch, request.dtype, limits, meter)
         self.runner.traced = self.traced
         self.step = meter.check
@@ -53,6 +55,15 @@ class Job:
     def seconds(self) -> float:
         """Predicted time of `run`."""
         return self.cost.seconds
+
+    @property
+    def peak_bytes(self) -> int:
+        """Predicted memory; after `run` with that of the loops whose length was not known before."""
+        return self.cost.bytes + self.runner.met
+
+    def eager(self, meter: Meter) -> EagerBuilder:
+        """What computes at once, under the limits."""
+        return self.runner.builder(meter)
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The answer's fields. Raises `EngineError` for what only values can show, `DeadlineExceeded`, `Cancelled`."""
@@ -87,9 +98,7 @@ class Job:
             return error
         try:
             with np.errstate(all="ignore"):
-                forward(
-                    self.typed.graph, self.arguments, EagerBuilder(self.dtype, meter.check), meter, self.blame
-                )
+                forward(self.typed.graph, self.arguments, self.eager(meter), meter, self.blame)
         except EngineError as found:
             return found
         return error

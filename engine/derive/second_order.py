@@ -13,6 +13,7 @@ from engine.cost import Cost, check_answer
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.singular import naming
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
@@ -103,7 +104,14 @@ class SecondOrder(Swept):
             *[self.none] * len(perturbed.deltas),
             self.extra_axes(None, seed, typed.aval(self.of)),
         ]
-        gradient = vjp_graph(perturbed.graph.with_outputs([of]), [of], rows, self.dtype, step=self.step)
+        gradient = vjp_graph(
+            perturbed.graph.with_outputs([of]),
+            [of],
+            rows,
+            self.dtype,
+            record_bytes=self.record_bytes,
+            step=self.step,
+        )
         self.first, cost = self.runner.prepare(gradient, axes, f"This {verb}")
         backs = gradient.outputs[1:]
         self.mode = MODES[request.mode]
@@ -117,7 +125,14 @@ class SecondOrder(Swept):
         else:
             if self.mode == "reverse-over-reverse":
                 # Rows of the Hessian are gradients of the gradient's entries; it is symmetric, so rows are columns.
-                linear = vjp_graph(gradient.with_outputs(()), list(backs), cols, self.dtype, step=self.step)
+                linear = vjp_graph(
+                    gradient.with_outputs(()),
+                    list(backs),
+                    cols,
+                    self.dtype,
+                    record_bytes=self.record_bytes,
+                    step=self.step,
+                )
             elif self.mode == "forward-over-forward":
                 linear = self._forward_twice(perturbed, of, rows, cols)
             else:
@@ -170,7 +185,8 @@ class SecondOrder(Swept):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
-        value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
+        with naming(self, meter):
+            value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":

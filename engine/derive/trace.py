@@ -53,7 +53,7 @@ class Trace(Job):
         self.tangents = named_arrays(typed, request, "tangents", request.tangents, (), False)
         self.most = SUMMARIZE_OVER if request.summarize_over is None else request.summarize_over
         base = cost_of(typed.graph, keep=True)
-        back = cost_of_way_back(typed.graph, self.dtype)
+        back = cost_of_way_back(typed.graph, self.dtype, self.record_bytes)
         self.cost = Cost(
             base.nodes * 12 + back.nodes,
             base.flops * 6 + back.flops,
@@ -68,7 +68,7 @@ class Trace(Job):
     def run(self, meter: Meter) -> dict[str, Any]:
         """Both walks over arrays, recorded."""
         typed = self.typed
-        b = EagerBuilder(self.dtype, meter.check)
+        b = self.eager(meter)
         watch = Watch(typed, self.limits.warnings)
         with np.errstate(all="ignore"):
             refs = forward(typed.graph, self.arguments, b, meter, self.blame)

@@ -86,6 +86,11 @@ class Watch:
         self._refs: Sequence[Any] = ()
         self._uses: dict[int, list[int]] | None = None
 
+    def _operands(self, i: int) -> tuple[int, ...]:
+        """What a node is computed from; one of several results, from what they all are."""
+        nodes = self.typed.graph.nodes
+        return nodes[nodes[i].inputs[0]].inputs if nodes[i].op is ITEM else nodes[i].inputs
+
     def _id(self, node: int) -> str:
         return self.typed.program.steps[self.typed.owner(node)].id
 
@@ -102,6 +107,13 @@ class Watch:
                     "detail": detail,
                 }
             )
+
+    def singular(self, node: int, mask: Array) -> None:
+        """Members of a map for which the matrix of a node cannot be factored."""
+        step = self.typed.program.steps[self.typed.owner(node)]
+        what = "cannot be factored" if "cholesky" in self.typed.graph.nodes[node].op.name else "is singular"
+        detail = f"{step.op.name} ({step.id}): the matrix {what}, so the result is NaN for this member"
+        self._add("singular-matrix", step.id, mask, detail)
 
     def reported_values(self, values: Mapping[int, Array]) -> None:
         """Without the values in between: the first reported node that is not finite."""
@@ -144,6 +156,7 @@ class Watch:
             if isinstance(refs[i], tuple):
                 trouble = node.op.trouble(refs[i], **dict(node.params))
                 if trouble is not None:
+                    seen.add(self._id(i))
                     own = self.typed.nodes[self.typed.owner(i)]
                     mask = ~np.isfinite(np.asarray(refs[own if isinstance(own, int) else own[0]]))
                     self._add("non-finite-value", self._id(i), mask, trouble)
@@ -154,12 +167,6 @@ class Watch:
             name = self._id(i)
             if name in seen:
                 continue
-            if node.op is ITEM:
-                seen.add(name)
-                source = nodes[node.inputs[0]]
-                if source.op.trouble(refs[node.inputs[0]], **dict(source.params)) is None:
-                    self._result(i, name, value, source)
-                continue
             if node.op is INPUT:
                 seen.add(name)
                 mask = ~np.isfinite(value)
@@ -167,7 +174,7 @@ class Watch:
                     "non-finite-value", name, mask, f"the input {name} holds {_shown(value[mask].ravel()[0])}"
                 )
                 continue
-            operands = [np.asarray(refs[j]) for j in node.inputs if not isinstance(refs[j], tuple)]
+            operands = [np.asarray(refs[j]) for j in self._operands(i) if not isinstance(refs[j], tuple)]
             mask = _unexplained(
                 value, [o for o in operands if o.dtype.kind == "f"], node.op.elementwise, self.batch
             )
@@ -181,16 +188,6 @@ class Watch:
             operand, detail = self._cause(step, mask, value)
             more = {} if operand is None else {"operand": operand}
             self._add("non-finite-value", steps[step].id, mask, detail, **more)
-
-    def _result(self, i: int, name: str, value: Array, source: Node) -> None:
-        """One result of an op with several, that is not finite."""
-        operands = [np.asarray(self._refs[j]) for j in source.inputs if not isinstance(self._refs[j], tuple)]
-        mask = _unexplained(value, [o for o in operands if o.dtype.kind == "f"], False, self.batch)
-        if mask.any():
-            step = self.typed.owner(self.typed.graph.nodes[i].inputs[0])
-            operand, detail = self._cause(step, mask, value)
-            more = {} if operand is None else {"operand": operand}
-            self._add("non-finite-value", name, mask, detail, **more)
 
     def _cause(self, step: int, mask: Array, value: Array) -> tuple[str | None, str]:
         """The operand to blame and what to say."""
@@ -336,11 +333,10 @@ class Watch:
 
     def tangents(self, refs: Sequence[Any], dots: Sequence[Any]) -> None:
         """Where tangents became non-finite on the way forward, and where conventions were used."""
-        nodes = self.typed.graph.nodes
         seen: set[str] = set()
         for i in _bad_ones(dots):
             dot = dots[i]
-            inputs = [dots[j] for j in nodes[i].inputs]
+            inputs = [dots[j] for j in self._operands(i)]
             if any(d is not None and _bad(d) for d in inputs):
                 continue
             name = self._id(i)
@@ -350,7 +346,7 @@ class Watch:
             mask = ~np.isfinite(np.asarray(dot))
             first = np.asarray(dot)[mask].ravel()[0]
             op = self.typed.program.steps[self.typed.owner(i)].op.name
-            operand = next((self._id(j) for j in nodes[i].inputs if dots[j] is not None), None)
+            operand = next((self._id(j) for j in self._operands(i) if dots[j] is not None), None)
             self._add(
                 "non-finite-tangent",
                 name,

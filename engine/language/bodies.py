@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import EngineError, Unsupported
-from engine.language.fold import as_literal, is_literal
+from engine.language.fold import is_literal
 from engine.language.functions import Apply
 from engine.language.recorder import BodyRecorder, Recorder
 from engine.language.values import Function, Ref, Several, Tuple, Unset, Value, alike, leaves, rebuilt
@@ -42,7 +42,9 @@ def captures(bodies: Sequence[BodyRecorder]) -> list[tuple[Recorder, int]]:
     return list(found)
 
 
-def inputs_for(body: BodyRecorder, keys: Sequence[tuple[Recorder, int]], names: Sequence[str | None]) -> list[int | str]:
+def inputs_for(
+    body: BodyRecorder, keys: Sequence[tuple[Recorder, int]], names: Sequence[str | None]
+) -> list[int | str]:
     """A body's inputs for captured values, in this order; those that it does not use have a name only."""
     return [
         body.captured[key].index if key in body.captured else (name or "x")
@@ -87,7 +89,7 @@ def write(
     count: int,
     at: int,
     first: int = 0,
-) -> list[Value]:
+) -> list[Ref]:
     """The node of an op with bodies, and its `count` results, from `first` on."""
     try:
         checked = check_attrs(op, attrs)
@@ -112,7 +114,9 @@ class Traced:
         self.result = result
         self.outputs = outputs
 
-    def program(self, keys: Sequence[tuple[Recorder, int]], at: int, bodies: Sequence[BodyRecorder] = ()) -> Program:
+    def program(
+        self, keys: Sequence[tuple[Recorder, int]], at: int, bodies: Sequence[BodyRecorder] = ()
+    ) -> Program:
         """The body with its own inputs first, then those for what was captured."""
         names = capture_names(bodies or [self.body], keys)
         return self.body.finish_body([*self.inputs, *inputs_for(self.body, keys, names)], self.outputs, at)
@@ -173,7 +177,8 @@ def settled(walker: Walker, value: Value, function: Function, at: int) -> Value:
         return walker.placeholder(at)
     if isinstance(value, Function):
         walker.recorder.wrong(
-            at, f"{function.title} returns a function; what is computed when the program runs are arrays only."
+            at,
+            f"{function.title} returns a function; what is computed when the program runs are arrays only.",
         )
         return walker.placeholder(at)
     return value
@@ -197,25 +202,3 @@ def _form(value: Value) -> str:
         return "one value"
     inner = any(type(v) is Tuple for v in value.items)
     return f"{len(value.items)} values" + (" (tuples among them)" if inner else "")
-
-
-__all__ = [
-    "Traced",
-    "alike",
-    "as_literal",
-    "capture_names",
-    "captures",
-    "constants",
-    "has",
-    "inputs_for",
-    "is_data",
-    "leaves",
-    "op_of",
-    "operands_of",
-    "rebuilt",
-    "result_of",
-    "same_form",
-    "settled",
-    "trace",
-    "write",
-]

@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 
 from engine.language.bodies import (
-    alike,
     capture_names,
     captures,
     constants,
     inputs_for,
     is_data,
-    leaves,
     op_of,
-    rebuilt,
     result_of,
     write,
 )
@@ -29,7 +26,18 @@ from engine.language.functions import Returned, Run, assigned_names
 from engine.language.recorder import BodyRecorder
 from engine.language.statements import Choice, bind
 from engine.language.syntax import Block, If, Name
-from engine.language.values import UNKNOWN, Function, Ref, Several, Tuple, Unset, Value
+from engine.language.values import (
+    UNKNOWN,
+    Function,
+    Ref,
+    Several,
+    Tuple,
+    Unset,
+    Value,
+    alike,
+    leaves,
+    rebuilt,
+)
 from engine.language.walker import MISSING, Missing, Walk, Walker, walks, whole
 from engine.program import Argument
 
@@ -42,7 +50,9 @@ def truth(walker: Walker, value: Value, at: int) -> bool | None:
     if is_literal(known):
         array = np.asarray(known)
         if array.size != 1:
-            walker.recorder.wrong(at, f"A condition is one boolean; this one is an array of shape {list(array.shape)}.")
+            walker.recorder.wrong(
+                at, f"A condition is one boolean; this one is an array of shape {list(array.shape)}."
+            )
             return False
         return bool(array.item())
     if type(value) is Ref:
@@ -99,20 +109,22 @@ def _merge(walker: Walker, node: If, name: str, a: Any, b: Any) -> Any:
     a, b = walker.settled(a), walker.settled(b)
     if a is b or _equal(a, b):
         return a
-    line = walker.recorder.source.where(node.at)
-    place = f"in line {line.line}" if line is not None else ""
-    if a is MISSING or b is MISSING or type(a) is Unset or type(b) is Unset:
+    unset = a is MISSING or b is MISSING or type(a) is Unset or type(b) is Unset
+    if not unset and is_data(a) and is_data(b) and alike(a, b):
+        return a, b
+    choice = f"the `if` {walker.place(node.at)}"
+    if unset:
         return Unset(
-            f"'{name}' has a value in one branch of the `if` {place} only: give it one in the other branch too, or before."
+            f"'{name}' has a value in one branch of {choice} only: give it one in the other branch too, or before."
         )
-    if not is_data(a) or not is_data(b):
-        what = "a function" if isinstance(a, Function) or isinstance(b, Function) else "what is no array"
-        return Unset(f"'{name}' is {what} in a branch of the `if` {place}; only arrays can be chosen when the program runs.")
-    if not alike(a, b):
+    if is_data(a) and is_data(b):
         return Unset(
-            f"'{name}' is a tuple in one branch of the `if` {place} and not in the other, or one of another length."
+            f"'{name}' is a tuple in one branch of {choice} and not in the other, or one of another length."
         )
-    return a, b
+    what = "a function" if isinstance(a, Function) or isinstance(b, Function) else "what is no array"
+    return Unset(
+        f"'{name}' is {what} in a branch of {choice}; only arrays can be chosen when the program runs."
+    )
 
 
 def _equal(a: Value, b: Value) -> bool:
@@ -202,7 +214,9 @@ def _choice(walker: Walker, request: Choice) -> Walk:
     elif not is_data(a) or not is_data(b):
         problem = f"{frame.title} returns what is no array; only arrays can be chosen when the program runs."
     elif not alike(a, b):
-        problem = f"{frame.title} returns another number of values in one branch of this `if` than in the other."
+        problem = (
+            f"{frame.title} returns another number of values in one branch of this `if` than in the other."
+        )
     if problem is not None:
         walker.recorder.wrong(node.at, problem)
         return Returned(walker.placeholder(node.at), node.at)

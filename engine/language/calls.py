@@ -26,7 +26,7 @@ from engine.language.names import (
 )
 from engine.language.syntax import Attribute, Call, Display, Index, Name
 from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
-from engine.language.walker import GETITEM, IDENTITY, MISSING, Static, Walk, Walker, walks
+from engine.language.walker import GETITEM, IDENTITY, Static, Walk, Walker, walks
 from engine.op import Op, Spelling, registry
 from engine.program import BODY, CONSTANT, INPUT, ITEM
 
@@ -82,9 +82,9 @@ def _call(walker: Walker, node: Call) -> Walk:
 
 def _applied(walker: Walker, node: Call, function: Function) -> Generator[Any, Any, Value]:
     """A call of a function that is a value."""
-    values: list[Value] = []
-    for argument in node.positional:
-        values.append((yield Argument(argument)))
+    values: list[Value] = [None] * len(node.positional)
+    for k, argument in enumerate(node.positional):
+        values[k] = yield Argument(argument)
     keywords: dict[str, tuple[Value, int]] = {}
     for keyword in node.keywords:
         if keyword.name in keywords:
@@ -98,7 +98,8 @@ def _applied(walker: Walker, node: Call, function: Function) -> Generator[Any, A
 def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any, Any, Value]:
     """A call of what a name means: a function of functions, an op, or one of the few that are neither."""
     if name in CONTROL and library in ("", "numpy"):
-        return (yield from CONTROL[name](walker, node))
+        made: Value = yield from CONTROL[name](walker, node)
+        return made
     if name == "len" and not library:
         return (yield from _length(walker, node))
     if name in ARRAYS or (name in DTYPES and (library or name in BUILTIN_DTYPES)):
@@ -204,10 +205,7 @@ def _length(walker: Walker, node: Call) -> Generator[Any, Any, Value]:
         walker.recorder.wrong(node.at, "A number has no length: len takes an array.")
         return 0
     shape = make(walker, registry.core("shape"), [value], {}, node.at, [node.positional[0].at])
-    size = make(walker, GETITEM, [shape], {"index": [0]}, node.at, [node.at])
-    if type(size) is Ref:
-        size.whole = True
-    return size
+    return make(walker, GETITEM, [shape], {"index": [0]}, node.at, [node.at])
 
 
 def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
@@ -237,7 +235,7 @@ def _array(walker: Walker, node: Call, name: str) -> Generator[Any, Any, Value]:
         if number is not None:
             return -number if value.strip().startswith("-") else number
     if is_literal(value):
-        return _converted(value, dtype)
+        return _converted(value, dtype)  # type: ignore[arg-type]  # is_literal has told
     if name in DTYPES or (dtype is not None and not dtype.startswith("float")):
         return make(walker, registry.core("astype"), [value], {"dtype": dtype}, node.at, [inner.at])
     if type(inner) is Display:

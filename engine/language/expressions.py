@@ -30,7 +30,7 @@ def _static(walker: Walker, request: Static) -> Walk:
         return [v.static if type(v) is Ref and v.static is not UNKNOWN else v for v in value.items]
     if type(value) is Ref and value.static is not UNKNOWN:
         value = value.static
-    return value.tolist() if isinstance(value, np.ndarray) else value  # type: ignore[no-any-return]  # any value
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 @walks(Display)
@@ -81,7 +81,7 @@ def _unary(walker: Walker, node: Unary) -> Walk:
         value = Ref(walker.recorder, walker.recorder.emit(op, operands, {}, node.at), whole=integral)
         if known is not None and node.sign in "+-":
             value.static = fold.unary(node.sign, known)
-    return value  # type: ignore[no-any-return]  # any value
+    return value
 
 
 @walks(Binary)
@@ -95,7 +95,7 @@ def _binary(walker: Walker, node: Binary) -> Walk:
     for node in reversed(spine):
         right = yield node.right
         value = walker.operate(node.sign, value, right, node.at, node.left.at, node.right.at)
-    return value  # type: ignore[no-any-return]  # any value
+    return value
 
 
 @walks(Comparison)
@@ -108,7 +108,7 @@ def _comparison(walker: Walker, node: Comparison) -> Walk:
         part = walker.operate(sign, left, right, at, place, operand.at)
         result = part if k == 0 else walker.operate("and", result, part, at, at, at)
         left, place = right, operand.at
-    return result  # type: ignore[no-any-return]  # a node or a boolean
+    return result
 
 
 @walks(Ternary)
@@ -119,7 +119,7 @@ def _ternary(walker: Walker, node: Ternary) -> Walk:
     no = walker.array((yield node.no), node.no.at)
     if is_literal(condition) and is_literal(yes) and is_literal(no):
         if isinstance(condition, fold.NUMBERS):
-            return yes if condition else no  # type: ignore[no-any-return]  # a literal
+            return yes if condition else no
         folded = walker.folder.call(WHERE, (condition, yes, no), {})
         if folded is not None:
             return folded

@@ -53,7 +53,7 @@ class Apply:
         self.origins = origins or [at] * len(values)
 
 
-class Callable_(Function):
+class Applicable(Function):
     """A function that knows how it is called."""
 
     __slots__ = ()
@@ -66,7 +66,7 @@ class Callable_(Function):
 @walks(Apply)
 def _apply(walker: Walker, request: Apply) -> Walk:
     function = request.function
-    assert isinstance(function, Callable_)
+    assert isinstance(function, Applicable)
     return function.call(walker, request)
 
 
@@ -94,7 +94,7 @@ class Returned:
 # ------------------------------------------------------------------------------------------------------------- helpers
 
 
-class Helper(Callable_):
+class Helper(Applicable):
     """A function of the text. `frame` is what it was defined in, `defaults` its parameters' defaults."""
 
     __slots__ = ("defaults", "frame", "node")
@@ -170,7 +170,8 @@ class Helper(Callable_):
             given[name] = value
         absent = [p for p in parameters if p not in given and p not in self.defaults]
         if absent and wrong is None:
-            wrong = Arity(f"{self._takes()}; {', '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing.")
+            shown = ", ".join([*absent[:5], *["…"] * (len(absent) > 5)])
+            wrong = Arity(f"{self._takes()}; {shown} {'is' if len(absent) == 1 else 'are'} missing.")
         if wrong is not None:
             walker.recorder.mistake(wrong, request.at)
             return None
@@ -208,7 +209,9 @@ def _definition(walker: Walker, node: Def) -> Walk:
             break
         value = yield Apply(around, [function], decorator.at)
         if not isinstance(value, Function):
-            walker.recorder.wrong(decorator.at, "What decorates a helper must make a function of it: jit, checkpoint, vmap.")
+            walker.recorder.wrong(
+                decorator.at, "What decorates a helper must make a function of it: jit, checkpoint, vmap."
+            )
             break
         function = value
     walker.frame.names[node.name] = function
@@ -254,7 +257,7 @@ def local_names(node: Def) -> frozenset[str]:
 # ----------------------------------------------------------------------------------------------------------------- ops
 
 
-class OpFunction(Callable_):
+class OpFunction(Applicable):
     """An op as a value: `map(sin, xs)`."""
 
     __slots__ = ("library", "name")
@@ -366,7 +369,9 @@ def _function_of(walker: Walker, request: FunctionOf) -> Walk:
     if isinstance(value, Function):
         return value
     if not getattr(value, "bad", False):
-        walker.recorder.wrong(node.at, "A function must stand here: the name of a helper (def …), or of an op such as sin.")
+        walker.recorder.wrong(
+            node.at, "A function must stand here: the name of a helper (def …), or of an op such as sin."
+        )
     return None
 
 

@@ -65,9 +65,7 @@ KEYWORDS: dict[str, str] = {
 
 ALL_KEYWORDS = frozenset(keyword.kwlist)
 
-_COMPREHENSION = (
-    "Comprehensions are not part of the language. Use array operations (sum(x**2)), map(f, xs), or a `for` loop."
-)
+_COMPREHENSION = "Comprehensions are not part of the language. Use array operations (sum(x**2)), map(f, xs), or a `for` loop."
 _SHIFT = "Shifts are not part of the language: multiply by a power of 2, or use floor_divide(x, 2**n)."
 _XOR = "`^` is not a power here: write ** for powers (x**2), or logical_xor(a, b) for booleans."
 _DICT = "Dicts and sets are not part of the language. Lists are written with [ ], tuples with ( )."
@@ -224,7 +222,9 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
             "decorator stands before `def`.)",
         )
     if kind == "DOC":
-        return Refused(token.at, "Triple-quoted strings are not part of the language; a comment begins with #.")
+        return Refused(
+            token.at, "Triple-quoted strings are not part of the language; a comment begins with #."
+        )
     header = _header(tokens, i)
     if header is not None and (told := _in_header(header, tokens, i, kind)) is not None:
         return told
@@ -296,7 +296,9 @@ def _in_header(start: int, tokens: list[AnyToken], i: int, kind: str) -> Refused
     at = tokens[min(i, len(tokens) - 1)].at
     like = _BLOCKS[word.type]
     if i == start + 1 and kind in ("EQUAL", "AUGMENTED"):
-        return Refused(word.at, f"`{word.value}` is a keyword of Python and cannot be a name: try {word.value}_.")
+        return Refused(
+            word.at, f"`{word.value}` is a keyword of Python and cannot be a name: try {word.value}_."
+        )
     if word.type == "FOR" and not any(t.type == "IN" for t in tokens[start:i]) and kind != "IN":
         if i > start + 1 and kind in (*_ENDS, "EQUAL", "NAME", "COLON", "NUMBER"):
             return Refused(at, f"A `for` loop needs `in`: {like}")
@@ -309,9 +311,8 @@ def _in_header(start: int, tokens: list[AnyToken], i: int, kind: str) -> Refused
     if kind in _ENDS and i == start + 1 and word.type != "ELSE":
         return Refused(at, f"After `{word.value}` something must follow: {like}")
     complete = i > start and tokens[i - 1].type in (*_VALUES, "ELSE")
-    if complete and kind not in ("COLON", "IN", "INFIX", "SIGN", "COMMA", "EQUAL", "IF", "ELSE", *_CLOSERS):
-        if kind in _ENDS or kind in ("RETURN", "PASS", "KEYWORD"):
-            return Refused(at, f"A colon is missing: this line must read `{like}`.")
+    if complete and kind in (*_ENDS, "RETURN", "PASS", "KEYWORD"):
+        return Refused(at, f"A colon is missing: this line must read `{like}`.")
     return None
 
 
@@ -319,11 +320,15 @@ def _in_definition(start: int, tokens: list[AnyToken], i: int, kind: str, at: in
     if i == start + 1:
         return Refused(at, "A name must follow `def`: def f(x):.")
     if i == start + 2:
-        return Refused(at, "A helper's parameters stand in brackets, also where there are none: def f(x):, def f():.")
+        return Refused(
+            at, "A helper's parameters stand in brackets, also where there are none: def f(x):, def f():."
+        )
     if kind == "COLON":
         return Refused(at, "Type annotations are not part of the language: write the name alone.")
     if kind == "INFIX":
-        return Refused(at, "Helpers have no *args, **kwargs, or signs between their parameters: name each of them.")
+        return Refused(
+            at, "Helpers have no *args, **kwargs, or signs between their parameters: name each of them."
+        )
     if tokens[i - 1].type == "RPAR" and kind in (*_ENDS, "RETURN", "PASS"):
         return Refused(at, "A colon is missing: this line must read `def f(x):`.")
     return None
@@ -334,7 +339,9 @@ def _empty_block(tokens: list[AnyToken], i: int) -> Refused:
     token = tokens[min(i, len(tokens) - 1)]
     start = _line_start(tokens, max(i - 1, 0))
     word = tokens[start].value if tokens[start].type in _BLOCKS else "this line"
-    return Refused(token.at, f"The block of `{word}` is missing: the lines behind its colon must be indented.")
+    return Refused(
+        token.at, f"The block of `{word}` is missing: the lines behind its colon must be indented."
+    )
 
 
 def _adjacent(tokens: list[AnyToken], i: int, *pairs: str) -> bool:
@@ -381,7 +388,9 @@ def _colon(tokens: list[AnyToken], i: int) -> Refused:
     line = _line_start(tokens, i)
     if i == line + 1 and tokens[line].type == "NAME":
         return Refused(token.at, "Type annotations are not part of the language: write name = value.")
-    return Refused(token.at, "`:` can only stand in an index, as in x[1:3], and behind for, while, if, else and def.")
+    return Refused(
+        token.at, "`:` can only stand in an index, as in x[1:3], and behind for, while, if, else and def."
+    )
 
 
 def _operand(token: AnyToken, before: AnyToken | None, kind: str, value: str) -> Refused:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import numpy as np
+
+from engine.attrs import MAX_LISTED
 from engine.errors import SyntaxProblem, nearest, quoted
 from engine.language.arguments import given_up, make
+from engine.language.recorder import BodyRecorder
 from engine.language.syntax import Attribute, Call, Constant, Display, Expression, Index, Name, Slice
 from engine.language.values import Ref, Several, Tuple, Value
 from engine.language.walker import GETITEM, STACK, Static, Walk, Walker, walks
 from engine.op import registry
+from engine.program import Literal
 
+ASTYPE = registry.core("astype")
 SETITEM = registry.core("setitem")
 
 UPDATES = {"set": "set", "add": "add", "multiply": "mul", "mul": "mul", "max": "max", "min": "min"}
@@ -28,9 +34,9 @@ def _index(walker: Walker, node: Index) -> Walk:
     if type(value) is Several:
         return _result(walker, value, index, node.at)
     if type(value) is Tuple:
-        part = _element(walker, value, index, node.at)
-        if part is not None:
-            return part
+        one = _element(walker, value, index, node.at)
+        if one is not None:
+            return one
         value = walker.array(value, node.value.at)
     if isinstance(value, str):
         walker.recorder.wrong(node.at, "A string has no elements here: strings are arguments only.")
@@ -51,7 +57,7 @@ def _parts(walker: Walker, items: Sequence[Expression | Slice]) -> Generator[Any
             parts = {}
             for name, part in (("start", written.start), ("stop", written.stop), ("step", written.step)):
                 parts[name] = None if part is None else (yield Static(part))
-            index.append(parts)
+            index.append(_window(walker, parts, written.at))
         else:
             part = yield Static(written)
             if type(part) is Several and part.count is not None and len(items) == 1:
@@ -138,17 +144,56 @@ def _written(
     return make(walker, SETITEM, [x, value], {"index": index, "mode": mode}, node.at, [array.at, new.at])
 
 
+def _window(walker: Walker, parts: dict[str, Any], at: int) -> Any:
+    """`i:i + 3` in a loop: three entries from a computed place on, as an index array. Any other slice as it is.
+
+    Where both bounds are known when the shapes are, this is a slice like others; but in a loop, the counter is not.
+    """
+    start, stop, step = parts["start"], parts["stop"], parts["step"]
+    if not isinstance(walker.recorder, BodyRecorder) or step not in (None, 1):
+        return parts
+    first, last = _offset(walker, start), _offset(walker, stop)
+    if first is None or last is None or first[0] != last[0] or not walker.recorder.moves(first[0]):
+        return parts
+    count = max(0, min(last[1] - first[1], MAX_LISTED))
+    return walker.operate("+", Ref(walker.recorder, first[0]), np.arange(count) + first[1], at, at, at)
+
+
+def _offset(walker: Walker, value: Any) -> tuple[int, int] | None:
+    """A computed integer as another one plus a number: (position, number); None for what is no node."""
+    if type(value) is not Ref or value.home is not walker.recorder:
+        return None
+    index, total = value.index, 0
+    while index >= 0:
+        op, operands, _, _ = walker.recorder.node(index) or (None, (), {}, 0)
+        name = op.name if op is not None else ""
+        if name not in ("add", "subtract") or len(operands) != 2:
+            break
+        a, b = operands
+        if type(a) is not int and name == "add":
+            a, b = b, a
+        if type(a) is not int or not isinstance(b, Literal) or b.value.ndim or not b.integral:
+            break
+        total += int(b.value) if name == "add" else -int(b.value)
+        index = a
+    return index, total
+
+
 def _item(walker: Walker, item: Any, at: int) -> Any:
     """An item of the index; a list in which nodes stand becomes an array."""
     if isinstance(item, str):
         walker.recorder.wrong(at, "A string cannot be an index: arrays are indexed by numbers.")
         return 0
     if type(item) is Several:
-        walker.recorder.wrong(at, f"{item.op.name} has several results: an index takes one of them, such as [0].")
+        walker.recorder.wrong(
+            at, f"{item.op.name} has several results: an index takes one of them, such as [0]."
+        )
         return 0
     if type(item) is list and any(type(v) is Ref for v in item):
         operands = [walker.operand(v, at) for v in item]
         return Ref(walker.recorder, walker.recorder.emit(STACK, operands, {}, at))
+    if type(item) is Ref and item.whole:
+        return make(walker, ASTYPE, [item], {"dtype": "int64"}, at, [at])
     return item
 
 
@@ -158,7 +203,9 @@ def _element(walker: Walker, value: Tuple, index: list[Any], at: int) -> Value:
     if not isinstance(k, int) or isinstance(k, bool):
         return None
     if not -len(value.items) <= k < len(value.items):
-        walker.recorder.wrong(at, f"This tuple has {len(value.items)} values; there is none with the index {k}.")
+        walker.recorder.wrong(
+            at, f"This tuple has {len(value.items)} values; there is none with the index {k}."
+        )
         return walker.placeholder(at)
     part = value.items[k]
     return walker.local(part) if type(part) is Ref else part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -13,10 +14,12 @@ from engine.language import (  # noqa: F401  # each registers its walks
     branches,
     calls,
     control,
+    derivatives,
+    directions,
     expressions,
     indexing,
+    iteration,
     loops,
-    statements,
 )
 from engine.language.functions import assigned_names
 from engine.language.hints import Refused
@@ -24,7 +27,19 @@ from engine.language.names import Modules
 from engine.language.parser import check_targets, target_names
 from engine.language.recorder import Recorder, Shared
 from engine.language.statements import Bound
-from engine.language.syntax import Assign, Def, Display, Doc, Evaluate, For, If, Import, Pass, Statement, While
+from engine.language.syntax import (
+    Assign,
+    Def,
+    Display,
+    Doc,
+    Evaluate,
+    For,
+    If,
+    Import,
+    Pass,
+    Statement,
+    While,
+)
 from engine.language.unfolding import Unfolding
 from engine.language.values import Ref, Several, Tuple, Value
 from engine.language.walker import IDENTITY, Frame, Walker
@@ -92,10 +107,12 @@ class Lowering(Walker):
         """The program. Raises all mistakes that were found."""
         recorder = self.recorder
         if self.last is None and not recorder.mistakes.errors:
-            recorder.wrong(0, "There is no statement here that computes something, such as x*y + 1.")
+            told = "There is no statement here that computes something, such as x*y + 1."
+            if self.helpers:
+                told = f"This text defines helpers only. Call one in a last line, such as {min(self.helpers)}(x)."
+            recorder.wrong(0, told)
         with np.errstate(all="ignore"):
             for statement in self.statements:
-                self.spend(statement.at)
                 self._statement(statement, statement is self.last)
         return self.recorder.finish(self.results)
 
@@ -126,15 +143,18 @@ class Lowering(Walker):
         """A loop or a choice at the end: what it assigns is the result, of a loop what goes round in it."""
         names = assigned_names([statement])
         if type(statement) is For:
-            for name in target_names(statement.target):
-                names.pop(name.name, None)
-        found = {n: self.settled(self.top.names.get(n)) for n in names}  # type: ignore[misc]  # never MISSING
+            with suppress(Refused):  # reported already
+                for name in target_names(statement.target):
+                    names.pop(name.name, None)
+        found = {n: self.settled(self.top.names.get(n)) for n in names}
         kept = [n for n in self.carried if n in found] if isinstance(statement, For | While) else []
-        results = [(n, found[n]) for n in kept or names if isinstance(found[n], Ref | Tuple | float | int)]
+        results = [(n, v) for n in kept or names if isinstance(v := found[n], Ref | Tuple | float | int)]
         if not results:
-            self.recorder.wrong(statement.at, "This is the last statement, and gives no result: name it in a last line.")
-        for name, value in results:
-            self.output(value, names[name])
+            self.recorder.wrong(
+                statement.at, "This is the last statement, and gives no result: name it in a last line."
+            )
+        for n, value in results:
+            self.output(value, names[n])
 
     def output(self, value: Value, at: int) -> None:
         """A value of the last statement."""

@@ -315,7 +315,9 @@ def _target_problem(target: Expression, sign: str) -> str:
     if type(target) is Attribute:
         return "Attributes cannot be assigned to: give the result a new name."
     if type(target) is Call:
-        return "A call cannot be assigned to. Function definitions are written with def: def f(x): return x**2."
+        return (
+            "A call cannot be assigned to. Function definitions are written with def: def f(x): return x**2."
+        )
     if type(target) is Display:
         return f"`{sign}` needs one name on its left."
     if type(target) is Constant:
@@ -340,14 +342,17 @@ def check_target(target: Expression) -> list[Name]:
     if type(target) is Name:
         return [target]
     if type(target) is Display and target.items:
-        for item in target.items:
-            if type(item) is Display:
-                raise Refused(
-                    item.at, "Unpacking goes one level deep only: unpack the inner part on a line of its own."
-                )
-            if type(item) is not Name:
+        names: list[Name] = []
+        stack: list[Expression] = list(reversed(target.items))
+        while stack:
+            item = stack.pop()
+            if type(item) is Display and item.items:
+                stack.extend(reversed(item.items))
+            elif type(item) is Name:
+                names.append(item)
+            else:
                 raise Refused(item.at, _target_problem(item, "="))
-        return cast("list[Name]", target.items)
+        return names
     raise Refused(target.at, _target_problem(target, "="))
 
 

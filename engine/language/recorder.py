@@ -14,11 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, SyntaxProblem
-from engine.language.values import UNKNOWN, Function, Ref, Several, Tuple, Unknown, Value
+from engine.language.values import Ref
 from engine.op import Op
-from engine.program import INPUT, Argument, Literal, Program, Step, TextSource, check_id
-
-__all__ = ["UNKNOWN", "BodyRecorder", "Function", "Recorder", "Ref", "Several", "Tuple", "Unknown", "Value"]
+from engine.program import INPUT, Argument, Program, Step, TextSource, check_id
 
 MAX_NESTING = 32
 """Deepest nesting of bodies: loops, conditions and derivatives inside one another."""
@@ -129,6 +127,11 @@ class Recorder:
         self._names[index] = name
         self._last[name] = index
 
+    def bind_once(self, name: str, index: int, at: int) -> None:
+        """Give a node a name that has none yet; an input keeps its own."""
+        if index >= 0 and not self.named(index):
+            self.bind(name, index, at)
+
     def _check(self, name: str, at: int) -> None:
         try:
             check_id(name)
@@ -196,9 +199,7 @@ class Recorder:
         shift = len(inputs)
         steps = [Step(name, INPUT, origin=at) for name, at in inputs]
         for (id, named), (op, operands, attrs, at) in zip(ids, self._nodes, strict=True):
-            placed = tuple(
-                [(a + shift if a >= 0 else place[a]) if type(a) is int else a for a in operands]
-            )
+            placed = tuple([(a + shift if a >= 0 else place[a]) if type(a) is int else a for a in operands])
             steps.append(Step(id, op, placed, attrs, at, named))
         return Program(tuple(steps), tuple(i + shift if i >= 0 else place[i] for i in outputs), self.source)
 
@@ -213,7 +214,7 @@ class BodyRecorder(Recorder):
         super().__init__(parent.shared)
         self.parent = parent
         self.depth = parent.depth + 1
-        self.changing = changing or (isinstance(parent, BodyRecorder) and parent.changing)
+        self.changing: bool = changing or (isinstance(parent, BodyRecorder) and parent.changing)
         self.wishes: list[str | None] = []
         """The name that each input is to have, if it is free."""
         self.captured: dict[tuple[Recorder, int], Ref] = {}
@@ -253,17 +254,36 @@ class BodyRecorder(Recorder):
             value = found
         return value
 
+    def moves(self, index: int) -> bool:
+        """Whether a value may change from step to step: it depends on an input of the body that was not captured."""
+        captured = {ref.index: key[1] for key, ref in self.captured.items()}
+        around: set[int] = set()
+        seen: set[int] = set()
+        stack = [index]
+        while stack and len(seen) < 1000:
+            one = stack.pop()
+            if one in captured:
+                around.add(captured[one])
+            elif one < 0:
+                return True
+            elif one not in seen:
+                seen.add(one)
+                stack.extend(a for a in self._nodes[one][1] if type(a) is int)
+        parent = self.parent
+        return bool(stack) or (isinstance(parent, BodyRecorder) and any(map(parent.moves, around)))
+
     def finish_body(self, inputs: Sequence[int | str], outputs: Sequence[int], at: int) -> Program:
         """The body's program, its inputs in this order: the index of an input, or the name of one that nothing uses."""
         numbers: dict[str, int] = {}
         named: list[tuple[str, int]] = []
         place: dict[int, int] = {}
         for k, entry in enumerate(inputs):
-            wish, origin = entry, at
             if isinstance(entry, int):
                 place[entry] = k
-                wish, origin = self.wishes[~entry], self._origins[~entry]
-            base = name = wish if isinstance(wish, str) else "x"
+                wish, origin = self.wishes[~entry] or "x", self._origins[~entry]
+            else:
+                wish, origin = entry, at
+            base = name = wish
             while name in self.inputs:
                 numbers[base] = number = numbers.get(base, 1) + 1
                 name = f"{base}_{number}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.language.fold import as_literal, is_literal
-from engine.language.functions import Argument, Function, Returned, Run
+from engine.language.functions import Argument, Returned, Run
 from engine.language.hints import Refused
 from engine.language.names import module_name
 from engine.language.parser import check_targets
@@ -24,8 +24,9 @@ from engine.language.syntax import (
     Name,
     Pass,
     Return,
+    Syntax,
 )
-from engine.language.values import Free, Ref, Several, Tuple, Unset, Value
+from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
 from engine.language.walker import GETITEM, IDENTITY, Walk, Walker, walks
 from engine.program import CONSTANT
 
@@ -116,9 +117,20 @@ def _bound(walker: Walker, request: Bound) -> Generator[Any, Any, list[tuple[Val
         yield statement.value
         return []
     node = statement.value
-    if type(statement.targets[0]) is Display:
-        values, fresh = yield from _right_sides(walker, node, names, statement.at)
-        return [(bind(walker, *three), three[0]) for three in zip(names, values, fresh, strict=False)]
+    target = statement.targets[0]
+    if type(target) is Display:
+        values, fresh = yield from _right_sides(walker, node, target.items, statement.at)
+        result: list[tuple[Value, Name]] = []
+        stack = list(zip(target.items, values, fresh, strict=False))[::-1]
+        while stack:
+            part, value, new = stack.pop()
+            if type(part) is Name:
+                result.append((bind(walker, part, value, new), part))
+            else:
+                assert type(part) is Display
+                inner = unpacked(walker, value, part.items, part.at)
+                stack.extend([(p, v, True) for p, v in zip(part.items, inner, strict=False)][::-1])
+        return result
     value = bind(walker, names[0], (yield node), type(node) is not Name)
     for name in names[1:]:
         # `a = b = x + y`: the node is a, and b is its identity.
@@ -148,9 +160,8 @@ def bind(walker: Walker, name: Name, value: Value, fresh: bool) -> Value:
             recorder.bind(name.name, value.index, name.at)
         elif type(value) is Tuple and fresh:
             _bind_tuple(walker, name, value)
-    elif type(value) is Ref and fresh and value.home is recorder and value.index >= 0 and walker.own():
-        if not recorder.named(value.index):
-            recorder.bind(name.name, value.index, name.at)
+    elif type(value) is Ref and fresh and value.home is recorder and walker.own():
+        recorder.bind_once(name.name, value.index, name.at)
     if type(value) is Free:
         value = walker.name(Name(value.at, value.name))
     walker.frame.names[name.name] = value
@@ -169,15 +180,15 @@ def _bind_tuple(walker: Walker, name: Name, value: Tuple) -> None:
 
 
 def _right_sides(
-    walker: Walker, node: Expression, names: list[Name], at: int
+    walker: Walker, node: Expression, names: Sequence[Syntax], at: int
 ) -> Generator[Any, Any, tuple[list[Value], list[bool]]]:
     """The values for several names on the left, and which of them are fresh."""
     if type(node) is not Display:
-        values = unpacked(walker, (yield node), names, at)
-        return values, [True] * len(values)
+        parts = unpacked(walker, (yield node), names, at)
+        return parts, [True] * len(parts)
     if len(node.items) != len(names):
         _miscounted(walker, at, len(names), len(node.items))
-    values = [None] * len(node.items)
+    values: list[Value] = [None] * len(node.items)
     for k, item in enumerate(node.items):
         values[k] = yield item
     return values, [type(i) is not Name for i in node.items]
@@ -188,7 +199,7 @@ def _miscounted(walker: Walker, at: int, names: int, values: int) -> None:
     walker.recorder.wrong(at, f"{left}, and {values} value{'s' * (values != 1)} on the right.")
 
 
-def unpacked(walker: Walker, value: Value, names: list[Name], at: int) -> list[Value]:
+def unpacked(walker: Walker, value: Value, names: Sequence[Syntax], at: int) -> list[Value]:
     """The parts of one value, one for each name: results, or entries along axis 0."""
     if type(value) is Several:
         if value.count is not None and value.count != len(names):
@@ -209,7 +220,9 @@ def unpacked(walker: Walker, value: Value, names: list[Name], at: int) -> list[V
         why = value.why if type(value) is Unset else None
         if isinstance(value, Function):
             why = f"{value.title} is a function, and cannot be unpacked."
-        walker.recorder.wrong(at, why or "Only an op with several results, a list or an array can be unpacked.")
+        walker.recorder.wrong(
+            at, why or "Only an op with several results, a list or an array can be unpacked."
+        )
         return []
     if value.items is not None and len(value.items) != len(names):
         _miscounted(walker, at, len(names), len(value.items))

@@ -132,9 +132,7 @@ class Lazy:
         return self.value
 
 
-Value: TypeAlias = (
-    "Ref | Several | Tuple | Function | Free | Unset | Lazy | float | Array | str | EllipsisType | list[Any] | None"
-)
+Value: TypeAlias = "Ref | Several | Tuple | Function | Free | Unset | Lazy | float | Array | str | EllipsisType | list[Any] | None"  # noqa: E501
 """What an expression can be: a node, a literal, a function, or an argument that is no array."""
 
 

@@ -110,8 +110,8 @@ class Missing:
 
 MISSING = Missing()
 
-MAX_EFFORT = 200_000
-"""Statements and calls that are read at most, helpers and branches counted as often as they are gone through."""
+MAX_EFFORT = 100_000
+"""Statements in blocks and calls that are read at most, counted as often as they are gone through."""
 
 
 class Walker:
@@ -182,6 +182,11 @@ class Walker:
             )
             where = self.recorder.source.where(at)
             raise LimitExceeded("statements", MAX_EFFORT, self.effort, detail, where=where)
+
+    def place(self, at: int) -> str:
+        """A line of the text, for messages. (Looking for it takes time.)"""
+        where = self.recorder.source.where(at)
+        return f"in line {where.line}" if where is not None else ""
 
     @contextmanager
     def inside(self, at: int, changing: bool) -> Iterator[BodyRecorder]:
@@ -285,7 +290,9 @@ class Walker:
                 return made
         self.recorder.count(value.size, at)
         if value.depth > MAX_RANK:
-            self.recorder.wrong(at, f"This tuple is nested more than {MAX_RANK} deep: an array has fewer axes.")
+            self.recorder.wrong(
+                at, f"This tuple is nested more than {MAX_RANK} deep: an array has fewer axes."
+            )
             return 0.0
         items = [self.array(v, at) for v in value.items]
         operands = [self.operand(v, at) for v in items]
@@ -376,10 +383,10 @@ class Walker:
 def whole(value: Value) -> bool:
     """Whether a value is known to be an integer, though numbers are doubles: it was written without a point."""
     if type(value) is Ref:
-        return value.whole or (isinstance(value.static, int) and not isinstance(value.static, bool))
+        return value.whole or type(value.static) is int
     if isinstance(value, np.ndarray):
         return value.dtype.kind == "i"
-    return isinstance(value, int) and not isinstance(value, bool)
+    return type(value) is int
 
 
 def static_number(value: Value) -> Number | None:

@@ -12,7 +12,7 @@ from engine.aval import Array
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import EmptyReduction, InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Kind, Op, Operand, registry
-from engine.ops.arrange import permuted
+from engine.ops.arrange import check_size, permuted
 from engine.ops.gather import gather_axis, reshaped
 from engine.ops.norms import vector_norm
 from engine.ops.reduction import keep
@@ -108,7 +108,9 @@ def _pieces(x: Var, axis: int, n: int, m: int) -> tuple[Var, Array | None]:
     at = x.rank + axis
     if n % m == 0:
         return reshaped(x, (*x.shape[:at], m, n // m, *x.shape[at + 1 :])), None
-    check_axis(x.b, m + n)
+    longest = -(-n // m) + 1
+    check_axis(x.b, m * longest)
+    check_size(x.b, (*x.shape[:at], m, longest, *x.shape[at + 1 :]), x)
     i = np.arange(m)
     start, stop = i * n // m, -(-(i + 1) * n // m)
     index = start[:, None] + np.arange((stop - start).max())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, InvalidAttribute
 from engine.formula import strong_product
-from engine.op import Attr, Example, General, Op, Operand, registry
+from engine.op import Attr, Example, General, Op, Operand, Params, registry
 from engine.ops.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -77,6 +77,20 @@ class Multiply(Elementwise):
         x, y = arrays
         strong = params.get("strong")
         return strong_product(x, y, strong) if strong else np.multiply(x, y)
+
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """As every elementwise op; a strong product of scalars is an ordinary one unless that is NaN."""
+        strong = dict(params).get("strong")
+        if not strong:
+            return super().calculation(avals, ())
+        if any(a.shape for a in avals):
+            return lambda x, y: strong_product(x, y, strong)
+
+        def product(x: Any, y: Any) -> Any:
+            found = x * y
+            return found if found == found else strong_product(x, y, strong)
+
+        return product
 
     def strong_partial(self, k: int, params: Mapping[str, Any]) -> bool:
         """The partial for operand k is the other factor."""
@@ -426,7 +440,6 @@ maximum = registry.add(
         ("where(a > b, 1, where(a == b, 0.5, 0))", "where(b > a, 1, where(a == b, 0.5, 0))"),
         doc="Larger of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\max({x}, {y})",
-        aliases=("elementwise_max",),
         domain=((0.0, 1.0), (1.5, 2.0)),
         derivative={"x": "[x > y]", "y": "[y > x]"},
         kink="a == b",
@@ -441,7 +454,6 @@ minimum = registry.add(
         ("where(a < b, 1, where(a == b, 0.5, 0))", "where(b < a, 1, where(a == b, 0.5, 0))"),
         doc="Smaller of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\min({x}, {y})",
-        aliases=("elementwise_min",),
         domain=((0.0, 1.0), (1.5, 2.0)),
         derivative={"x": "[x < y]", "y": "[y < x]"},
         kink="a == b",

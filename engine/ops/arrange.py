@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.attrs import AXES, AXIS, INT, INTS, OPTIONAL_AXIS, integer, integers
+from engine.attrs import AXES, AXIS, INT, INTS, KNOWN_INTS, OPTIONAL_AXIS
 from engine.aval import Aval, normalize_axes, normalize_axis
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to
 from engine.errors import InvalidAttribute, ShapeMismatch
-from engine.op import Attr, Example, Kind, Op, Operand, Parameter, registry
+from engine.op import Attr, Example, Op, Operand, Parameter, registry
 from engine.ops.shape import joined, slice_axis, take_slice
 
 MATRIX = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
-INT_OR_INTS = Kind(
-    "an integer or a list of integers", lambda v: integers(v) if isinstance(v, list | tuple) else integer(v)
-)
 
 
 class Arrangement(Op):
@@ -288,7 +285,7 @@ class Roll(Arrangement):
     name = "roll"
     parameters = (
         *Arrangement.parameters,
-        Attr("shift", INT_OR_INTS, aliases=("shifts",)),
+        Attr("shift", KNOWN_INTS, aliases=("shifts",)),
         Attr("axis", AXES, None, ("dims",)),
     )
     latex = "\\operatorname{{roll}} {x}"
@@ -330,7 +327,7 @@ class Tile(Arrangement):
 
     name = "tile"
     aliases = ("Tile",)
-    parameters = (*Arrangement.parameters, Attr("reps", INTS, aliases=("repeats",)))
+    parameters = (*Arrangement.parameters, Attr("reps", KNOWN_INTS, aliases=("repeats",)))
     latex = "\\operatorname{{tile}} {x}"
     examples = (
         Example(([1.0, 2.0],), {"reps": 2}),
@@ -341,6 +338,7 @@ class Tile(Arrangement):
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Stretched over new axes, which are then merged with the old ones."""
         (x,), reps = operands, attrs["reps"]
+        reps = (reps,) if isinstance(reps, int) else reps
         if any(r < 0 for r in reps):
             raise InvalidAttribute(f"tile: reps {list(reps)} must not be negative.")
         rank = max(len(reps), x.rank)
@@ -366,7 +364,7 @@ class Repeat(Arrangement):
     aliases = ("repeat_interleave",)
     parameters = (
         *Arrangement.parameters,
-        Attr("repeats", INT_OR_INTS),
+        Attr("repeats", KNOWN_INTS),
         Attr("axis", OPTIONAL_AXIS, None, ("dim",)),
     )
     latex = "\\operatorname{{repeat}} {x}"

@@ -109,7 +109,7 @@ binom = _row(
     "y * polygamma_difference(a - b + 1, b)",
     "y * polygamma_difference(b + 1, a - 2 * b)",
     doc="Binomial coefficient of real numbers, Γ(n + 1) / (Γ(k + 1)·Γ(n − k + 1)).",
-    latex="\\binom{{{n}}}{{{k}}}",
+    latex="\\operatorname{{C}}({n}, {k})",
     names=("n", "k"),
     domain=((2.5, 6.0), (0.2, 2.0)),
     derivative={
@@ -151,7 +151,7 @@ class Comb(Op):
     composite = True
     elementwise = True
     floating = True
-    latex = "\\binom{{{n}}}{{{k}}}"
+    latex = "\\operatorname{{C}}({n}, {k})"
     derivative = {
         "n": "\\tbinom{n}{k} (\\psi(n + 1) - \\psi(n - k + 1))",
         "k": "\\tbinom{n}{k} (\\psi(n - k + 1) - \\psi(k + 1))",

@@ -7,12 +7,16 @@ from typing import Any
 from engine.attrs import AXIS, COUNT, OPTIONAL_AXIS, number
 from engine.aval import normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call, cast
-from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
+from engine.errors import DtypeMismatch, InvalidAttribute, LimitExceeded, ShapeMismatch
 from engine.op import Attr, Example, Kind, Operand
 from engine.ops.shape import joined, slice_axis
 from engine.ops.written import written
 
 SAMPLES = [[1.0, 3.0, 2.5, 7.0], [0.5, 2.0, -0.5, 4.0]]
+
+
+MOST_DIFFERENCES = 1000
+"""Highest difference that is offered: each is a node of its own."""
 
 
 def _steps(x: Var, axis: int) -> Var:
@@ -34,7 +38,11 @@ def _diff(b: Builder, a: Var, prepend: Var | None, append: Var | None, **attrs: 
     axis = normalize_axis(attrs["axis"], a.rank)
     parts = [v for v in (_beside(prepend, a, axis), a, _beside(append, a, axis)) if v is not None]
     y = joined(parts, axis) if len(parts) > 1 else a
-    for _ in range(min(attrs["n"], y.shape[axis])):
+    if attrs["n"] >= y.shape[axis]:
+        return slice_axis(y, axis, 0, 0)
+    if attrs["n"] > MOST_DIFFERENCES:
+        raise LimitExceeded("differences", MOST_DIFFERENCES, attrs["n"])
+    for _ in range(attrs["n"]):
         y = _steps(y, axis)
     return y
 

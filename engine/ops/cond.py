@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.aval import Aval, Avals
+from engine.aval import Aval, Avals, DType
 from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to
 from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
 from engine.ops.gather import known
-from engine.ops.subgraph import graph_flops, wider, with_dtypes
+from engine.ops.subgraph import graph_flops, guarded, unbounded, wider, with_dtypes
 from engine.program import BODY
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
@@ -36,7 +36,11 @@ class CondCore(Op):
 
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
         """Only the branch that is taken."""
-        return tuple(b.inline(params["then"] if arrays[0] else params["otherwise"], arrays[1:]))
+        return tuple(b.run(params["then"] if arrays[0] else params["otherwise"], arrays[1:]))
+
+    def guard(self, params: Mapping[str, Any], dtype: DType) -> Mapping[str, Any]:
+        """One more operand of both branches."""
+        return {name: guarded(params[name], dtype) for name in ("then", "otherwise")}
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """The dearer branch."""
@@ -74,7 +78,13 @@ class CondCore(Op):
         branches = {}
         for name in ("then", "otherwise"):
             g: Graph = params[name]
-            derived = vjp_graph(g, [g.outputs[k] for k in given], [g.inputs[k - 1] for k in wanted], b.dtype)
+            derived = vjp_graph(
+                g,
+                [g.outputs[k] for k in given],
+                [g.inputs[k - 1] for k in wanted],
+                b.dtype,
+                record_bytes=b.record_bytes,
+            )
             branches[name] = derived.with_outputs(derived.outputs[len(g.outputs) :])
         got = b.write(self, xs[0], *xs[1:], *[c for c in cts if c is not None], **branches)
         return list(got)
@@ -109,14 +119,19 @@ class CondCore(Op):
         results: list[list[Var]] = []
         branches = {}
         for name in ("then", "otherwise"):
-            g, leads = vmap(params[name], size, mapped[1:], b.dtype)
+            args, flags, branch = list(operands[1:]), list(mapped[1:]), params[name]
+            if mapped[0] and unbounded(branch):  # it is computed for members too whose branch it is not
+                branch = guarded(branch, b.dtype)
+                args.append(operands[0] if name == "then" else b.write("logical_not", operands[0]))
+                flags.append(True)
+            g, leads = vmap(branch, size, flags, b.dtype)
             inner = GraphBuilder.on(g, b.dtype)
             outs = [
                 lead(inner, Var(inner, o), size, led).ref for o, led in zip(g.outputs, leads, strict=True)
             ]
             branches[name] = inner.build(outs)
             if mapped[0]:
-                refs = b.inline(branches[name], [v.ref for v in operands[1:]])
+                refs = b.inline(branches[name], [v.ref for v in args])
                 results.append([Var(b, r) for r in refs])
         if not mapped[0]:
             return tuple(v.ref for v in b.write(self, *operands, **branches))

@@ -42,7 +42,7 @@ GROUPS = Attr("groups", INT, 1, ("group", "feature_group_count"))
 KERNEL_SHAPE = Attr("kernel_shape", optional(LENGTHS), None, keyword_only=True)
 AUTO = Attr("auto_pad", AUTO_PAD, "notset", keyword_only=True)
 
-LINEAR = {"input": "\\dot{x} * w", "weight": "x * \\dot{w}", "bias": "1"}
+LINEAR = {"input": "w \\star \\dot{x}", "weight": "\\dot{w} \\star x", "bias": "1"}
 
 
 class ConvolutionBase(Op):
@@ -166,7 +166,7 @@ def _by_entries(
 class Convolution(ConvolutionBase):
     """Front of conv1d, conv2d, conv3d and conv."""
 
-    latex = "{weight} * {input} + {bias}"
+    latex = "{weight} \\star {input} + {bias}"
 
     def __init__(
         self,

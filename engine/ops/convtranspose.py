@@ -38,7 +38,7 @@ OUTPUT_PADDING = Attr("output_padding", EXTRA, 0)
 class TransposedConvolution(ConvolutionBase):
     """Front of conv_transpose1d, conv_transpose2d, conv_transpose3d and conv_transpose."""
 
-    latex = "{weight} *^\\top {input} + {bias}"
+    latex = "{weight}^\\top \\star {input} + {bias}"
 
     def __init__(
         self,

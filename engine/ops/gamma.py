@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from engine.attrs import COUNT, INT
+from engine.attrs import COUNT, SIZE
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute, LimitExceeded
@@ -219,7 +219,7 @@ class MultiGammaLn(Op):
     name = "multigammaln"
     aliases = ("mvlgamma",)
     family = "special"
-    parameters = (Operand("a", ("x", "input")), Attr("d", INT, aliases=("p",)))
+    parameters = (Operand("a", ("x", "input")), Attr("d", SIZE, aliases=("p",)))
     composite = True
     elementwise = True
     floating = True

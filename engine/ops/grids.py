@@ -110,6 +110,8 @@ def _triangle(name: str, lower: bool) -> None:
         shape_of(name, (n, m))
         if isinstance(b, GraphBuilder):
             b.check(Aval((n, m), "bool"))
+        if not n or not m:
+            n = m = 0
         found = (np.tril_indices if lower else np.triu_indices)(n, k, m)
         return tuple(b.var(v.astype(np.int64), "int64") for v in found)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXIS, COUNT, OPTIONAL_AXIS, one_of
+from engine.attrs import AXIS, KNOWN, OPTIONAL_AXIS, one_of
 from engine.aval import broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import InvalidAttribute, ShapeMismatch
@@ -151,7 +151,7 @@ class OneHot(Op):
     family = "indexing"
     parameters = (
         Operand("indices", ("x", "input", "labels"), integer=True),
-        Attr("num_classes", COUNT, aliases=("depth",)),
+        Attr("num_classes", KNOWN, aliases=("depth",)),
         Attr("axis", AXIS, -1),
     )
     composite = True

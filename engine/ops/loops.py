@@ -50,9 +50,7 @@ def write_scan(
     Raises what `settled` raises.
     """
     rest = [*[Aval(v.shape[1:], v.dtype) for v in scanned], *[v.aval for v in consts]]
-    carries, graph = settled(
-        b, lambda avals: typed([*avals, *rest]), carries, body, first, integers
-    )
+    carries, graph = settled(b, lambda avals: typed([*avals, *rest]), carries, body, first, integers)
     nk = len(carries)
     if last:
         kept = graph.out_avals[nk : nk + last]
@@ -191,7 +189,9 @@ def check_returned(body: Program, carries: int, last: int, more: bool) -> None:
     n, needed = len(body.outputs), carries + last
     if n == needed or (more and n > needed):
         return
-    what = f"its {carries} carries" + (f" and {last} more values" if last else "") + (" first" if more else "")
+    what = (
+        f"its {carries} carries" + (f" and {last} more values" if last else "") + (" first" if more else "")
+    )
     raise Arity(f"The body must return {what}; it returns {n} value{'s' * (n != 1)}.", where=place(body))
 
 
@@ -228,9 +228,6 @@ def _counting(
     attrs: Any,
 ) -> tuple[Var, ...]:
     """A while_loop whose first carry counts: i, carries, then stop and the constants."""
-    op = registry.get("while_loop")
-    if op is None:
-        raise Unsupported("How often a loop runs must be known before anything is computed.")
     bounds = [v if isinstance(v, Var) else b.var(np.asarray(v), "int64") for v in (start, stop)]
     for v in bounds:
         if v.dtype != "int64" or v.rank:
@@ -238,6 +235,9 @@ def _counting(
                 f"The bounds of a loop are integers; here one is {v.aval}. An input written only in integers (2, not 2.0) is "
                 "an integer there; int(x) makes one."
             )
+    op = registry.get("while_loop")
+    if op is None:
+        raise Unsupported("How often a loop runs must be known before anything is computed.")
     nk = len(carries)
     integer = bounds[0].aval
     rest = [v.aval for v in consts]

@@ -155,8 +155,8 @@ class InstanceNorm(Op):
     floating = True
     latex = "\\frac{{{x} - \\mu}}{{\\sqrt{{\\sigma^2 + \\varepsilon}}}}"
     examples = (
-        Example(([[[1.0, 2.0, 4.5], [4.0, 0.5, 1.0]]], None, None, [0.5, 1.5], [1.0, 2.0]), {"eps": 0.5}),
         Example(([[[1.0, 2.0, 4.5]]],), {"eps": 0.1}),
+        Example(([[[1.0, 2.0, 4.5], [4.0, 0.5, 1.0]]], None, None, [0.5, 1.5], [1.0, 2.0]), {"eps": 0.5}),
         Example(([[[1.0, 2.0], [4.0, 0.5]]], [0.5, 1.0], [2.0, 0.25]), {"use_input_stats": False}),
     )
 

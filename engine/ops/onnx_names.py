@@ -36,12 +36,13 @@ class Variadic(Op):
     """Several arrays, entry by entry."""
 
     family = "elementwise"
-    parameters = (Operand("arrays", variadic=True, least=2),)
+    parameters = (Operand("arrays", variadic=True),)
     composite = True
     over = ""
     examples: tuple[Example, ...] = (
         Example(([1.0, 5.0], [2.0, 3.0], [0.5, 7.0])),
         Example(([[1.0], [5.0]], [2.0, 3.0]), note="broadcasting"),
+        Example(([1.0, 5.0],), note="a single one"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -55,7 +56,7 @@ _TIE = Example(([1.0, 0.0], [1.0, 3.0], [1.0, 3.0]), smooth=False, note="ties")
 
 
 class OnnxMax(Variadic):
-    """ONNX's Max: the largest of two or more arrays, entry by entry."""
+    """ONNX's Max: the largest of some arrays, entry by entry."""
 
     name = "Max"
     over = "max"
@@ -65,7 +66,7 @@ class OnnxMax(Variadic):
 
 
 class OnnxMin(Variadic):
-    """ONNX's Min: the smallest of two or more arrays, entry by entry."""
+    """ONNX's Min: the smallest of some arrays, entry by entry."""
 
     name = "Min"
     over = "min"
@@ -75,7 +76,7 @@ class OnnxMin(Variadic):
 
 
 class OnnxSum(Variadic):
-    """ONNX's Sum: of two or more arrays, entry by entry. The sum over axes is `sum`."""
+    """ONNX's Sum: of some arrays, entry by entry. The sum over axes is `sum`."""
 
     name = "Sum"
     over = "sum"
@@ -83,7 +84,7 @@ class OnnxSum(Variadic):
 
 
 class OnnxMean(Variadic):
-    """ONNX's Mean: of two or more arrays, entry by entry. The mean over axes is `mean`."""
+    """ONNX's Mean: of some arrays, entry by entry. The mean over axes is `mean`."""
 
     name = "Mean"
     over = "mean"

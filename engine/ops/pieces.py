@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-from engine.attrs import AXIS, COUNT, INT, INTS, OPTIONAL_AXIS, SHAPE
+from engine.attrs import AXIS, COUNT, INT, INTS, KNOWN_INTS, MAX_LISTED, OPTIONAL_AXIS, SHAPE
 from engine.aval import normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call
-from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.errors import InvalidAttribute, LimitExceeded, ShapeMismatch
 from engine.op import Attr, Example, Operand
-from engine.ops.arrange import INT_OR_INTS, MATRIX, check_size
+from engine.ops.arrange import MATRIX, check_size
 from engine.ops.gather import reshaped
 from engine.ops.joining import SECTIONS
 from engine.ops.shape import filled_shape, joined, slice_axis
@@ -19,7 +19,7 @@ from engine.ops.written import written
 
 _X = Operand("x", ("arr", "a", "input"))
 _SHAPE = {"family": "shape", "passes_integers": True}
-_OBJ = Attr("obj", INT_OR_INTS, aliases=("indices",))
+_OBJ = Attr("obj", KNOWN_INTS, aliases=("indices",))
 
 
 def _flat(x: Var, axis: int | None) -> tuple[Var, int]:
@@ -220,6 +220,8 @@ def _chunk(b: Builder, x: Var, **attrs: Any) -> tuple[Var, ...]:
         raise InvalidAttribute(f"chunk: there must be at least one chunk, not {chunks}.")
     n = x.shape[axis]
     size = max(-(-n // chunks), 1)
+    if n > size * MAX_LISTED:
+        raise LimitExceeded("parts", MAX_LISTED, -(-n // size))
     return tuple(slice_axis(x, axis, k, min(k + size, n)) for k in range(0, max(n, 1), size))
 
 

@@ -88,7 +88,7 @@ class ScatterSet(ScatterAdd):
     """
 
     name = "scatter_set"
-    latex = "{x}\\left[{indices} \\leftarrow {updates}\\right]"
+    latex = "{x}[{indices} \\gets {updates}]"
     derivative = {"x": "[i \\notin \\text{indices}]", "updates": "e_{\\text{indices}}"}
     convention = "Where an index repeats, the last update has the whole derivative."
     rules = (Linear(_set_back, joint=True), Zero(), Linear(_set_back, joint=True))

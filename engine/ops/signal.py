@@ -11,7 +11,7 @@ import numpy as np
 from engine.attrs import NUMBER, one_of, optional
 from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
-from engine.errors import InvalidAttribute, ShapeMismatch
+from engine.errors import InvalidAttribute, LimitExceeded, ShapeMismatch
 from engine.op import Attr, Example, Linear, Op, Operand, registry
 from engine.ops.gather import clamped, gather_axis
 from engine.ops.reduction import counted
@@ -91,11 +91,17 @@ written(
 )
 
 
+MOST_COEFFICIENTS = 10_000
+"""Longest polynomial: Horner's rule takes some nodes for each coefficient."""
+
+
 def _polyval(b: Builder, p: Var, x: Var, **attrs: Any) -> Var:
     if p.rank == 0:
         raise ShapeMismatch("polyval: the coefficients are a vector, the highest power first.")
     if p.shape[0] == 0:
         return x * 0
+    if p.shape[0] > MOST_COEFFICIENTS:
+        raise LimitExceeded("coefficients", MOST_COEFFICIENTS, p.shape[0])
 
     def coefficient(k: int) -> Var:
         return slice_axis(p, -p.rank, k, k + 1).reshape(p.shape[1:])
@@ -128,13 +134,16 @@ written(
 # -------------------------------------------------------------------------------------------------------- convolution
 
 
-def _from_full(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
-    """Correlation with the other operand: the part of a full convolution with it, turned round, that belongs here."""
-    own, other = operands[k], operands[1 - k]
-    n, m = own.shape[-1], other.shape[-1]
-    turned = slice_axis(other, -1, m - 1, -1, -1)
-    whole: Var = ct.b.write("full_convolution", ct, turned)
-    return slice_axis(whole, -1, m - 1, m - 1 + n)
+def _rows(function: Any, a: Any, v: Any, length: int) -> Any:
+    """A function of two vectors, row by row, with results of one length."""
+    rows = prod(a.shape[:-1])
+    pairs = zip(a.reshape(rows, a.shape[-1]), v.reshape(rows, v.shape[-1]), strict=True)
+    return np.array([function(x, y) for x, y in pairs], a.dtype).reshape((*a.shape[:-1], length))
+
+
+def _convolution_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
+    result: Var = ct.b.write("valid_correlation", ct, operands[1 - k])
+    return result
 
 
 class FullConvolution(Op):
@@ -143,7 +152,7 @@ class FullConvolution(Op):
     name = "full_convolution"
     family = "core"
     internal = True
-    rules = (Linear(_from_full), Linear(_from_full))
+    rules = (Linear(_convolution_back), Linear(_convolution_back))
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Leading axes in common, the lengths together."""
@@ -155,17 +164,50 @@ class FullConvolution(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's, row by row."""
         a, v = (np.asarray(x) for x in arrays)
-        rows = prod(a.shape[:-1])
-        pairs = zip(a.reshape(rows, a.shape[-1]), v.reshape(rows, v.shape[-1]), strict=True)
-        result = [np.convolve(x, y) for x, y in pairs]
-        return np.array(result, a.dtype).reshape((*a.shape[:-1], a.shape[-1] + v.shape[-1] - 1))
+        return _rows(np.convolve, a, v, a.shape[-1] + v.shape[-1] - 1)
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A product and a sum for each pair."""
         return 2.0 * operands[0].size * operands[1].shape[-1]
 
 
+def _correlation_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
+    op, left, right = ("valid_correlation", operands[0], ct) if k else ("full_convolution", ct, operands[1])
+    result: Var = ct.b.write(op, left, right)
+    return result
+
+
+class ValidCorrelation(Op):
+    """c[k] = Σ a[k + i]·v[i] along the last axis, where v overlaps a wholly (it is not longer). Bilinear.
+
+    With `full_convolution` it is closed under transposition: each takes n·m products, whichever operand it is for.
+    """
+
+    name = "valid_correlation"
+    family = "core"
+    internal = True
+    rules = (Linear(_correlation_back), Linear(_correlation_back))
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """Leading axes in common, the length that is left."""
+        a, v = avals
+        if a.shape[:-1] != v.shape[:-1] or a.dtype != v.dtype or a.shape[-1] < v.shape[-1]:
+            raise ShapeMismatch(f"valid_correlation: {a} and {v} do not go together.")
+        return Aval((*a.shape[:-1], a.shape[-1] - v.shape[-1] + 1), a.dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """NumPy's, row by row."""
+        a, v = (np.asarray(x) for x in arrays)
+        return _rows(lambda x, y: np.correlate(x, y, "valid"), a, v, a.shape[-1] - v.shape[-1] + 1)
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """A product and a sum for each pair."""
+        assert isinstance(result, Aval)
+        return 2.0 * result.size * operands[1].shape[-1]
+
+
 registry.add(FullConvolution())
+registry.add(ValidCorrelation())
 
 
 def _vectors(name: str, a: Var, v: Var) -> tuple[Var, Var]:
@@ -177,25 +219,38 @@ def _vectors(name: str, a: Var, v: Var) -> tuple[Var, Var]:
 
 
 def _cut(full: Var, longer: int, shorter: int, mode: str, late: bool = False) -> Var:
-    """The part of a full convolution that a mode means; `late` rounds the middle towards the end."""
+    """All of a full convolution or its middle part; `late` rounds the middle towards the end."""
     if mode == "full":
         return full
-    if mode == "valid":
-        return slice_axis(full, -1, shorter - 1, longer)
     start = shorter // 2 if late else (shorter - 1) // 2
     return slice_axis(full, -1, start, start + longer)
 
 
+def _turned(v: Var) -> Var:
+    return slice_axis(v, -1, v.size - 1, -1, -1)
+
+
 def _convolve(b: Builder, a: Var, v: Var, **attrs: Any) -> Var:
     a, v = _vectors("convolve", a, v)
-    full: Var = b.write("full_convolution", a, v)
-    return _cut(full, max(a.size, v.size), min(a.size, v.size), attrs["mode"])
+    a, v = (a, v) if a.size >= v.size else (v, a)
+    result: Var
+    if attrs["mode"] == "valid":
+        result = b.write("valid_correlation", a, _turned(v))
+        return result
+    result = b.write("full_convolution", a, v)
+    return _cut(result, a.size, v.size, attrs["mode"])
 
 
 def _correlate(b: Builder, a: Var, v: Var, **attrs: Any) -> Var:
     a, v = _vectors("correlate", a, v)
-    full: Var = b.write("full_convolution", a, slice_axis(v, -1, v.size - 1, -1, -1))
-    return _cut(full, max(a.size, v.size), min(a.size, v.size), attrs["mode"], late=v.size > a.size)
+    result: Var
+    if attrs["mode"] == "valid":
+        if a.size >= v.size:
+            result = b.write("valid_correlation", a, v)
+            return result
+        return _turned(b.write("valid_correlation", v, a))
+    result = b.write("full_convolution", a, _turned(v))
+    return _cut(result, max(a.size, v.size), min(a.size, v.size), attrs["mode"], late=v.size > a.size)
 
 
 _SIGNALS = (Operand("a", ("x", "in1")), Operand("v", ("y", "in2")))
@@ -206,6 +261,7 @@ _EXAMPLES = (
     Example(([0.5, 1.5], [1.0, 2.0, 3.0, -1.0, 2.5]), {"mode": "same"}, note="the second is longer"),
     Example(([1.0, 2.0, 3.0, -1.0], [0.5, 1.5, -2.0]), {"mode": "valid"}),
     Example(([0.5, 1.5], [1.0, 2.0, 3.0]), {"mode": "full"}),
+    Example(([0.5, 1.5], [1.0, 2.0, 3.0]), {"mode": "valid"}),
     Example(([2.0], [3.0]), note="single entries"),
 )
 written(
@@ -216,7 +272,7 @@ written(
     doc="""Convolution of two vectors, c[k] = Σ a[i]·v[k − i], as `numpy.convolve`.
 
     `mode` full: all n + m − 1 entries; same: the middle max(n, m) of them; valid: those where the vectors overlap wholly.""",
-    latex="{a} * {v}",
+    latex="{a} \\ast {v}",
     family="linalg",
     derivative={"a": "v_{k - i}", "v": "a_{k - i}"},
     examples=_EXAMPLES,

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXIS, BOOL, COUNT, OPTIONAL_AXIS, SIZE, one_of, optional
-from engine.aval import Aval, Avals, normalize_axis, without_axes
+from engine.attrs import AXIS, BOOL, KNOWN, OPTIONAL_AXIS, SIZE, one_of, optional
+from engine.aval import Array, Aval, Avals, normalize_axis, without_axes
 from engine.builder import Builder, Var
 from engine.errors import EmptyReduction, InvalidAttribute
-from engine.op import Attr, Example, Op, Operand, Zero, registry
+from engine.formula import Formula
+from engine.op import Attr, Example, Op, Operand, Partial, Zero, registry
 from engine.ops.arrange import permuted
 from engine.ops.gather import reshaped
 from engine.ops.reduction import AXIS_ATTRS, keep
@@ -100,9 +101,46 @@ def argsort(x: Var, axis: int, descending: bool = False) -> Var:
     return result
 
 
-def sorted_along(x: Var, axis: int, descending: bool = False) -> Var:
-    """The array sorted along an axis counted from the end."""
-    return along(x, argsort(x, axis, descending), axis)
+class InOrder(Op):
+    """A sorted array itself: it knows where neighbours along the axis are equal, so that their order was a choice."""
+
+    name = "in_order"
+    family = "core"
+    internal = True
+    elementwise = True
+    rules = (Partial(Formula("1")),)
+    convention = ORDER_CONVENTION
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """The operand's aval."""
+        return avals[0]
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """The operand."""
+        return arrays[0]
+
+    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
+        """Entries that a neighbour along the axis is equal to."""
+        rows = np.moveaxis(np.asarray(y), params["axis"], -1)
+        same = rows[..., 1:] == rows[..., :-1]
+        edge = np.zeros((*rows.shape[:-1], 1), bool)
+        ties = np.concatenate([edge, same], -1) | np.concatenate([same, edge], -1)
+        mask: Array = np.moveaxis(ties[..., : rows.shape[-1]], -1, params["axis"])
+        return mask
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """None."""
+        return 0.0
+
+
+registry.add(InOrder())
+
+
+def sorted_along(x: Var, axis: int, descending: bool = False, index: Var | None = None) -> Var:
+    """The array sorted along an axis counted from the end, by an `index` if that is known already."""
+    y = along(x, argsort(x, axis, descending) if index is None else index, axis)
+    result: Var = x.b.write("in_order", y, axis=axis)
+    return result
 
 
 class Sort(Op):
@@ -178,8 +216,9 @@ class TopK(Op):
             raise InvalidAttribute(
                 f"top_k: k = {k} entries cannot be taken along an axis of size {n} (allowed: 0 to {n})."
             )
-        index = slice_axis(argsort(x, axis, attrs["largest"]), axis, 0, k)
-        return along(x, index, axis), index
+        index = argsort(x, axis, attrs["largest"])
+        values = sorted_along(x, axis, index=index)
+        return slice_axis(values, axis, 0, k), slice_axis(index, axis, 0, k)
 
 
 registry.add(TopK())
@@ -192,7 +231,7 @@ class KthValue(Op):
     family = "indexing"
     composite = True
     results = ("values", "indices")
-    parameters = (X, Attr("k", COUNT), Attr("axis", AXIS, -1, ("dim",)), AXIS_ATTRS[1])
+    parameters = (X, Attr("k", KNOWN), Attr("axis", AXIS, -1, ("dim",)), AXIS_ATTRS[1])
     latex = "{x}_{{(k)}}"
     derivative = {"x": "[i = \\text{index}]"}
     convention = ORDER_CONVENTION
@@ -210,8 +249,9 @@ class KthValue(Op):
             raise InvalidAttribute(
                 f"kthvalue: k counts from 1 (the smallest) to {x.shape[axis]}, the size of the axis; {k} is not."
             )
-        index = slice_axis(argsort(x, axis), axis, k - 1, k)
-        value = along(x, index, axis)
+        order = argsort(x, axis)
+        index = slice_axis(order, axis, k - 1, k)
+        value = slice_axis(sorted_along(x, axis, index=order), axis, k - 1, k)
         if attrs["keepdims"]:
             return value, index
         rest = without_axes(x.shape, (axis,))

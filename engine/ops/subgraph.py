@@ -1,15 +1,16 @@
-"""What the ops that hold graphs have in common: calling, retyping and weighing a body; what goes round in a loop."""
+"""What the ops that hold graphs have in common: calling, retyping, weighing and guarding a body."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.aval import Aval, DType
+from engine.aval import BOOL, Aval, DType
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, cast
 from engine.errors import Arity, ShapeMismatch, TypeProblem, Where
 from engine.graph import Graph
 from engine.program import GraphSource, Program
+from engine.transforms.pull import depends_on
 from engine.transforms.simplify import simplify
 
 
@@ -70,6 +71,7 @@ def settled(
     floats = {k: carries[k] for k in integers if k < len(carries) and carries[k].aval.floating}
     for k in floats:
         carries[k] = cast(b, carries[k], "int64")
+    stretched: dict[int, tuple[Aval, Aval]] = {}
     # Each step may change what goes into the next one: of a carry the dtype twice, and its shape by what others are.
     for _ in range(min(3 + 2 * len(carries), 40)):
         avals = [v.aval for v in carries]
@@ -87,26 +89,32 @@ def settled(
             raise Arity(
                 f"The body must return its {len(carries)} carries first; {returned}.", where=place(body)
             )
-        for k in [k for k in floats if k < len(outs) and outs[k].floating]:
+        for k in [k for k in floats if outs[k].floating]:
             carries[k] = floats.pop(k)
         for k, (a, o) in enumerate(zip(avals, outs, strict=False)):
-            if a.shape != o.shape:
-                try:
-                    carries[k] = broadcast_to(carries[k], o.shape)
-                except ShapeMismatch:
-                    name = body.steps[body.inputs[first + k]].id
-                    raise ShapeMismatch(
-                        f"Carry {k} ('{name}') enters the loop as {a} and leaves its body as {o}; "
-                        "a carry must keep its shape.",
-                        node=body.steps[body.outputs[k]].id,
-                        where=place(body, k),
-                    ) from None
+            if a.shape == o.shape:
+                continue
+            try:
+                if stretched.setdefault(k, (a, o))[1].shape != o.shape and len(o.shape) > len(a.shape):
+                    raise ShapeMismatch("It gains an axis with every step.")
+                carries[k] = broadcast_to(carries[k], o.shape)
+            except ShapeMismatch:
+                name = body.steps[body.inputs[first + k]].id
+                before, after = stretched[k]
+                raise ShapeMismatch(
+                    f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; "
+                    "a carry must keep its shape.",
+                    node=body.steps[body.outputs[k]].id,
+                    where=place(body, k),
+                ) from None
         wanted = [wider(v.aval, o) for v, o in zip(carries, outs, strict=False)]
         carries = [cast(b, v, a.dtype) for v, a in zip(carries, wanted, strict=True)]
         if [v.aval for v in carries] == avals:
             return carries, with_dtypes(graph, [*avals, *outs[len(carries) :]], b.dtype)
     raise ShapeMismatch(
-        "The carries of this loop change their shape at every step; they must keep it.", where=place(body)
+        "The carries of this loop hand shapes or dtypes on to one another at every step; let them enter it with those that "
+        "they end with.",
+        where=place(body),
     )
 
 
@@ -117,3 +125,87 @@ def place(body: Program, output: int | None = None) -> Where | None:
             pointer=f"{body.source.root}/outputs" + ("" if output is None else f"/{output}"),
         )
     return None if output is None else body.where(body.outputs[output])
+
+
+def moving_carries(body: Graph, carries: int, leaves: Sequence[int]) -> list[int]:
+    """Inputs of a loop's body that depend on its inputs `leaves`, through any number of steps; `leaves` among them."""
+    moving = {k for k in leaves if body.in_avals[k].floating}
+    while True:
+        active = depends_on(body.nodes, [body.inputs[k] for k in moving])
+        more = {k for k in range(carries) if active[body.outputs[k]]} - moving
+        if not more:
+            return sorted(moving)
+        moving |= more
+
+
+def paired(groups: Sequence[Sequence[int]], moving: Sequence[int]) -> list[tuple[int, bool]]:
+    """Inputs of the body of a loop over values and tangents: in each group first the values, then the tangents.
+
+    Each is an input of the body that is differentiated, and whether it is its tangent.
+    """
+    found = [[*((k, False) for k in g), *((k, True) for k in g if k in moving)] for g in groups]
+    return [pair for group in found for pair in group]
+
+
+def placed(pairs: Sequence[tuple[int, bool]], inputs: int, moving: Sequence[int]) -> list[int]:
+    """Where among `pairs` the inputs of a `jvp_graph` are: values, then the tangents of those that move."""
+    where = {pair: slot for slot, pair in enumerate(pairs)}
+    return [*(where[k, False] for k in range(inputs)), *(where[k, True] for k in moving)]
+
+
+# ------------------------------------------------------------------------------------------------------------------- maps
+
+
+def reached(graph: Graph, mapped: Sequence[bool]) -> list[bool]:
+    """For each output whether it depends on an input in `mapped`, and so may lead with the batch axis under `vmap`."""
+    marks = dict(zip(graph.inputs, mapped, strict=True))
+    found: list[bool] = []
+    for i, node in enumerate(graph.nodes):
+        found.append(marks[i] if i in marks else any(found[j] for j in node.inputs))
+    return [found[o] for o in graph.outputs]
+
+
+def mapped_carries(body: Graph, carries: int, mapped: Sequence[bool]) -> list[bool]:
+    """`mapped` for the inputs of a loop's body, with the carries that come to depend on a mapped one."""
+    flags = list(mapped)
+    while True:
+        outs = reached(body, flags)
+        after = [f or o for f, o in zip(flags, outs[:carries], strict=False)] + flags[carries:]
+        if after == flags:
+            return flags
+        flags = after
+
+
+# ----------------------------------------------------------------------------------------------------------------- guards
+
+
+def unbounded(graph: Graph) -> bool:
+    """Whether there is a loop inside that may go on for ever."""
+    return any(
+        node.op.unbounded or any(isinstance(p, Graph) and unbounded(p) for _, p in node.params)
+        for node in graph.nodes
+        if node.op.subgraphs
+    )
+
+
+def guarded(graph: Graph, dtype: DType) -> Graph:
+    """The graph with a boolean scalar as one more input: while it is false, no unbounded loop inside takes a step.
+
+    Members of a batch for which a branch or a step is computed though it is not theirs have values that the loop inside
+    was not written for, and might never end with.
+    """
+    b = GraphBuilder(dtype)
+    inputs = [b.input(a) for a in graph.in_avals]
+    guard = b.input(BOOL)
+    spot = dict(zip(graph.inputs, inputs, strict=True))
+    for i, node in enumerate(graph.nodes):
+        if i in spot:
+            continue
+        refs = [spot[j] for j in node.inputs]
+        holds = node.op.subgraphs and unbounded(Graph((node,), (), ()))
+        params = node.op.guard(dict(node.params), dtype) if holds else None
+        if params is None:
+            spot[i] = b.emit(node.op, refs, node.params)
+        else:
+            spot[i] = b.emit(node.op, [*refs, guard], tuple(sorted(params.items())))
+    return b.build([spot[o] for o in graph.outputs])

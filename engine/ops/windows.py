@@ -198,6 +198,8 @@ class OverlapAdd(Op):
         k = len(shape)
         lead = x.ndim - 2 * k
         result: Any = np.zeros((*x.shape[:lead], *shape), x.dtype)
+        if not x.size:
+            return result
         steps: list[list[tuple[tuple[Any, Any], slice]]] = []
         for a in range(k):
             o, w = x.shape[lead + a], x.shape[lead + k + a]

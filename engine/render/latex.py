@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.attrs import IndexArray, Slice
 from engine.op import InputRef, Op
-from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step, result_count
+from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
 from engine.render.boxes import (
     Apply,
     Box,
@@ -61,7 +61,7 @@ MAX_BODY = 60
 MAX_NESTING = 2
 """Bodies inside bodies that are written out."""
 
-HIDDEN = frozenset({"keepdims"})
+HIDDEN = frozenset({"keepdims", "integers", "locals"})
 """Attributes that a formula leaves out."""
 SHAPE_ONLY = frozenset({"reshape", "broadcast_to", "expand_dims", "squeeze"})
 """Ops that leave the elements as they are: a formula shows the operand."""
@@ -229,6 +229,8 @@ class _Writer:
             self._item(i, step)
         elif i in self.readers:
             self._several(i, step)
+        elif step.op.name == "cond" and self._cases(i, step):
+            self._put(i, self.chosen[i][0], define=self._is_named(i) or self.uses[i] > 1)
         else:
             e = self._applied(step)
             brief = step.op.name in BRIEF and e.size <= 5
@@ -407,7 +409,7 @@ class _Writer:
         if self.body or (len(readers) == 1 and not self._defined(readers[0])):
             self.exprs[i] = e
             return
-        count = result_count(step.op, step.attrs)
+        count = step.op.count(step.attrs)
         first: dict[int, int] = {}
         for reader in readers:
             k = self.program.steps[reader].attrs.get("index", 0)

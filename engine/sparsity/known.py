@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,6 @@ from engine.builder import EagerBuilder
 from engine.graph import CONSTANT, INPUT, Graph
 
 Step = Callable[[], None]
-
-
-@lru_cache(maxsize=256)
-def _constant(graph: Graph) -> tuple[bool, ...]:
-    """For each node whether it depends on no input."""
-    found: list[bool] = []
-    for node in graph.nodes:
-        found.append(node.op is not INPUT and all(found[j] for j in node.inputs))
-    return tuple(found)
 
 
 class Values:
@@ -40,7 +30,16 @@ class Values:
 
     def constant(self, i: int) -> Any:
         """The node's value if it depends on no argument at all, else None."""
-        return self.known(i) if _constant(self.graph)[i] else None
+        seen: set[int] = set()
+        todo = [i]
+        while todo:
+            j = todo.pop()
+            if self.graph.nodes[j].op is INPUT:
+                return None
+            if j not in seen:
+                seen.add(j)
+                todo.extend(self.graph.nodes[j].inputs)
+        return self.known(i)
 
     def known(self, i: int) -> Any:
         """The node's value, None if it is not known. Raises the `EngineError`s of computing it."""

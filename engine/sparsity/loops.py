@@ -15,8 +15,9 @@ import numpy as np
 
 from engine.aval import Aval
 from engine.graph import Graph
+from engine.sparsity.call import Call, Patterns
 from engine.sparsity.known import Values
-from engine.sparsity.local import Call, Patterns, reduced
+from engine.sparsity.mixing import reduced
 from engine.sparsity.pattern import Pattern, anything, beside, concatenated, union
 from engine.transforms.vmap import vmap
 

@@ -14,8 +14,9 @@ import scipy.sparse as sp
 from engine.aval import Array, DType
 from engine.errors import LimitExceeded
 from engine.graph import CONSTANT, ITEM, Graph, single
+from engine.sparsity.call import Context, Patterns, call_of
 from engine.sparsity.known import Values
-from engine.sparsity.local import Context, Patterns, call_of, flow
+from engine.sparsity.local import flow
 from engine.sparsity.loops import LOOPS
 from engine.sparsity.pattern import Pattern, Table, union
 

@@ -123,6 +123,11 @@ def _inside(node: Node, marked: list[bool], zero: list[bool]) -> tuple[str | Non
         if any(f and not ((m or z) and (fm or fz)) for f, m, z, fm, fz in kept):
             return "a loop whose carry has an offset", []
         return None, found.marked
+    if name == "core.checkpoint":
+        found = _walk(params["body"], marked)
+        return found.reason, found.marked
+    if name == "core.counted" and not any(marked[: len(marked) - params["derivation"].linear]):
+        return None, [True] * len(node.aval)
     if name == "core.linear_solve" and not any(marked[1:]):
         return None, [True]
     return name.removeprefix("core."), []

@@ -3,18 +3,24 @@
 An op means its trailing dimensions, with axes counted from the end, so mapping it is inferring it again with operands
 that have one more leading axis; only shape-like params change (`Op.batched`). Nodes that depend on no mapped input stay
 as they are, and are computed once for the whole batch. An op whose operands cannot simply gain an axis (scan, gather)
-writes its own `vmap`; one with several results may return a tuple of references there.
+writes its own `vmap`; one with several results may return a tuple of references there, `Shared` ones among them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.aval import Aval, DType, broadcast_shapes
 from engine.builder import GraphBuilder, Var
 from engine.graph import CONSTANT, INPUT, ITEM, Graph
 from engine.op import Op
+
+
+class Shared(NamedTuple):
+    """A result that an op's own `vmap` leaves without the batch axis: it is the same for all members."""
+
+    ref: int
 
 
 def vmap(
@@ -33,11 +39,12 @@ def vmap_nodes(
 ) -> tuple[GraphBuilder, list[Any], list[bool]]:
     """As `vmap`, for every node: what has been written, where each node is in it, and whether it leads with the axis.
 
-    The place of a node of several results may be a tuple.
+    The place of a node of several results may be a tuple, of results that all lead with the axis.
     """
     b = GraphBuilder(dtype, **limits)
     place: list[Any] = []
     leads: list[bool] = []
+    shared: dict[tuple[int, int], int] = {}
     marks = dict(zip(graph.inputs, mapped, strict=True))
     arguments = {}
     for i, aval in zip(graph.inputs, graph.in_avals, strict=True):
@@ -56,11 +63,20 @@ def vmap_nodes(
         elif op is ITEM:
             results = place[node.inputs[0]]
             k = node.params[0][1]
-            place.append(results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params))
-            leads.append(True)
+            ref = shared.get((node.inputs[0], k))
+            leads.append(ref is None)
+            if ref is None:
+                ref = results[k] if isinstance(results, tuple) else b.emit(op, [results], node.params)
+            place.append(ref)
         else:
             operands = [Var(b, place[j]) for j in node.inputs]
-            place.append(_mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params)))
+            own = _mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params))
+            if isinstance(own, tuple):
+                same = {(i, k): ref.ref for k, ref in enumerate(own) if isinstance(ref, Shared)}
+                stretched = {k: lead(b, Var(b, ref), size, False).ref for (_, k), ref in same.items()}
+                own = tuple(stretched.get(k, ref) for k, ref in enumerate(own))
+                shared |= same
+            place.append(own)
             leads.append(True)
     return b, place, leads
 

@@ -146,9 +146,10 @@ NOT_LINEAR = {
     "a branch": sub(
         "x t",
         "d",
+        m=("greater", "x", 0.0),
         d=(
             "cond",
-            True,
+            "m",
             "t",
             "x",
             {"then": sub("t x", "r", r=("identity", "t")), "else": sub("t x", "r", r=("identity", "x"))},

@@ -28,6 +28,10 @@ DTYPES = {
 """The kinds of tensors that there are here."""
 
 
+OWN_NAMES = {"Flatten", "Gemm", "HardSigmoid", "Max", "Mean", "Min", "Mod", "PRelu", "Sum"}
+"""ONNX ops that the catalogue may have just as they are (`is_own`); their translations are for when it does not."""
+
+
 class Missing(Exception):
     """An op that is not in the catalogue."""
 
@@ -223,11 +227,24 @@ def translate(
 
 
 def _written(call: Call, node: Any, opsets: dict[str, int]) -> Any:
-    if node.domain in ("", "ai.onnx") and node.op_type in TRANSLATIONS:
-        return TRANSLATIONS[node.op_type](call)
-    if node.domain in ("", "ai.onnx") and node.op_type in registry:
-        return call.add(node.op_type, *call.operands, **call.attrs)
+    if node.domain not in ("", "ai.onnx"):
+        return body(call, node, opsets)
+    op = node.op_type
+    if op in TRANSLATIONS and not is_own(call):
+        return TRANSLATIONS[op](call)
+    if op in registry:
+        return call.add(op, *call.operands, **call.attrs)
     return body(call, node, opsets)
+
+
+def is_own(call: Call) -> bool:
+    """Whether the catalogue has the very op: not just NumPy's or PyTorch's of that name."""
+    found = registry.get(call.op) if call.op in OWN_NAMES and call.op in registry else None
+    if found is None:
+        return False
+    if call.op == "PRelu":  # PyTorch's slopes are those of channels
+        return call.shape(0) == call.shape(1)
+    return call.op in ("Flatten", "Gemm") or found.name == call.op
 
 
 def body(call: Call, node: Any, opsets: dict[str, int]) -> list[str | None]:

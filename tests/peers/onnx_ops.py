@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
+from engine.op import registry
 from tests.peers.onnx_adapter import Call, NotOffered, kind_of, translation
 
 # ---------------------------------------------------------------------------------------------------------- elementwise
@@ -143,6 +144,8 @@ def _reduce(c: Call) -> Any:
     axes, nothing = _axes(c)
     how = {"axis": axes, "keepdims": bool(c.attr("keepdims", 1))}
     x = c.x
+    if c.op in registry and not nothing and c.op not in ("ReduceMax", "ReduceMin"):
+        return c.add(c.op, x, **how)
     if c.op == "ReduceL1":
         x = c.add("abs", x)
     elif c.op == "ReduceSumSquare":

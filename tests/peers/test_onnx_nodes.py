@@ -23,7 +23,7 @@ from engine.op import registry  # noqa: E402
 from tests.peers import onnx_ops, onnx_recurrent  # noqa: E402, F401  # register translations
 from tests.peers.onnx_adapter import Missing, NotOffered, prepare  # noqa: E402
 
-FLOOR = 1260
+FLOOR = 1390
 """At least so many cases pass."""
 
 SHAPE_OF_DATA = "the shape of the result depends on data"
@@ -61,6 +61,9 @@ OUT_OF_SCOPE = {
 ROUNDED = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-3}
 """Cases whose expected values ONNX gives with few digits: relative tolerances."""
 
+PARTLY = {"MaxPool": "its second result, the indices of the largest entries, is not offered"}
+"""Ops of which not every result is compared, and why."""
+
 NOT_MET = {"global_lp_pool": "ONNX has no case of GlobalLpPool"}
 """Ops of ours that have the name of an ONNX op, but are met by no case; why."""
 
@@ -90,8 +93,8 @@ def run(case: Any) -> Outcome:
         (inputs, expected), *_ = case.data_sets
         document, outputs, kinds = prepare(case.model, inputs)
         kept = [k for k, o in enumerate(outputs) if o is not None]
-        if not kept:
-            raise NotOffered("none of its results")
+        if len(kept) < len(outputs) and op not in PARTLY:
+            return Outcome(op, case.name, "failed", "a result is not given", frozenset())
         got = document.run([outputs[k] for k in kept])
     except NotOffered as reason:
         return Outcome(op, case.name, "skipped", str(reason), frozenset())

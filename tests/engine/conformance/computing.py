@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array, Aval, DType
 from engine.builder import EagerBuilder
+from engine.errors import DeadlineExceeded
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import INPUT, Graph
@@ -31,10 +32,21 @@ def listed(result: Any) -> list[Any]:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
+def patience(steps: int = 100_000) -> Callable[[], None]:
+    """What builders ask before each step: a loop that does not end is an error of its user's."""
+    left = iter(range(steps))
+
+    def ask() -> None:
+        if next(left, None) is None:
+            raise DeadlineExceeded(f"The loop does not end within {steps:,} steps.")
+
+    return ask
+
+
 def compute(graph: Graph, arrays: Sequence[Any], dtype: DType = "float64") -> list[Any]:
     """The graph's results by the eager builder."""
     with np.errstate(all="ignore"):
-        return EagerBuilder(dtype).inline(graph, [np.asarray(a)[()] for a in arrays])
+        return EagerBuilder(dtype, patience()).inline(graph, [np.asarray(a)[()] for a in arrays])
 
 
 def executed(graph: Graph, arrays: Sequence[Any], dtype: DType = "float64") -> list[Any]:
@@ -54,7 +66,7 @@ def carefully(graph: Graph, arrays: Sequence[Any], dtype: DType) -> list[Any]:
 
     Raises `WrongAval`; and ValueError if an op writes into its operands.
     """
-    eager = EagerBuilder(dtype)
+    eager = EagerBuilder(dtype, patience())
     values: list[Any] = [None] * len(graph.nodes)
     for i, a in zip(graph.inputs, arrays, strict=True):
         values[i] = protected(np.array(a)[()])
