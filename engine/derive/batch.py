@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,16 @@ import numpy as np
 from engine.aval import Array, Aval, DType, aval_of
 from engine.builder import EagerBuilder
 from engine.cost import Cost, Limits, check, cost_of
-from engine.errors import InvalidField, LimitExceeded, ShapeMismatch, UnknownInput, Where, nearest, quoted
+from engine.errors import (
+    EngineError,
+    InvalidField,
+    LimitExceeded,
+    ShapeMismatch,
+    UnknownInput,
+    Where,
+    nearest,
+    quoted,
+)
 from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.program import Program
@@ -94,6 +103,8 @@ class Runner:
         self.dtype = dtype
         self.limits = limits
         self.meter = meter
+        self.traced: Callable[[EngineError, Meter], EngineError] = lambda error, _: error
+        """Finds the step to which an error of a run belongs: a derived graph's nodes have no names of the user's."""
         self.met = 0
         """Bytes that the way back over a loop took whose length showed only when it was computed."""
 
@@ -128,5 +139,8 @@ class Runner:
 
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
         """The graph's results."""
-        with np.errstate(all="ignore"):
-            return self.builder(meter).inline(graph, arguments)
+        try:
+            with np.errstate(all="ignore"):
+                return self.builder(meter).inline(graph, arguments)
+        except EngineError as error:
+            raise self.traced(error, meter) from None

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
 from engine.cost import Cost, Limits
 from engine.derive.batch import Batch, Runner
 from engine.derive.request import Request
 from engine.derive.warn import Watch
-from engine.errors import EngineError, ShapeMismatch, Where
+from engine.errors import DeadlineExceeded, EngineError, LimitExceeded, ShapeMismatch, Where
+from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.specialize import Typed, pointer_part
 
@@ -40,6 +43,7 @@ class Job:
         self.sizes = batch.sizes if batch is not None else ()
         self.record_bytes = limits.record_bytes(prod(self.sizes))
         self.runner = Runner(batch, request.dtype, limits, meter)
+        self.runner.traced = self.traced
         self.step = meter.check
         none = (None,) * len(self.sizes)
         self.none: tuple[int | None, ...] = none
@@ -83,6 +87,21 @@ class Job:
         """The error with the step that node belongs to."""
         i = self.typed.owner(node)
         return error.at(self.id(i), self.program.where(i))
+
+    def traced(self, error: EngineError, meter: Meter) -> EngineError:
+        """The error with its step, where the program itself, run node by node, meets it too (a singular matrix)."""
+        if (
+            error.node is not None
+            or self.batch is not None
+            or isinstance(error, DeadlineExceeded | LimitExceeded)
+        ):
+            return error
+        try:
+            with np.errstate(all="ignore"):
+                forward(self.typed.graph, self.arguments, self.eager(meter), meter, self.blame)
+        except EngineError as found:
+            return found
+        return error
 
     def values(self, found: Mapping[int, Array], steps: Sequence[int]) -> dict[str, Array]:
         """Reported values by id."""

@@ -180,8 +180,11 @@ class Watch:
             )
             if not mask.any():
                 continue
-            seen.add(name)
             step = self.typed.owner(i)
+            own = self.typed.nodes[step]
+            if isinstance(own, int) and own != i and not _bad(refs[own]):
+                continue  # inside a composite that gets rid of it: log(0) in a loss that is bounded there
+            seen.add(name)
             operand, detail = self._cause(step, mask, value)
             more = {} if operand is None else {"operand": operand}
             self._add("non-finite-value", steps[step].id, mask, detail, **more)
@@ -230,10 +233,7 @@ class Watch:
             name = self._id(j)
             if name in seen or (known is not None and known[j]):
                 continue
-            cause = next(
-                (i for i in self._consumers(j) if adj[i] is not None and not _bad(adj[i])),
-                None,
-            )
+            cause = next((i for i in self._consumers(j) if self._finite(adj, i)), None)
             if cause is None or self._id(cause) == name:
                 continue
             seen.add(name)
@@ -250,6 +250,13 @@ class Watch:
                 f"the {what} of {op} ({at}) makes the gradient of {name} {_shown(first)}{where}",
                 operand=name,
             )
+
+    def _finite(self, adj: Sequence[Any], i: int) -> bool:
+        """Whether node `i` has a cotangent, or one of its results has, and it is finite."""
+        if adj[i] is not None or isinstance(self.typed.graph.nodes[i].aval, Aval):
+            return adj[i] is not None and not _bad(adj[i])
+        results = [adj[k] for k in self._consumers(i) if adj[k] is not None]
+        return bool(results) and not _bad(results)
 
     def _consumers(self, j: int) -> list[int]:
         if self._uses is None:
@@ -330,7 +337,7 @@ class Watch:
         for i in _bad_ones(dots):
             dot = dots[i]
             inputs = [dots[j] for j in self._operands(i)]
-            if any(d is not None and (isinstance(d, list) or _bad(d)) for d in inputs):
+            if any(d is not None and _bad(d) for d in inputs):
                 continue
             name = self._id(i)
             if name in seen:

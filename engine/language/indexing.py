@@ -59,7 +59,12 @@ def _parts(walker: Walker, items: Sequence[Expression | Slice]) -> Generator[Any
                 parts[name] = None if part is None else (yield Static(part))
             index.append(_window(walker, parts, written.at))
         else:
-            index.append(_item(walker, (yield Static(written)), written.at))
+            part = yield Static(written)
+            if type(part) is Several and part.count is not None and len(items) == 1:
+                # The results of an op as a tuple: x[tril_indices(n)].
+                index += [walker.item(part, k, written.at) for k in range(part.count)]
+            else:
+                index.append(_item(walker, part, written.at))
     return index
 
 
@@ -178,6 +183,11 @@ def _item(walker: Walker, item: Any, at: int) -> Any:
     """An item of the index; a list in which nodes stand becomes an array."""
     if isinstance(item, str):
         walker.recorder.wrong(at, "A string cannot be an index: arrays are indexed by numbers.")
+        return 0
+    if type(item) is Several:
+        walker.recorder.wrong(
+            at, f"{item.op.name} has several results: an index takes one of them, such as [0]."
+        )
         return 0
     if type(item) is list and any(type(v) is Ref for v in item):
         operands = [walker.operand(v, at) for v in item]

@@ -113,6 +113,11 @@ _NO_METHODS: dict[str, str] = {
     "put": "x.put(…) works in place, and nothing is changed in place here: x.at[i].set(v), or scatter_set(x, i, v).",
     "resize": "x.resize(…) works in place, and nothing is changed in place here: resize(x, shape) is the new array.",
     "itemset": "x.itemset(…) works in place, and nothing is changed in place here: x.at[i].set(v) is the new array.",
+    **dict.fromkeys(
+        ("append", "extend", "insert", "pop", "remove", "reverse", "clear"),
+        "Lists and arrays are not changed in place here: y = concat([y, [v]]) is one with a last entry more, and scan, map or "
+        "y.at[i].set(v) collect what the steps of a loop give.",
+    ),
     "setflags": "x.setflags() is not needed: no array is changed in place.",
     "tolist": "x.tolist() is not needed: every value is reported, as nested lists.",
     "numpy": "x.numpy() is not needed: every value is reported.",

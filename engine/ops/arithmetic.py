@@ -285,9 +285,11 @@ power = registry.add(
         "pow",
         np.power,
         (
-            # At y = 0 the factor y makes this 0, and keeps the mixed derivative 1/x right.
-            "b * where(b == 0, where(a == 0, 1, where(a == a, 1 / a, 1)), pow(a, b - 1))",
-            "where(a == 0, where(b > 0, 0, y * log(a)), y * log(a))",
+            # At y = 0 the factor y makes this 0, and keeps the mixed derivative 1/x right. At x = 0 stand functions with
+            # the limits of value and derivatives: the mixed one is −∞ for 0 < y ≤ 1 and +∞ for y = 0.
+            "where(b == 0, where(a == 0, sqrt(b), b * where(a == a, 1 / a, 1)),"
+            " where(logical_and(a == 0, logical_and(b > 0, b < 1)), pow(a, b - 1), b * pow(a, b - 1)))",
+            "where(a == 0, where(b > 1, 0, where(b > 0, 0 - sqrt(a), y * log(a))), y * log(a))",
         ),
         doc=Power.__doc__ or "",
         latex="{x}^{{{y}}}",

@@ -21,7 +21,8 @@ def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
 logit = _row(
     "logit",
     scipy.special.logit,
-    "1 / (a * (1 - a))",
+    # At the ends the one factor that is 0 stands alone: beside the other, an infinite cotangent would meet a zero.
+    "where(a == 0, 1 / a, where(a == 1, 1 / (1 - a), 1 / (a * (1 - a))))",
     doc="Log odds, log(x / (1 − x)), the inverse of sigmoid.",
     latex="\\operatorname{{logit}} {x}",
     domain=((0.1, 0.9),),
@@ -33,7 +34,7 @@ xlog1py = _row(
     "xlog1py",
     scipy.special.xlog1py,
     "log1p(b)",
-    "where(a == 0, 0, a / (1 + b))",
+    "where(logical_and(a == 0, b == -1), sqrt(a), a / (1 + b))",
     doc="x·log(1 + y), exact for small y, and 0 for x = 0.",
     latex="{x} \\log(1 + {y})",
     domain=((0.2, 2.0), (-0.5, 2.0)),
@@ -56,8 +57,8 @@ _KL = "At x = 0 the value is that of the limit, with derivative −infinity in x
 rel_entr = _row(
     "rel_entr",
     scipy.special.rel_entr,
-    "log(a / b) + 1",
-    "where(a == 0, 0, -a / b)",
+    "where(a == 0, log(a) - log(b), log(a / b)) + 1",
+    "where(logical_and(a == 0, b == 0), 0 - sqrt(a), -a / b)",
     doc="Relative entropy term x·log(x / y), 0 for x = 0 and y ≥ 0, +infinity where x or y is negative.",
     latex="{x} \\log \\frac{{{x}}}{{{y}}}",
     domain=((0.2, 2.0), (0.2, 2.0)),
@@ -71,8 +72,8 @@ rel_entr = _row(
 elementwise_kl = _row(
     "kl_terms",
     scipy.special.kl_div,
-    "log(a / b)",
-    "where(a == 0, 1, (b - a) / b)",
+    "where(a == 0, log(a) - log(b), log(a / b))",
+    "where(logical_and(a == 0, b == 0), 1 - sqrt(a), (b - a) / b)",
     doc="Term x·log(x / y) − x + y of the Kullback–Leibler divergence, SciPy's kl_div; y for x = 0 and y ≥ 0.",
     latex="{x} \\log \\frac{{{x}}}{{{y}}} - {x} + {y}",
     domain=((0.2, 2.0), (0.2, 2.0)),

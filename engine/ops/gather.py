@@ -23,6 +23,8 @@ from engine.ops.arrange import permuted
 from engine.transforms.vmap import lead
 
 INDICES = Operand("indices", ("index",), integer=True)
+_OWN_INDICES = Operand("indices", integer=True)
+"""Of ops whose names are PyTorch's too, with another meaning: its spellings `dim=`, `index=` are not taken for ours."""
 
 # ------------------------------------------------------------------------------------------------------------- indices
 
@@ -157,8 +159,8 @@ class Gather(Op):
     family = "indexing"
     parameters = (
         Operand("x", ("a", "input", "data", "params")),
-        INDICES,
-        Attr("axis", AXIS, 0, ("dim",)),
+        _OWN_INDICES,
+        Attr("axis", AXIS, 0),
         Attr("batch_dims", COUNT, 0, keyword_only=True),
     )
     passes_integers = True
@@ -250,9 +252,9 @@ class ScatterAdd(Op):
     family = "indexing"
     parameters = (
         Operand("x", ("a", "input")),
-        INDICES,
+        _OWN_INDICES,
         Operand("updates", ("src", "source", "values")),
-        Attr("axis", AXIS, 0, ("dim",)),
+        Attr("axis", AXIS, 0),
         Attr("batch_dims", COUNT, 0, keyword_only=True),
     )
     passes_integers = True
