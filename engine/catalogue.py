@@ -19,8 +19,9 @@ from engine.errors import NotDifferentiable
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT
 from engine.language import parse_text
+from engine.language.arguments import STARRED
 from engine.op import REQUIRED, Attr, Example, Linear, Op, Operand, Zero, signature
-from engine.program import Program, attr_json
+from engine.program import Literal, Program, attr_json
 from engine.render.latex import op_latex
 from engine.spec import read_graph
 from engine.specialize import input_arrays, specialize
@@ -54,8 +55,81 @@ WRITTEN: Mapping[str, dict[str, Any]] = {
         },
         "inputs": {"x": [1.0, 2.0, 3.0, 4.0]},
     },
+    "cond": {
+        "expression": "if x > 1:\n    y = x**2\nelse:\n    y = 2 * x - 1\ny",
+        "inputs": {"x": 3.0},
+    },
+    "scan": {
+        "expression": "def step(level, flow):\n    level = rate * level + flow\n    return level, level\n"
+        "last, levels = scan(step, 0.0, flows)\nlevels",
+        "inputs": {"rate": 0.5, "flows": [1.0, 2.0, 3.0]},
+    },
+    "fori_loop": {
+        "expression": "y = a\nfor i in range(20):\n    y = 0.5 * (y + a / y)\ny",
+        "inputs": {"a": 2.0},
+    },
+    "while_loop": {
+        "expression": "y = x\nwhile abs(y) < 100:\n    y = y * y\ny",
+        "inputs": {"x": 3.0},
+    },
+    "map": {
+        "expression": "def area(side):\n    return side[0] * side[1]\nmap(area, sides)",
+        "inputs": {"sides": [[1.0, 2.0], [3.0, 4.0]]},
+    },
+    "checkpoint": {
+        "expression": "def layer(h):\n    return tanh(w * h)\ncheckpoint(layer)(checkpoint(layer)(x))",
+        "inputs": {"w": 1.5, "x": 0.5},
+    },
+    "custom_vjp": {
+        "expression": "def hard(x):\n    return round(x)\ndef straight_through(x, ct):\n    return ct\n"
+        "custom_vjp(hard, straight_through)(x) * x",
+        "inputs": {"x": 1.75},
+    },
+    "custom_jvp": {
+        "expression": "def f(x):\n    return x**3\ndef rule(x, dx):\n    return 3 * x**2 * dx\n"
+        "custom_jvp(f, rule)(x)",
+        "inputs": {"x": 2.0},
+    },
+    "grad": {"expression": "def f(x):\n    return x**3\ngrad(grad(f))(x)", "inputs": {"x": 2.0}},
+    "value_and_grad": {
+        "expression": "def f(x):\n    return sum(x**2)\nv, g = value_and_grad(f)(x)\nv * g[0]",
+        "inputs": {"x": [1.0, 2.0]},
+    },
+    "jacobian": {
+        "expression": "def polar(p):\n    return array([p[0] * cos(p[1]), p[0] * sin(p[1])])\n"
+        "det(jacobian(polar)(p))",
+        "inputs": {"p": [2.0, 0.5]},
+    },
+    "hessian": {
+        "expression": "def f(x):\n    return x[0]**2 * x[1]\nhessian(f)(x)",
+        "inputs": {"x": [1.0, 2.0]},
+    },
+    "jvp": {
+        "expression": "def f(x):\n    return sin(x)\ny, dy = jvp(f, (x,), (v,))\ndy",
+        "inputs": {"x": 0.5, "v": 2.0},
+    },
+    "vjp": {
+        "expression": "def f(x):\n    return sin(x)\ny, back = vjp(f, (x,), ct)\nback",
+        "inputs": {"x": 0.5, "ct": 2.0},
+    },
+    "vmap": {
+        "expression": "def distance(p):\n    return norm(p - q)\nvmap(distance)(points)",
+        "inputs": {"points": [[0.0, 3.0], [4.0, 0.0]], "q": [0.0, 0.0]},
+    },
+    "root": {
+        "expression": "def kepler(E):\n    return E - e * sin(E) - M\nroot(kepler, M)",
+        "inputs": {"e": 0.3, "M": 1.0},
+    },
+    "fixed_point": {
+        "expression": "def f(x):\n    return cos(a * x)\nfixed_point(f, 0.5)",
+        "inputs": {"a": 1.0},
+    },
+    "linear_solve": {
+        "expression": "def A(x):\n    return k * x - array([x[1], x[0]])\nlinear_solve(A, b)",
+        "inputs": {"k": 3.0, "b": [1.0, 2.0]},
+    },
 }
-"""Requests that show an op in use, where its own examples cannot (they hold arrays only)."""
+"""Requests that show an op in use, where its own examples cannot (they hold arrays only, no functions)."""
 
 
 def document(op: Op) -> dict[str, Any]:
@@ -194,7 +268,7 @@ def _as_text(op: Op, names: list[str], attrs: Mapping[str, Any]) -> dict[str, An
         return None
     if not all(isinstance(v, bool | int | str | tuple | list | None) for v in attrs.values()):
         return None
-    arguments = [f"[{', '.join(names)}]"] if variadic else names
+    arguments = [f"[{', '.join(names)}]"] if variadic and op.name not in STARRED else names
     call = ", ".join([*arguments, *(f"{k}={v!r}" for k, v in attrs.items())])
     return {"expression": f"{op.name}({call})"}
 
@@ -211,7 +285,9 @@ def _as_graph(op: Op, names: list[str], attrs: Mapping[str, Any]) -> dict[str, A
 
 
 def _json(value: Any) -> Any:
-    """A nested list of numbers as JSON."""
+    """A nested list of numbers, or an array, as JSON."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _json(value.tolist()) if np.size(value) else Literal(value, weak=False).to_json()
     if isinstance(value, list | tuple):
         return [_json(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):

@@ -78,7 +78,7 @@ def inner_cost(node: Node) -> Cost:
     return Cost(
         max((max(1, c.nodes) * times for c, times in bodies), default=0),
         0.0,
-        max((c.bytes for c, _ in bodies), default=0) + node.op.workspace(**params),
+        max((c.bytes for c, _ in bodies), default=0),
         max((c.largest_step for c, _ in bodies), default=0.0),
     )
 
@@ -96,10 +96,11 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
         node = nodes[i]
         if node.aval == _SCALAR and node.op.elementwise:
             flops += 1.0
-            step = 1.0
+            step, work = 1.0, 0
         else:
             operands: list[Any] = [nodes[j].aval for j in node.inputs]
             step = node.op.flops(operands, node.aval, **dict(node.params))
+            work = node.op.workspace(operands, node.aval, **dict(node.params))
             flops += step
         inside = inner_cost(node) if node.op.subgraphs else None
         largest = max(largest, step if inside is None else inside.largest_step)
@@ -108,7 +109,7 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
             sizes[i] = single(node.aval).nbytes
             sizes[node.inputs[0]] -= sizes[i]
         total += size
-        peak = max(peak, total if inside is None else total + inside.bytes)
+        peak = max(peak, total + work if inside is None else total + work + inside.bytes)
         for j in dying.get(i, ()):
             total -= sizes[j]
         count += 1 if inside is None else 1 + inside.nodes
@@ -148,12 +149,14 @@ def _cost_of_all(nodes: Sequence[Node]) -> Cost:
         operands: list[Any] = [nodes[j].aval for j in inputs]
         step = op.flops(operands, aval, **dict(params))
         flops += step
+        work = op.workspace(operands, aval, **dict(params))
+        peak = max(peak, work)
         node = Node(op, inputs, params, aval)
         total += node_bytes(node)
         if op.subgraphs:
             inside = inner_cost(node)
             step = inside.largest_step
-            peak = max(peak, inside.bytes)
+            peak = max(peak, inside.bytes + work)
             count += inside.nodes
         largest = max(largest, step)
     return Cost(count, flops, total + peak, largest)

@@ -212,7 +212,8 @@ def _where(mask: Any, p: Any, q: Any, like: Any) -> Any:
 def _compiled_times(e: Expression, functions: Functions, strong: tuple[int, ...]) -> Product:
     if isinstance(e, Number):
         if e.value == 0:
-            return lambda ct, a, b, c, y: ct.dtype.type(0)
+            # Of the cotangent's shape, which a `where` with a scalar mask would lose.
+            return lambda ct, a, b, c, y: np.zeros(ct.shape, ct.dtype) if ct.shape else ct.dtype.type(0)
         if e.value == 1:
             return lambda ct, a, b, c, y: ct
         if e.value == -1:

@@ -236,16 +236,14 @@ class Op:
         return len(self.results) > 1
 
     def count(self, attrs: Mapping[str, Any]) -> int | None:
-        """How many results an op with "…" among its results has; None for several, of which the number shows with the types.
+        """How many results a node with these attributes has; None for several, of which the number shows with the types.
 
-        By default as many as its body has outputs (`then`, for a choice).
+        By default all of `results`; with "…" among them as many as the body has outputs (`then`, for a choice).
         """
+        if self.results[-1] != "…":
+            return len(self.results)
         bodies = (attrs.get(name) for name in ("body", "then"))
         return next((len(body.outputs) for body in bodies if body is not None), None)
-
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
-        """How many results these attributes leave of `results`, where that is not all: `svd` without vectors has one."""
-        return None
 
     # -- the core
 
@@ -336,13 +334,13 @@ class Op:
         """The graphs that an op with subgraphs computes, and how often at most (a loop has a `length`)."""
         return [(p, params.get("length", 1)) for p in params.values() if hasattr(p, "nodes")]
 
-    def workspace(self, **params: Any) -> int:
-        """Bytes that an op with subgraphs takes while it runs, those of its graphs aside."""
-        return 0
-
     def trouble(self, results: Sequence[Array], **params: Any) -> str | None:
         """Why the results of an op that has several are not finite, where the op itself knows (a root not found)."""
         return None
+
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """Bytes that computing the op takes for its duration, beside operands, result, and the graphs it holds."""
+        return 0
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""
@@ -401,8 +399,11 @@ class Registry:
         self._names: dict[str, Op] = {}
         self._folded: dict[str, Op] = {}
         self._qualified: dict[str, tuple[Op, Spelling]] = {}
-        self.refused: dict[str, str] = {}
-        """Functions of other libraries that are not offered, and what to do instead."""
+        self._refused: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def refuse(self, name: str, reason: str, instead: tuple[str, ...] = ()) -> None:
+        """Say of a function that people look for why it is no op, and what is."""
+        self._refused[name] = (reason, instead)
 
     def add(self, op: Op) -> Op:
         """Register an op under its name and aliases; a name that is taken is a programming error."""
@@ -431,16 +432,17 @@ class Registry:
     def find(self, name: str, namespace: str = "") -> tuple[Op, Spelling]:
         """The op that a user means by `name`, behind a module prefix or bare.
 
-        Raises `UnknownOp` with the nearest names.
+        Raises `UnknownOp` with the nearest names, or with the reason why there is none.
         """
         if namespace:
             qualified = self._qualified.get(f"{namespace}.{name}")
             if qualified is not None:
                 return qualified
         op = self.get(name)
-        if op is None and name in self.refused:
-            raise UnknownOp(self.refused[name])
         if op is None:
+            reason, instead = self._refused.get(name, ("", ()))
+            if reason:
+                raise UnknownOp(reason, suggestions=instead)
             near = self._near(name)
             hint = f" Did you mean {' or '.join(near)}?" if near else " GET /v1/ops lists the catalogue."
             raise UnknownOp(f"There is no op {quoted(name)}.{hint}", suggestions=near)

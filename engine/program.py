@@ -299,17 +299,6 @@ def attr_json(value: Any) -> Any:
     return value
 
 
-def result_count(op: Op, attrs: Mapping[str, Any]) -> int | None:
-    """How many results a node has; None for several, of which the number shows only when shapes are known.
-
-    A single result is the node itself, and is not read by `item`.
-    """
-    own = op.result_count(attrs)
-    if own is not None:
-        return own
-    return op.count(attrs) if op.results[-1] == "…" else len(op.results)
-
-
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import cost_of
 from engine.derive.job import Job
+from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.eager import forward
@@ -66,6 +67,8 @@ def explain(
         if not (cheap or suspicious(*found) or (order and run.kinked(watch))) or not run.affordable:
             return watch
         refs = run.values()
+        if job.batch is not None:
+            watch_singular(job, watch, refs)
         watch.values(refs)
         if along is not None:
             watch.tangents(refs, run.tangents(along))
@@ -183,7 +186,7 @@ class _Again:
                 found.append(tuple(_stretched(refs[p], led, sizes) for p in place))
             elif isinstance(refs[place], tuple):
                 found.append(tuple(_stretched(r, led, sizes) for r in refs[place]))
-            elif node.op is CONSTANT:
+            elif node.op is CONSTANT and not np.ndim(refs[place]):
                 found.append(refs[place])  # a literal stays one: elementwise ops take it beside arrays
             else:
                 found.append(_stretched(refs[place], led, sizes))

@@ -12,6 +12,7 @@ from engine.cost import Cost, check_answer
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
+from engine.derive.singular import naming
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
 from engine.execute.meter import Meter
@@ -78,7 +79,8 @@ class Jacobian(Swept):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """Values, then the sweep."""
-        outs = self.runner.run(self.primal, self.arguments, meter)
+        with naming(self, meter):
+            outs = self.runner.run(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=True))
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]

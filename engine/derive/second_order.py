@@ -13,6 +13,7 @@ from engine.cost import Cost, check_answer
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.singular import naming
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
@@ -184,7 +185,8 @@ class SecondOrder(Swept):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
-        value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
+        with naming(self, meter):
+            value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":

@@ -108,6 +108,13 @@ class Watch:
                 }
             )
 
+    def singular(self, node: int, mask: Array) -> None:
+        """Members of a map for which the matrix of a node cannot be factored."""
+        step = self.typed.program.steps[self.typed.owner(node)]
+        what = "cannot be factored" if "cholesky" in self.typed.graph.nodes[node].op.name else "is singular"
+        detail = f"{step.op.name} ({step.id}): the matrix {what}, so the result is NaN for this member"
+        self._add("singular-matrix", step.id, mask, detail)
+
     def reported_values(self, values: Mapping[int, Array]) -> None:
         """Without the values in between: the first reported node that is not finite."""
         for i in sorted(values):

@@ -5,8 +5,8 @@
     lower        the whole text: names, outputs
     statements   assignments, calls of helpers          (functions, unfolding)
     branches     `if`                                   (bodies)
-    loops        `for`, `while`                         (bodies)
-    control      functions of functions: scan, grad, …  (bodies)
+    loops        `for`, `while`                         (sources, bodies)
+    control      functions of functions                 (iteration, derivatives, directions; bodies)
     expressions  lists, operators, conditions           (walks over the tree: walker)
     calls        functions, methods, attributes         (arguments, indexing)
     fold         arithmetic on literals

@@ -17,7 +17,7 @@ from engine.language.syntax import Call, Constant, Display, Expression, Syntax
 from engine.language.values import UNKNOWN, Ref, Several, Tuple, Value
 from engine.language.walker import GETITEM, Static, Walk, Walker, walks
 from engine.op import InputRef, Op, Operand, Spelling, bind, check_attrs
-from engine.program import Argument, result_count
+from engine.program import Argument
 
 STARRED = frozenset({"einsum", "meshgrid", "broadcast_arrays", "block_diag"})
 """Ops that NumPy gives their arrays one by one: `meshgrid([1, 2])` has one operand, `stack([x, y])` has two."""
@@ -200,7 +200,7 @@ def make(
         operands.extend([None] * (_width(op, len(operands)) - len(operands)))
         operands.extend(walker.local(ref).index for ref in further)
     index = walker.recorder.emit(op, operands, checked, at)
-    if not op.multiple or op.result_count(checked) == 1:
+    if not op.multiple or (op.results[-1] != "…" and op.count(checked) == 1):
         return Ref(walker.recorder, index)
     return Several(walker.recorder, index, op, _count(op, operands, checked))
 
@@ -276,7 +276,7 @@ def _has_reference(value: Any) -> bool:
 
 def _count(op: Op, operands: Sequence[Argument], attrs: Mapping[str, Any]) -> int | None:
     """How many results a call has, where that shows without shapes."""
-    count = result_count(op, attrs)
+    count = op.count(attrs)
     if count is None and op.name in ("meshgrid", "broadcast_arrays"):
         return len(operands)
     if count is None:

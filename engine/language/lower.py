@@ -14,8 +14,11 @@ from engine.language import (  # noqa: F401  # each registers its walks
     branches,
     calls,
     control,
+    derivatives,
+    directions,
     expressions,
     indexing,
+    iteration,
     loops,
 )
 from engine.language.functions import assigned_names

@@ -14,11 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, SyntaxProblem
-from engine.language.values import UNKNOWN, Function, Ref, Several, Tuple, Unknown, Value
+from engine.language.values import Ref
 from engine.op import Op
 from engine.program import INPUT, Argument, Program, Step, TextSource, check_id
-
-__all__ = ["UNKNOWN", "BodyRecorder", "Function", "Recorder", "Ref", "Several", "Tuple", "Unknown", "Value"]
 
 MAX_NESTING = 32
 """Deepest nesting of bodies: loops, conditions and derivatives inside one another."""

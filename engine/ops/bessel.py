@@ -52,7 +52,7 @@ class Bessel(Tower):
     """Sign between neighbouring orders in the derivative."""
     sign = 1.0
     """Sign of the first derivative as a whole."""
-    singular = False
+    at_zero = False
     """Whether it is infinite at 0, with a sign that alternates from derivative to derivative."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Bessel(Tower):
             weight = self.alternate**k * math.comb(order, k)
             total = total + weight * type(self).function(v - order + 2 * k, x)
         total = self.sign**order * total / 2.0**order
-        if self.singular and v >= 0:
+        if self.at_zero and v >= 0:
             return np.where(x == 0, type(self).function(v, x) * (-1.0) ** order, total)
         return np.asarray(total)
 
@@ -109,7 +109,7 @@ class BesselY(Bessel):
 
     function = staticmethod(_named("y", special.yv))
     alternate = -1.0
-    singular = True
+    at_zero = True
     domain = ((0.3, 3.0),)
     convention = "At 0 the limits from the right, which are infinite; NaN for negative numbers."
 
@@ -125,7 +125,7 @@ class BesselK(Bessel):
 
     function = staticmethod(_named("k", special.kv))
     sign = -1.0
-    singular = True
+    at_zero = True
     domain = ((0.3, 3.0),)
     convention = BesselY.convention
 
@@ -184,7 +184,7 @@ class ScaledK(Bessel):
     """e^x·K, with derivatives (−1)ⁿ ∫₀^∞ (cosh t − 1)ⁿ e^(−x(cosh t − 1)) cosh(v t) dt (DLMF 10.32.9)."""
 
     function = staticmethod(_named("ke", special.kve))
-    singular = True
+    at_zero = True
     domain = ((0.3, 3.0),)
     convention = BesselY.convention
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.attrs import INTS, integer
+from engine.attrs import COUNT, INTS, integer
 from engine.aval import Aval
 from engine.builder import Builder, GraphBuilder, Var, call
 from engine.errors import Arity, DtypeMismatch, InvalidAttribute, NotDifferentiable, ShapeMismatch
@@ -159,12 +159,12 @@ class Hessian(_Derivative):
 class Jvp(_Derivative):
     """Values of the body, and the derivative along a direction: the Jacobian times the tangents.
 
-    Operands: those of the body, then a tangent for each floating one, of its shape. Results: the body's, then the tangent
-    of each of them (zeros where it is no float). As `jax.jvp`.
+    Operands: those of the body, then a tangent for each floating one, of its shape; the last `constants` of the body's have
+    none. Results: the body's, then the tangent of each of them (zeros where it is no float). As `jax.jvp`.
     """
 
     name = "jvp"
-    parameters = (OPERANDS, Attr("body", BODY))
+    parameters = (OPERANDS, Attr("body", BODY), Attr("constants", COUNT, 0))
     results = ("y", "tangent", "…")
     leading = True
     latex = "\\operatorname{{jvp}}"
@@ -178,7 +178,8 @@ class Jvp(_Derivative):
         body = attrs["body"]
         primals, rest = split_operands(self.name, body, operands)
         graph = body.graph([v.aval for v in primals])
-        moving = [k for k, v in enumerate(primals) if v.aval.floating]
+        changing = primals[: max(0, len(primals) - attrs["constants"])]
+        moving = [k for k, v in enumerate(changing) if v.aval.floating]
         names = [f"the tangent of {operand_name(body, k)}" for k in moving]
         rest = fitted(
             self.name,

@@ -142,7 +142,7 @@ class ImplicitCore(Op):
                 graphs.append((columns, most * blocks))
         return graphs
 
-    def workspace(self, **params: Any) -> int:
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
         """The Jacobian and a copy for its factors, or a basis."""
         aval = params["residual"].in_avals[0]
         written = params["method"] == "newton" and params["columns"] is not None

@@ -121,7 +121,7 @@ class LinearSolveCore(Op):
             return [(params["matvec"], 1 if params["diagonal"] else dense.MOST_PRODUCTS)]
         return [(columns, -(-max(1, columns.in_avals[0].shape[-1]) // columns.in_avals[0].shape[0]))]
 
-    def workspace(self, **params: Any) -> int:
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
         """The matrix and a copy for its factors, or a Krylov basis."""
         aval = params["matvec"].in_avals[0]
         return (
@@ -271,6 +271,7 @@ class LinearSolve(Op):
         Attr("tol", TOLERANCE, 1e-12),
     )
     latex = "\\operatorname{{solve}}"
+    derivative = {"operands": "\\dot{x} = A^{-1}\\left(\\dot{b} - \\dot{A}\\,x\\right)"}
     convention = "A singular matrix is an error; of a member of a batch, the solution is NaN."
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> tuple[Var, ...]:

@@ -11,8 +11,9 @@ import numpy as np
 from engine.attrs import AXES, number
 from engine.aval import Array, Aval, Avals, normalize_axes, normalize_axis, without_axes
 from engine.builder import Builder, Var, call, cast
-from engine.errors import InvalidAttribute, ShapeMismatch, Unsupported
+from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, General, Kind, Op, Operand, registry
+from engine.ops.arrange import permuted
 from engine.ops.reduction import AXIS_ATTRS, keep, reduced_size, spread
 from engine.transforms.strong import times
 
@@ -206,12 +207,10 @@ def matrix_norm(x: Var, row: int, column: int, order: float | str | None) -> Var
     if order in (None, "fro"):
         return vector_norm(x, normalize_axes((row, column), x.rank), 2)
     if order in (2, -2, "nuc"):
-        raise Unsupported(
-            f"norm: ord {order!r} of a matrix needs singular values; 'fro', 1, -1, infinity and -infinity are offered."
-        )
+        return _spectral(x, row, column, order)
     if order not in (1, -1, inf, -inf):
         raise InvalidAttribute(
-            f"norm: a matrix has no norm of ord {order!r}; it may be 'fro', 1, -1, infinity or -infinity."
+            f"norm: a matrix has no norm of ord {order!r}; it may be 'fro', 'nuc', 1, -1, 2, -2, infinity or -infinity."
         )
     inner, outer = (row, column) if order in (1, -1) else (column, row)
     sums = call(x.b, "abs", x).sum(inner)
@@ -219,8 +218,22 @@ def matrix_norm(x: Var, row: int, column: int, order: float | str | None) -> Var
     return _extreme("max" if order in (1, inf) else "min", sums, (axis,))
 
 
+def _spectral(x: Var, row: int, column: int, order: float | str | None) -> Var:
+    """Norms of the singular values: their sum, the largest, the smallest."""
+    rest = [a for a in range(-x.rank, 0) if a not in (row, column)]
+    tall = x.shape[row] >= x.shape[column]
+    moved = permuted(x, [a + x.rank for a in (*rest, *((row, column) if tall else (column, row)))])
+    if order == "nuc":
+        result: Var = x.b.write("nuclear_norm", moved)
+        return result
+    return _extreme("max" if order == 2 else "min", call(x.b, "svdvals", moved), (-1,))
+
+
 class MatrixNorm(Op):
-    """Norm of matrices (the last two axes): 'fro', 1 (largest column sum of |x|), infinity (row sum), −1, −infinity."""
+    """Norm of matrices (the last two axes): 'fro', 1 (largest column sum of |x|), infinity (row sum), 2, 'nuc', …
+
+    'nuc' is the sum of the singular values, 2 the largest and −2 the smallest; −1 and −infinity are smallest sums.
+    """
 
     name = "matrix_norm"
     family = "reduction"
@@ -228,11 +241,18 @@ class MatrixNorm(Op):
     floating = True
     parameters = (Operand("x"), AXIS_ATTRS[1], Attr("ord", ORDER, "fro"))
     latex = "\\left\\| {x} \\right\\|"
-    convention = "Of a zero matrix the subgradient of least norm, 0; sums that tie share the derivative."
+    convention = (
+        "Of a zero matrix, and for singular values of 0, the subgradient of least norm, 0; sums and singular values that "
+        "tie share the derivative."
+    )
     examples = (
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],)),
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": 1}),
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": "inf", "keepdims": True}),
+        Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": 2}),
+        Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": -2, "keepdims": True}),
+        Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": "nuc"}),
+        Example(([[2.0, 0.0], [0.0, 2.0]],), {"ord": "nuc"}, note="repeated singular values"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
@@ -272,6 +292,8 @@ class Norm(Op):
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"axis": 1}),
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": 1}, note="largest column sum"),
         Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": "-inf", "axis": (1, 0)}),
+        Example(([[1.0, -2.0, 0.5], [3.0, 4.0, -1.5]],), {"ord": "nuc"}),
+        Example(([[[1.0, -2.0], [3.0, 4.0]], [[0.5, 1.0], [2.0, 0.3]]],), {"ord": 2, "axis": (0, 2)}),
         Example(([1.0, -2.0, 0.5],), {"ord": "inf"}),
         Example(([1.0, -2.0, 0.5],), {"ord": 1}),
         Example(([1.0, -2.0, 0.5],), {"ord": 3}),

@@ -92,4 +92,5 @@ REFUSED: dict[str, str] = {
     "unpackbits": "Bits are not offered: arrays hold floats, integers and booleans.",
 }  # fmt: skip
 
-registry.refused.update(REFUSED)
+for _name, _reason in REFUSED.items():
+    registry.refuse(_name, _reason)

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.attrs import IndexArray, Slice
 from engine.op import InputRef, Op
-from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step, result_count
+from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
 from engine.render.boxes import (
     Apply,
     Box,
@@ -409,7 +409,7 @@ class _Writer:
         if self.body or (len(readers) == 1 and not self._defined(readers[0])):
             self.exprs[i] = e
             return
-        count = result_count(step.op, step.attrs)
+        count = step.op.count(step.attrs)
         first: dict[int, int] = {}
         for reader in readers:
             k = self.program.steps[reader].attrs.get("index", 0)

@@ -33,7 +33,6 @@ from engine.program import (
     Literal,
     Program,
     Step,
-    result_count,
 )
 from engine.spec.reading import Call, Reading, below, type_name
 from engine.values import read_value, to_literal
@@ -427,7 +426,7 @@ class NodeReader:
             return step if self.reads_a_result(step) else None
         if operands == args and None not in args and not references and bound.attrs.keys() == given.keys():
             call.shapes.add((len(args), *given))
-            if not given and result_count(op, attrs) == 1:
+            if not given and op.count(attrs) == 1:
                 call.plain[len(args)] = attrs
         return step
 

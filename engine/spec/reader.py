@@ -36,7 +36,6 @@ from engine.program import (
     Step,
     check_id,
     is_id,
-    result_count,
 )
 from engine.spec.node import NO_ATTRS, NodeReader
 from engine.spec.order import evaluation_order
@@ -359,7 +358,7 @@ class Scope:
             step = Step(name, CONSTANT, tuple(args), NO_ATTRS, i)
         elif step.op is ITEM:
             self.items.append(i)
-        elif step.op.multiple and (count := result_count(step.op, step.attrs)) != 1:
+        elif step.op.multiple and (count := step.op.count(step.attrs)) != 1:
             self.several[i] = count
         if self.ordered:
             for j in step.operands:

@@ -105,6 +105,22 @@ def _qr(a: Any, *, mode: str, pivoting: bool) -> Any:
     return result if mode == "r" else tuple(result)
 
 
+def _lstsq(a: Any, b: Any, *, rcond: Any) -> Any:
+    x, _, rank, s = np.linalg.lstsq(a, b, rcond)
+    m, n = a.shape
+    residuals = np.atleast_1d(np.sum((a @ x - b) ** 2, 0)) if m > n else np.zeros(0)
+    return x, residuals, np.int64(rank), s
+
+
+def _matrix_rank(A: Any, *, tol: Any, hermitian: bool, rtol: Any) -> Any:
+    found = np.linalg.matrix_rank(A, tol, hermitian) if rtol is None else np.linalg.matrix_rank(A, rtol=rtol)
+    return np.asarray(found, np.int64)
+
+
+def _discrete(a: Any, q: Any) -> Any:
+    return scipy.linalg.solve_discrete_lyapunov(a, q)
+
+
 def only_real(function: Any) -> Any:
     """A reference that no complex step may use: that of complex matrices is another function (it conjugates)."""
 
@@ -114,6 +130,50 @@ def only_real(function: Any) -> Any:
         return function(*operands, **attrs)
 
     return value
+
+
+def _added(product: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def value(given: Any, x: Any, y: Any, *, beta: float, alpha: float) -> Any:
+        return beta * given + alpha * product(x, y)
+
+    return value
+
+
+def _gemm(A: Any, B: Any, C: Any = None, *, alpha: float, beta: float, transA: bool, transB: bool) -> Any:
+    product = alpha * ((A.T if transA else A) @ (B.T if transB else B))
+    return product if C is None else product + beta * C
+
+
+def _toeplitz(c: Any, r: Any = None) -> Any:
+    if c.ndim == 1:
+        return scipy.linalg.toeplitz(c, c if r is None else r)
+    return np.stack([_toeplitz(row) for row in c])
+
+
+def _circulant(c: Any) -> Any:
+    return np.stack(
+        [np.stack([np.roll(row, k) for k in range(len(row))], -1) for row in np.atleast_2d(c)]
+    ).reshape(*c.shape, c.shape[-1])
+
+
+def _companion(a: Any) -> Any:
+    n = len(a) - 1
+    result = np.zeros((n, n), a.dtype)
+    result[0] = -a[1:] / a[0]
+    result[range(1, n), range(n - 1)] = 1
+    return result
+
+
+def _lu_factor(a: Any) -> Any:
+    return each(lambda m: tuple(np.asarray(r) for r in scipy.linalg.lu_factor(m)), a)
+
+
+def _lu_solve(lu: Any, piv: Any, b: Any, *, trans: int) -> Any:
+    n = len(lu)
+    a = (np.tril(lu, -1) + np.eye(n)) @ np.triu(lu)
+    for i in reversed(range(n)):
+        a = a[np.where(np.arange(n) == i, piv[i], np.where(np.arange(n) == piv[i], i, np.arange(n)))]
+    return np.linalg.solve(a.T if trans else a, b)
 
 
 TABLE: dict[str, Reference] = {
@@ -133,6 +193,39 @@ TABLE: dict[str, Reference] = {
     "eigh": Reference(only_real(_eigh)),
     "svd": Reference(only_real(_svd)),
     "svdvals": Reference(only_real(np.linalg.svdvals)),
+    "matvec": Reference(np.matvec),
+    "vecmat": Reference(lambda x1, x2: np.squeeze(x1[..., None, :] @ x2, -2)),
+    "multi_dot": Reference(lambda *arrays: np.linalg.multi_dot(arrays)),
+    "addmm": Reference(_added(np.matmul)),
+    "addmv": Reference(_added(np.matmul)),
+    "addr": Reference(_added(np.outer)),
+    "baddbmm": Reference(_added(np.matmul)),
+    "addbmm": Reference(_added(lambda x, y: (x @ y).sum(0))),
+    "gemm": Reference(_gemm),
+    "toeplitz": Reference(_toeplitz),
+    "hankel": Reference(lambda c, r=None: scipy.linalg.hankel(c, r)),
+    "circulant": Reference(_circulant),
+    "companion": Reference(_companion),
+    "vander": Reference(lambda x, N, increasing: np.vander(x, N, increasing)),
+    "block_diag": Reference(lambda *arrays: scipy.linalg.block_diag(*arrays)),
+    "tri": Reference(lambda N, M, k: np.tri(N, M, k)),
+    "lu": Reference(only_real(lambda a, permute_l: scipy.linalg.lu(a, permute_l))),
+    "lu_factor": Reference(only_real(_lu_factor)),
+    "lu_solve": Reference(_lu_solve),
+    "pinv": Reference(
+        only_real(lambda a, rcond, hermitian, rtol: np.linalg.pinv(mean(a) if hermitian else a))
+    ),
+    "lstsq": Reference(only_real(_lstsq)),
+    "matrix_rank": Reference(_matrix_rank),
+    "condition_number": Reference(only_real(lambda x, p: np.linalg.cond(x, p))),
+    "solve_sylvester": Reference(only_real(lambda a, b, q: each(scipy.linalg.solve_sylvester, a, b, q))),
+    "solve_continuous_lyapunov": Reference(only_real(scipy.linalg.solve_continuous_lyapunov)),
+    "solve_discrete_lyapunov": Reference(only_real(_discrete)),
+    "expm": Reference(lambda a: each(scipy.linalg.expm, a)),
+    "logm": Reference(lambda a: each(scipy.linalg.logm, a)),
+    "sqrtm": Reference(lambda a: each(scipy.linalg.sqrtm, a)),
+    "sinm": Reference(only_real(scipy.linalg.sinm)),
+    "cosm": Reference(only_real(scipy.linalg.cosm)),
+    "matrix_power": Reference(lambda a, n: np.linalg.matrix_power(a, n)),
     "qr": Reference(only_real(_qr)),
 }
-_ = scipy.linalg

@@ -136,10 +136,10 @@ def _floating(x: Any) -> bool:
 
 
 @precise
-def _jvp(*operands: Any, body: Program) -> Any:
+def _jvp(*operands: Any, body: Program, constants: int) -> Any:
     n = len(body.inputs)
     xs, given = operands[:n], iter(operands[n:])
-    ds = [next(given) if _floating(x) else None for x in xs]
+    ds = [next(given) if _floating(x) and k < n - constants else None for k, x in enumerate(xs)]
     return (*run(body, xs), *along(lambda v: run(body, v), xs, ds))
 
 
@@ -317,6 +317,11 @@ TABLE: dict[str, Reference] = {
         examples=(
             Example((0.5, 1.25, 0.3, -0.7), {"body": SCALAR}),
             Example(([0.5, -1.0], [1.25, 0.75], [0.3, 0.6], [-0.7, 0.2]), {"body": PAIR}, note="two results"),
+            Example(
+                ([0.5, -1.0], [1.25, 0.75], [0.3, 0.6]),
+                {"body": PAIR, "constants": 1},
+                note="one without tangent",
+            ),
         ),
     ),
     "vjp": Reference(

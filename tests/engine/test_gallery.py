@@ -27,7 +27,7 @@ def programs() -> dict[str, str]:
     found: dict[str, str] = {}
     for section in re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.M)[1:]:
         title = section.splitlines()[0].strip()
-        for k, text in enumerate(re.findall(r"```python\n(.*?)```", section, re.S)):
+        for k, text in enumerate(re.findall(r"```python no-run\n(.*?)```", section, re.S)):
             found[f"{title} {k}" if k else title] = text
     return found
 

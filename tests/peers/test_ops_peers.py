@@ -29,6 +29,7 @@ from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
 from tests.peers import arrays_table, layers_table, nested_table, special_table  # noqa: E402
+from tests.peers.linear_table import LINEAR, LINEAR_NEITHER  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 torch.set_default_dtype(torch.float64)
@@ -368,12 +369,14 @@ PEERS: dict[str, Peer] = {
         lambda *operands, subscripts: jnp.einsum(subscripts, *operands),
         lambda *operands, subscripts: torch.einsum(subscripts, *operands),
     ),
+    **{name: Peer(*pair) for name, pair in LINEAR.items()},
 }
 PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
 for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
     PEERS |= {name: Peer(*pair) for name, pair in _table.items()}
 
 NEITHER = {
+    *LINEAR_NEITHER,
     "astype", "shape", "ndim", "size",  # of a value, not on one
     "getitem", "gather", "scatter_add",  # under this name another thing there; compared with NumPy
     "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint",  # bodies are programs

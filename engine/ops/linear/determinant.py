@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval, Avals
+from engine.aval import ITEMSIZE, Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Example, General, Linear, Op, registry
 from engine.ops.linear.factor import (
@@ -84,6 +84,11 @@ class Cofactor(Op):
         assert da is not None
         return da.b.write(self, *xs, da)
 
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """Products of n^(k+1) choices of singular values, some at a time."""
+        a, k = operands[0], len(operands)
+        return 6 * members(a) * int(a.shape[-1] ** max(k, 2)) * ITEMSIZE[a.dtype]
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """A singular value decomposition, and n^(k+1) terms for each of (k + 1)! permutations."""
         a, k = operands[0], len(operands) - 1
@@ -131,7 +136,7 @@ def _left_out(s: Array, k: int) -> Array:
     before = np.cumprod(rest, axis=-1)
     behind = np.flip(np.cumprod(np.flip(rest, -1), axis=-1), -1)
     ones = np.ones((*rest.shape[:-1], 1), s.dtype)
-    result = np.concatenate([ones, before[..., :-1]], -1) * np.concatenate([behind[..., 1:], ones], -1)
+    result: Array = np.concatenate([ones, before[..., :-1]], -1) * np.concatenate([behind[..., 1:], ones], -1)
     for i in range(k):
         for j in range(i + 1, k):
             shape = [1] * k

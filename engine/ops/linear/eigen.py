@@ -32,13 +32,27 @@ SYMMETRIC = "Of a matrix that is not symmetric: those of (a + aᵀ)/2, so the gr
 
 
 def gaps(values: Var, sign: float = -1.0) -> Var:
-    """1 / (λ_j − λ_i), or with `sign` 1 of the sum, in row i and column j; 0 on the diagonal."""
+    """1 / (λ_j − λ_i), or with `sign` 1 of the sum, in row i and column j; 0 on the diagonal.
+
+    NaN where rounding cannot tell the gap from 0: what is computed with its reciprocal then is noise.
+    """
     b, n = values.b, values.shape[-1]
     eye = on_diagonal(b, n)
-    left = row(values)
-    right = column(values)
+    left, right = row(values), column(values)
     gap = left - right if sign < 0 else left + right
-    return call(b, "where", eye, 0.0, 1.0 / call(b, "where", eye, 1.0, gap))
+    inverse = reciprocal(call(b, "where", eye, 1.0, gap), values, n)
+    return call(b, "where", eye, 0.0, inverse)
+
+
+def reciprocal(gap: Var, values: Var, n: int) -> Var:
+    """1 / gap, NaN where rounding of n values cannot tell the gap from 0."""
+    b = gap.b
+    if not values.shape[-1]:
+        return 1.0 / gap
+    size = call(b, "max", call(b, "abs", values), axis=-1, keepdims=True)
+    least = size * (n * float(np.finfo(values.dtype).eps))
+    least = least.reshape((*least.shape, *[1] * (gap.rank - least.rank)))
+    return call(b, "where", call(b, "abs", gap) <= least, float("nan"), 1.0 / gap)
 
 
 def repeated(values: Array, scale: Array) -> Array:
@@ -62,8 +76,8 @@ class SymmetricEigen(Factoring):
     results = ("eigenvalues", "eigenvectors")
     rules = (General(),)
     convention = (
-        "Vectors of a repeated eigenvalue are any basis of a space and have no derivative: it is infinite or NaN. That of "
-        "the values is right."
+        "Vectors of a repeated eigenvalue are any basis of a space and have no derivative: it is NaN. That of the values is "
+        "right."
     )
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
@@ -94,7 +108,7 @@ class SymmetricEigen(Factoring):
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """About ten matrix products (0.5 s for 2000²); 1 µs for the smallest."""
-        return cubic(operands[0], 12.0, 3000.0, 1e5)
+        return cubic(operands[0], 9.0, 3000.0, 1e5)
 
 
 registry.add(SymmetricEigen())
@@ -215,9 +229,23 @@ class Eigh(Op):
             return call(b, "eigvalsh", operands[0])
         return b.write("symmetric_eigen", symmetric(operands[0]))
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """Of values alone, one result."""
-        return 1 if attrs.get("eigvals_only") else None
+        return 1 if attrs.get("eigvals_only") else super().count(attrs)
 
 
 registry.add(Eigh())
+
+for _name in ("eig", "eigvals"):
+    registry.refuse(
+        _name,
+        f"{_name} is not offered: eigenvalues of a matrix that is not symmetric are complex in general, and numbers here are "
+        "real. Of symmetric matrices there are eigvalsh and eigh.",
+        ("eigvalsh", "eigh"),
+    )
+for _name, _instead in (("schur", "eigh"), ("hessenberg", "qr"), ("qz", "solve")):
+    registry.refuse(
+        _name,
+        f"{_name} is not offered: it is not determined by its operand, so it has no derivative. See {_instead}.",
+        (_instead,),
+    )

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.aval import Array, Aval
+from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, ShapeMismatch, SingularMatrix
 from engine.op import Op
@@ -26,6 +26,10 @@ class Factoring(Op):
 
     family = "linalg"
     floating = True
+
+    def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
+        """Copies of the operands and what LAPACK needs."""
+        return 4 * sum(a.nbytes for a in operands)
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """A member of a map that cannot be computed does not keep the others from it."""
@@ -120,7 +124,7 @@ def diagonals(x: Var) -> Var:
 
 def finite(*stacks: Array) -> Array:
     """Which members hold neither NaN nor infinities."""
-    return np.logical_and.reduce([np.isfinite(a).all(axis=(-2, -1)) for a in stacks])
+    return np.asarray(np.logical_and.reduce([np.isfinite(a).all(axis=(-2, -1)) for a in stacks]))
 
 
 def put(good: Array, a: Array, other: Any) -> Array:

@@ -139,9 +139,9 @@ class QR(Op):
             r = b.write("concat", r, below, axis=-2)
         return q, r
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """Of r alone, one result."""
-        return 1 if attrs.get("mode") == "r" else None
+        return 1 if attrs.get("mode") == "r" else super().count(attrs)
 
 
 registry.add(QR())

@@ -11,7 +11,7 @@ from engine.attrs import BOOL
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Attr, Example, General, Op, Spelling, registry
-from engine.ops.linear.eigen import gaps, repeated
+from engine.ops.linear.eigen import gaps, reciprocal, repeated
 from engine.ops.linear.factor import (
     Factoring,
     cubic,
@@ -30,7 +30,7 @@ from engine.transforms.strong import times
 ZERO = "A singular value of 0 (one below max(m, n)·eps times the largest) has derivative 0, the subgradient of least norm."
 VECTORS = (
     "Vectors of a repeated singular value, or of one that is 0, are any basis of a space and have no derivative: it is "
-    "infinite or NaN. The further columns of full matrices move as little as they can."
+    "NaN. The further columns of full matrices move as little as they can."
 )
 
 
@@ -91,7 +91,7 @@ class SingularFactors(Factoring):
         inner = product(transposed(u), da, v)
         even, odd = (inner + transposed(inner)) * 0.5, (inner - transposed(inner)) * 0.5
         apart, together = times(even, gaps(s)), times(odd, gaps(s, 1.0))
-        inverse = row(1.0 / s)
+        inverse = row(reciprocal(s, s, max(m, n)))
         du, up = product(u, apart + together), None
         if m > k:
             du, up = _outside(left, u, du, product(da, v), inverse, params["full"])
@@ -253,9 +253,9 @@ class SVD(Op):
             return call(b, "svdvals", a)
         return b.write("singular_factors", a, full=attrs["full_matrices"])
 
-    def result_count(self, attrs: Mapping[str, Any]) -> int | None:
+    def count(self, attrs: Mapping[str, Any]) -> int | None:
         """Of values alone, one result."""
-        return 1 if attrs.get("compute_uv") is False else None
+        return 1 if attrs.get("compute_uv") is False else super().count(attrs)
 
 
 registry.add(SVD())

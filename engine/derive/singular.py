@@ -1,0 +1,46 @@
+"""Matrices that cannot be factored: members of a map get NaN and a warning, a single point gets an error with its node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from engine.builder import EagerBuilder
+from engine.derive.job import Job
+from engine.derive.warn import Watch
+from engine.errors import EngineError
+from engine.execute.eager import forward
+from engine.execute.meter import Meter
+from engine.graph import single
+from engine.op import Op
+
+
+def watch_singular(job: Job, watch: Watch, refs: Sequence[Any]) -> None:
+    """Warnings of kind `singular-matrix` for a mapped request, from the values of all nodes, which lead with the maps."""
+    nodes = job.typed.graph.nodes
+    for i, node in enumerate(nodes):
+        if type(node.op).singular is Op.singular:
+            continue
+        with np.errstate(all="ignore"):
+            operands = [
+                np.broadcast_to(refs[j], (*job.sizes, *single(nodes[j].aval).shape)) for j in node.inputs
+            ]
+            mask = node.op.singular(operands, **{**dict(node.params), "raises": False})
+        if mask is not None and np.any(mask):
+            watch.singular(i, np.asarray(mask))
+
+
+@contextmanager
+def naming(job: Job, meter: Meter) -> Iterator[None]:
+    """Errors of a derived graph, which knows no steps, with the step that causes them in the program itself."""
+    try:
+        yield
+    except EngineError as error:
+        if error.node is None and error.kind == "singular-matrix" and job.batch is None:
+            builder = EagerBuilder(job.dtype, meter.check)
+            with np.errstate(all="ignore"):
+                forward(job.typed.graph, job.arguments, builder, meter, job.blame)
+        raise
