@@ -230,7 +230,10 @@ def _miscalled(body: Program, ids: Sequence[str], count: int) -> Arity:
     source = body.source
     name, where = "The body", None
     if isinstance(source, GraphSource):
-        name, where = f"The subgraph '{source.root.rpartition('/')[2]}'", Where(pointer=f"{source.root}/inputs")
+        name, where = (
+            f"The subgraph '{source.root.rpartition('/')[2]}'",
+            Where(pointer=f"{source.root}/inputs"),
+        )
     inputs = f"{len(ids)} input{'s' * (len(ids) != 1)} ({_listed(ids)})"
     return Arity(f"{name} takes {inputs}; it is called with {count}.", where=where)
 

@@ -73,7 +73,9 @@ class Root(_Implicit):
         Attr("max_iterations", at_least(1, INT), 100, ("maxiter",)),
     )
     latex = "\\operatorname{{root}}"
-    derivative = {"operands": "\\dot{x} = -\\left(\\partial_x f\\right)^{-1} \\partial_\\theta f\\,\\dot{\\theta}"}
+    derivative = {
+        "operands": "\\dot{x} = -\\left(\\partial_x f\\right)^{-1} \\partial_\\theta f\\,\\dot{\\theta}"
+    }
     convention = (
         "A root that is not found is NaN. A Jacobian that is singular at the starting point is an error; where it is "
         "singular at the root, there is no derivative."
@@ -97,7 +99,9 @@ class FixedPoint(_Implicit):
         Attr("max_iterations", at_least(1, INT), 1000, ("maxiter",)),
     )
     latex = "\\operatorname{{fix}}"
-    derivative = {"operands": "\\dot{x} = \\left(I - \\partial_x f\\right)^{-1} \\partial_\\theta f\\,\\dot{\\theta}"}
+    derivative = {
+        "operands": "\\dot{x} = \\left(I - \\partial_x f\\right)^{-1} \\partial_\\theta f\\,\\dot{\\theta}"
+    }
     convention = "A fixed point that is not found is NaN; where I − ∂f/∂x is singular there is no derivative."
     method = "iterate"
 
