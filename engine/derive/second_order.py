@@ -10,10 +10,10 @@ import numpy as np
 from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check_answer
+from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
-from engine.derive.singular import naming
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch

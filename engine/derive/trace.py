@@ -175,8 +175,8 @@ class Trace(Job):
                 pull(b, nodes, refs, local, active, range(end - 1, start - 1, -1))
             except EngineError as error:
                 raise self.blame(start, error) from None
-            for n in range(start, end):
-                kept[n] = local[n]
+            for m in range(start, end):
+                kept[m] = local[m]
             contributions = []
             for j in sorted(k for k in local if k < start):
                 amount = local[j]
