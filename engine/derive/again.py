@@ -61,12 +61,14 @@ def naming(job: Job, meter: Meter) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        if error.node is not None or isinstance(error, DeadlineExceeded | LimitExceeded):
-            raise
-        found = _named(job, meter, error)
-        if found is None:
-            raise
-        raise found from None
+        if error.node is None and not isinstance(error, DeadlineExceeded | LimitExceeded):
+            found = _named(job, meter, error)
+            if found is not None:
+                raise found from None
+        for i, step in enumerate(job.program.steps):
+            if step.id == error.node:
+                error.at(error.node, job.program.where(i))
+        raise
 
 
 def _named(job: Job, meter: Meter, error: EngineError) -> EngineError | None:

@@ -106,7 +106,8 @@ class FirstOrder(Job):
                 of = next(iter(self.seeds), None)
                 watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
         else:
-            values, backs, dots, watch = self._run_eager(meter)
+            with naming(self, meter):
+                values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}
         if self.verb == "grad":
             assert self.of is not None

@@ -190,7 +190,8 @@ class SecondOrder(Swept):
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":
-            found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
+            with naming(self, meter):
+                found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
             return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
         if self.compression is not None:

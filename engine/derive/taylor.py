@@ -80,8 +80,8 @@ class Taylor(Job):
         """The coefficients."""
         with naming(self, meter):
             outs = self.runner.run(self.primal, self.arguments, meter)
+            found = self.runner.run(self.series, [*self.arguments, *self.direction.values()], meter)
         values: dict[int, Array] = dict(zip(self.outs, outs, strict=True))
-        found = self.runner.run(self.series, [*self.arguments, *self.direction.values()], meter)
         watch = explain(self, meter, found=[values, found], along=self.direction, order=min(self.order, 1))
         if not watch.warnings:
             watch.reported_values({self.of: found[0]})

@@ -312,3 +312,18 @@ def test_a_top_level_statement_reports_the_names_it_assigns(client: Client) -> N
     assert set(named) == {"a", "y", "u", "j", "v"}
     inside = "def f(x):\n    s = x\n    for i in range(3):\n        s = s*x\n    return s\nf(a)"
     assert set(client.ask("evaluate", {"expression": inside, "inputs": {"a": 1}})["values"]) == {"a", "t1"}
+
+
+@pytest.mark.parametrize("verb", ["grad", "jacobian", "hessian", "hvp", "jvp", "vjp", "taylor", "trace"])
+def test_a_derivative_that_does_not_exist_names_its_node(client: Client, verb: str) -> None:
+    text = "z = a*1.0\ndef f(y):\n    return y*(1 + z)\nr = fixed_point(f, 1.0)\nr*2"
+    more: Json = {
+        "hvp": {"vector": {"a": 1}},
+        "jvp": {"tangents": {"a": 1}},
+        "vjp": {"cotangents": {"t1": 1}},
+        "taylor": {"direction": {"a": 1}, "order": 2},
+    }
+    found = client.problem(
+        verb, {"expression": text, "inputs": {"a": 0}, **more.get(verb, {})}, 422, "singular-matrix"
+    )
+    assert (found["node"], found["pointer"], found["position"]["line"]) == ("r", "/expression", 4)
