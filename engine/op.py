@@ -401,6 +401,11 @@ class Registry:
         self._qualified: dict[str, tuple[Op, Spelling]] = {}
         self._refused: dict[str, tuple[str, tuple[str, ...]]] = {}
 
+    @property
+    def refused(self) -> Mapping[str, tuple[str, tuple[str, ...]]]:
+        """Functions of other libraries that are no ops here: why, and what is there instead."""
+        return self._refused
+
     def refuse(self, name: str, reason: str, instead: tuple[str, ...] = ()) -> None:
         """Say of a function that people look for why it is no op, and what is."""
         self._refused[name] = (reason, instead)

@@ -793,4 +793,4 @@ def test_reading_takes_linear_time(name: str) -> None:
                 parse_text(text)
             best = min(best, time.process_time() - start)
         times.append(best)
-    assert times[1] < 9 * times[0] + 0.05
+    assert times[1] < 12 * times[0] + 0.1  # four times the text; squares would take 16 times as long

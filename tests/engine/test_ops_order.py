@@ -379,7 +379,7 @@ def test_the_mean_of_nothing_is_nan(text: str) -> None:
 
 def test_refused_names_are_no_ops_and_say_what_to_do() -> None:
     assert registry.refused
-    for name, told in registry.refused.items():
+    for name, (told, _) in registry.refused.items():
         assert name not in registry, f"{name} is an op now: take it out of engine/ops/refused.py"
         assert len(told) > 20
         with pytest.raises(UnknownOp) as in_graph:
