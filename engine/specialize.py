@@ -38,7 +38,7 @@ from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand, check_attr
 from engine.ops.elementwise import Elementwise
 from engine.ops.loops import Never
-from engine.program import CONSTANT, INPUT, ITEM, Literal, Program, Step
+from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
 from engine.spec.node import references_in
 from engine.values import Given
 
@@ -213,7 +213,7 @@ class _Body:
         """The body's typed graph. Raises errors that name nodes inside the body."""
         ids = [self.program.steps[i].id for i in self.program.inputs]
         if len(ids) != len(avals):
-            raise Arity(f"The body takes {len(ids)} inputs ({_listed(ids)}); it is called with {len(avals)}.")
+            raise _miscalled(self.program, ids, len(avals))
         owner = self._owner
         fixed = {ids[k]: v for k, v in self._fixed.items() if aval_of(v) == avals[k]}
         key = (id(self.program), tuple(avals), tuple((name, v.tobytes()) for name, v in fixed.items()))
@@ -223,6 +223,19 @@ class _Body:
             )
             owner.bodies[key] = inner.run(dict(zip(ids, avals, strict=True)), fixed).graph
         return owner.bodies[key]
+
+
+def _miscalled(body: Program, ids: Sequence[str], count: int) -> Arity:
+    """The error for a subgraph that gets another number of values than it has inputs."""
+    source = body.source
+    name, where = "The body", None
+    if isinstance(source, GraphSource):
+        name, where = (
+            f"The subgraph '{source.root.rpartition('/')[2]}'",
+            Where(pointer=f"{source.root}/inputs"),
+        )
+    inputs = f"{len(ids)} input{'s' * (len(ids) != 1)} ({_listed(ids)})"
+    return Arity(f"{name} takes {inputs}; it is called with {count}.", where=where)
 
 
 def _go_together(p: tuple[str, Aval], q: tuple[str, Aval]) -> bool:

@@ -15,16 +15,15 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import cost_of
+from engine.derive.again import over_maps, run_again
 from engine.derive.job import Job
 from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError
-from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, single
 from engine.transforms.pull import depends_on, vjp_graph
 from engine.transforms.push import jvp_graph
-from engine.transforms.vmap import vmap_nodes
 
 MOST_NODES = 200_000
 """Longest program that is run again for the sake of warnings."""
@@ -156,28 +155,8 @@ class _Again:
     ) -> list[Any]:
         """Values of all nodes of a graph; with maps, each stretched to lead with all of them."""
         sizes = self.job.sizes
-        places: list[Any] = list(range(len(graph.nodes)))
-        leads: list[list[bool]] = [[] for _ in graph.nodes]
-        mapped = graph
-        for level in range(len(sizes) - 1, -1, -1):
-            flags = [a[level] is not None for a in axes]
-            b, place, led = vmap_nodes(
-                mapped,
-                sizes[level],
-                flags,
-                self.job.dtype,
-                max_elements=self.job.limits.elements,
-                step=self.meter.check,
-            )
-            for i, p in enumerate(places):
-                some = p if not isinstance(p, tuple) else p[0]
-                leads[i].insert(0, led[some])
-                places[i] = tuple(place[q] for q in p) if isinstance(p, tuple) else place[p]
-            mapped = Graph(tuple(b.nodes), tuple(b.inputs), ())
-        moved = [_batch_first(np.asarray(a), k) for a, k in zip(arguments, axes, strict=True)]
-        eager = self.job.eager(self.meter)
-        with np.errstate(all="ignore"):
-            refs = forward(mapped, [m[()] for m in moved], eager, self.meter, lambda _, error: error)
+        mapped, places, leads = over_maps(self.job, self.meter, graph, axes)
+        refs = run_again(self.job, self.meter, mapped, arguments, axes, lambda _, error: error)
         if not sizes:
             return refs
         found: list[Any] = []
@@ -199,16 +178,6 @@ def _stretched(value: Any, led: Sequence[bool], sizes: Sequence[int]) -> Array:
     core = array.shape[sum(led) :]
     outer = tuple(n if there else 1 for n, there in zip(sizes, led, strict=True))
     return np.broadcast_to(array.reshape((*outer, *core)), (*sizes, *core))
-
-
-def _batch_first(array: Array, axes: Sequence[int | None]) -> Array:
-    """The mapped axes in front, outermost first."""
-    front = 0
-    for axis in axes:
-        if axis is not None:
-            array = np.moveaxis(array, front + axis, front)
-            front += 1
-    return array
 
 
 def _general(aval: Aval, dtype: str) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
+from engine.derive.again import naming
 from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
@@ -105,7 +106,8 @@ class FirstOrder(Job):
                 of = next(iter(self.seeds), None)
                 watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))
         else:
-            values, backs, dots, watch = self._run_eager(meter)
+            with naming(self, meter):
+                values, backs, dots, watch = self._run_eager(meter)
         answer: dict[str, Any] = {}
         if self.verb == "grad":
             assert self.of is not None
@@ -228,7 +230,8 @@ class FirstOrder(Job):
         return graph, extras, labels
 
     def _run_mapped(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
-        found = self.runner.run(self.graph, [*self.arguments, *self.extras], meter)
+        with naming(self, meter):
+            found = self.runner.run(self.graph, [*self.arguments, *self.extras], meter)
         by: dict[str, dict[int, Array]] = {"value": {}, "back": {}, "dot": {}}
         for (kind, i), value in zip(self.labels, found, strict=True):
             by[kind][i] = value

@@ -9,10 +9,10 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
+from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
-from engine.derive.singular import naming
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
 from engine.execute.meter import Meter

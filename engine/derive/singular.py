@@ -1,19 +1,14 @@
-"""Matrices that cannot be factored: members of a map get NaN and a warning, a single point gets an error with its node."""
+"""Matrices that cannot be factored: members of a map get NaN and a warning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from engine.builder import EagerBuilder
 from engine.derive.job import Job
 from engine.derive.warn import Watch
-from engine.errors import EngineError
-from engine.execute.eager import forward
-from engine.execute.meter import Meter
 from engine.graph import single
 from engine.op import Op
 
@@ -31,16 +26,3 @@ def watch_singular(job: Job, watch: Watch, refs: Sequence[Any]) -> None:
             mask = node.op.singular(operands, **{**dict(node.params), "raises": False})
         if mask is not None and np.any(mask):
             watch.singular(i, np.asarray(mask))
-
-
-@contextmanager
-def naming(job: Job, meter: Meter) -> Iterator[None]:
-    """Errors of a derived graph, which knows no steps, with the step that causes them in the program itself."""
-    try:
-        yield
-    except EngineError as error:
-        if error.node is None and error.kind == "singular-matrix" and job.batch is None:
-            builder = EagerBuilder(job.dtype, meter.check)
-            with np.errstate(all="ignore"):
-                forward(job.typed.graph, job.arguments, builder, meter, job.blame)
-        raise

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, inner_cost, node_bytes
+from engine.derive.again import naming
 from engine.derive.job import Job
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
@@ -71,7 +72,9 @@ class Swept(Job):
         for start in range(0, self.passes, self.chunk):
             n = min(self.chunk, self.passes - start)
             meter.look()
-            yield start, self.runner.run(self.plans[n], [*self.fixed, *seeds(start, n)], meter)
+            with naming(self, meter):
+                found = self.runner.run(self.plans[n], [*self.fixed, *seeds(start, n)], meter)
+            yield start, found
 
     def sweep(self, meter: Meter) -> list[Array]:
         """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""

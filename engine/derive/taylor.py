@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.aval import Array, Aval
 from engine.cost import Cost, check_answer
+from engine.derive.again import naming
 from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import named_arrays, resolve_of
@@ -77,10 +78,10 @@ class Taylor(Job):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The coefficients."""
-        values: dict[int, Array] = dict(
-            zip(self.outs, self.runner.run(self.primal, self.arguments, meter), strict=True)
-        )
-        found = self.runner.run(self.series, [*self.arguments, *self.direction.values()], meter)
+        with naming(self, meter):
+            outs = self.runner.run(self.primal, self.arguments, meter)
+            found = self.runner.run(self.series, [*self.arguments, *self.direction.values()], meter)
+        values: dict[int, Array] = dict(zip(self.outs, outs, strict=True))
         watch = explain(self, meter, found=[values, found], along=self.direction, order=min(self.order, 1))
         if not watch.warnings:
             watch.reported_values({self.of: found[0]})

@@ -80,7 +80,9 @@ class Trace(Job):
                 push(b, typed.graph.nodes, refs, dots)
             partials = {i: self._partials(b, refs, i) for i in range(len(typed.nodes))}
             steps = [self._forward_entry(refs, dots, partials[i], i) for i in typed.reported]
-            reverse, adjoints = self._reverse(b, refs, partials)
+            adj: list[Any] = [None] * len(refs)
+            reverse, adjoints = self._reverse(b, refs, partials, adj)
+            watch.gradients(refs, adj)
         answer = self.head(self.of)
         answer["outputs"] = self.outputs({i: refs[typed.node(i)] for i in self.program.outputs})
         answer["forward"] = steps
@@ -149,8 +151,13 @@ class Trace(Job):
     # -- reverse
 
     def _reverse(
-        self, b: EagerBuilder, refs: list[Any], partials: Mapping[int, Mapping[int, Array] | None]
+        self,
+        b: EagerBuilder,
+        refs: list[Any],
+        partials: Mapping[int, Mapping[int, Array] | None],
+        kept: list[Any],
     ) -> tuple[list[dict[str, Any]], dict[int, Array]]:
+        """The entries, and adjoints of the steps; those of all nodes are put into `kept`."""
         typed = self.typed
         nodes = typed.graph.nodes
         # A number that stands in several steps is one node; it belongs to none of them.
@@ -168,6 +175,8 @@ class Trace(Job):
                 pull(b, nodes, refs, local, active, range(end - 1, start - 1, -1))
             except EngineError as error:
                 raise self.blame(start, error) from None
+            for m in range(start, end):
+                kept[m] = local[m]
             contributions = []
             for j in sorted(k for k in local if k < start):
                 amount = local[j]

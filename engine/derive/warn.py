@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
+from engine.derive.culprit import guilty
 from engine.graph import CONSTANT, INPUT, ITEM, Node
-from engine.op import Op
+from engine.op import Linear, Op
 from engine.specialize import Typed
 
 
@@ -220,20 +221,27 @@ class Watch:
         """
         self._backward(refs, adj, "derivative")
         if second is not None:
-            self._backward(refs, second, "second derivative", [d is not None and _bad(d) for d in adj])
+            self._backward(refs, second, "second derivative", adj)
         self._kinks(refs, adj, second=second)
 
     def _backward(
-        self, refs: Sequence[Any], adj: Sequence[Any], what: str, known: Sequence[bool] | None = None
+        self, refs: Sequence[Any], adj: Sequence[Any], what: str, first_order: Sequence[Any] | None = None
     ) -> None:
-        """Non-finite cotangents that arose at a consumer whose own are finite; `known` ones were told before."""
+        """Non-finite cotangents that arose at a consumer whose own are finite.
+
+        Those that are derivatives of non-finite cotangents, of `first_order`, were told before.
+        """
         seen: set[str] = set()
         for j in reversed(_bad_ones(adj)):
             # The consumers of j: is one of them finite in its own cotangent? Then it arose there.
             name = self._id(j)
-            if name in seen or (known is not None and known[j]):
+            told = first_order[j] if first_order is not None else None
+            if name in seen or (told is not None and _bad(told)):
                 continue
-            cause = next((i for i in self._consumers(j) if self._finite(adj, i)), None)
+            causes = [i for i in self._consumers(j) if self._finite(adj, i)]
+            cause = causes[0] if causes else None
+            if len(causes) > 1 and len(self.warnings) < self.most:
+                cause = next((i for i in causes if self._guilty(refs, first_order or adj, i, j, what)), cause)
             if cause is None or self._id(cause) == name:
                 continue
             seen.add(name)
@@ -257,6 +265,18 @@ class Watch:
             return adj[i] is not None and not _bad(adj[i])
         results = [adj[k] for k in self._consumers(i) if adj[k] is not None]
         return bool(results) and not _bad(results)
+
+    def _guilty(self, refs: Sequence[Any], cotangents: Sequence[Any], i: int, j: int, what: str) -> bool:
+        """Whether consumer `i` makes the cotangent of `j` non-finite; of mapped nodes that are not elementwise, maybe."""
+        nodes = self.typed.graph.nodes
+        if all(isinstance(nodes[i].op.rule(k), Linear) for k, m in enumerate(nodes[i].inputs) if m == j):
+            return False
+        cotangent = cotangents[i]
+        if cotangent is None or (self.batch and not nodes[i].op.elementwise):
+            return True
+        aval = nodes[j].aval
+        dtype = aval.dtype if isinstance(aval, Aval) and aval.floating else "float64"
+        return guilty(nodes, refs, cotangent, i, j, dtype, 1 if what == "derivative" else 2)
 
     def _consumers(self, j: int) -> list[int]:
         if self._uses is None:

@@ -7,10 +7,13 @@ are those of the core; where the catalogue spells one differently (a power by a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from engine.attrs import Slice
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
+from engine.ops import counted
+from engine.ops.counted import Transform
 from engine.program import Literal, attr_json
 
 
@@ -54,7 +57,27 @@ def _node(name: str, node: Node, operands: list[Any]) -> dict[str, Any]:
         op = "astype"
     entry: dict[str, Any] = {"id": name, "op": op, "inputs": operands}
     if params:
-        entry["attrs"] = {
-            k: graph_json(v, {}, []) if isinstance(v, Graph) else attr_json(v) for k, v in params.items()
-        }
+        entry["attrs"] = {k: _param(v) for k, v in params.items()}
     return entry
+
+
+def _param(value: Any) -> Any:
+    """A parameter: bodies with their inputs and outputs, what a loop's derivative is made of by its fields."""
+    if isinstance(value, Graph):
+        return _body(value)
+    if is_dataclass(value) and type(value).__module__ == counted.__name__:
+        shown = {f.name: _param(getattr(value, f.name)) for f in fields(value) if f.compare}
+        return {"transform": type(value).__name__.lower(), **shown} if isinstance(value, Transform) else shown
+    if isinstance(value, tuple):
+        return [_param(v) for v in value]
+    return attr_json(value)
+
+
+def _body(graph: Graph) -> dict[str, Any]:
+    """A graph inside a node, everything in it numbered; constants that it returns are nodes, to have names."""
+    returned = {o for o in graph.outputs if graph.nodes[o].op is CONSTANT}
+    names = {o: f"c{k}" for k, o in enumerate(sorted(returned), 1)}
+    shown = graph_json(graph, names, [])
+    listed = [i for i, node in enumerate(graph.nodes) if node.op is not CONSTANT or i in names]
+    ids = {i: entry["id"] for i, entry in zip(listed, shown["nodes"], strict=True)}
+    return {"inputs": [ids[i] for i in graph.inputs], **shown, "outputs": [ids[o] for o in graph.outputs]}

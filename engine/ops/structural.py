@@ -58,7 +58,6 @@ class Shape(Op):
     family = "structure"
     parameters = (Operand("x"),)
     composite = True
-    passes_integers = True
     latex = "\\operatorname{{shape}} {x}"
     examples = (Example(([[1.0, 2.0, 3.0]],)),)
 

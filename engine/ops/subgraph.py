@@ -78,6 +78,8 @@ def settled(
         try:
             graph = typed(avals)
         except TypeProblem:
+            if not floats and stretched:  # it was right for what entered first
+                raise _unsteady(body, first, *next(iter(stretched.items()))) from None
             if not floats:
                 raise
             for k in list(floats):  # what is wrong of integers may be right of floats: y ** 0.5
@@ -99,14 +101,7 @@ def settled(
                     raise ShapeMismatch("It gains an axis with every step.")
                 carries[k] = broadcast_to(carries[k], o.shape)
             except ShapeMismatch:
-                name = body.steps[body.inputs[first + k]].id
-                before, after = stretched[k]
-                raise ShapeMismatch(
-                    f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; "
-                    "a carry must keep its shape.",
-                    node=body.steps[body.outputs[k]].id,
-                    where=place(body, k),
-                ) from None
+                raise _unsteady(body, first, k, stretched[k]) from None
         wanted = [wider(v.aval, o) for v, o in zip(carries, outs, strict=False)]
         carries = [cast(b, v, a.dtype) for v, a in zip(carries, wanted, strict=True)]
         if [v.aval for v in carries] == avals:
@@ -115,6 +110,17 @@ def settled(
         "The carries of this loop hand shapes or dtypes on to one another at every step; let them enter it with those that "
         "they end with.",
         where=place(body),
+    )
+
+
+def _unsteady(body: Program, first: int, k: int, change: tuple[Aval, Aval]) -> ShapeMismatch:
+    """The error for carry `k`, which is something else after a step than before."""
+    name = body.steps[body.inputs[first + k]].id
+    before, after = change
+    return ShapeMismatch(
+        f"Carry {k} ('{name}') enters the loop as {before} and leaves its body as {after}; a carry must keep its shape.",
+        node=body.steps[body.outputs[k]].id,
+        where=place(body, k),
     )
 
 

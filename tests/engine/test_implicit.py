@@ -500,7 +500,7 @@ MISTAKES: list[tuple[type[EngineError], str, Any]] = [
     (ShapeMismatch, "result 0 of the body", ("linear_solve", "x", {"body": WIDE})),
     (Arity, "must return 1 value", ("root", "x", {"body": TWICE})),
     (Arity, "takes 2 inputs", ("root", "x", {"body": SQUARE})),
-    (Arity, "takes 1 inputs", ("root", "x", 1.0, {"body": sub("x", "f", f=("sin", "x"))})),
+    (Arity, "takes 1 input ", ("root", "x", 1.0, {"body": sub("x", "f", f=("sin", "x"))})),
     (InvalidAttribute, "because of sin", ("linear_solve", "x", {"body": sub("x", "f", f=("sin", "x"))})),
     (InvalidAttribute, "because of add", ("linear_solve", "x", {"body": sub("x", "f", f=("add", "x", 1.0))})),
     (

@@ -1363,7 +1363,7 @@ BODY_ERRORS: dict[str, tuple[dict[str, Any], type[EngineError], str | None, str 
     "a carry that changes its shape": (
         body(["h", "x"], [("n", "stack", ["h", "h"])], ["n"]), ShapeMismatch, "n", "/graph/nodes/2/attrs/body/outputs/0"),
     "a carry that is lost": (body(["h", "x"], [("n", "sum", ["h"])], []), EngineError, None, None),
-    "too few inputs": (body(["h"], [("n", "exp", ["h"])], ["n"]), Arity, "r", "/graph/nodes/2"),
+    "too few inputs": (body(["h"], [("n", "exp", ["h"])], ["n"]), Arity, "r", "/graph/nodes/2/attrs/body/inputs"),
     "an unknown op": (
         body(["h", "x"], [("n", "expp", ["h"])], ["n"]), UnknownOp, "n", "/graph/nodes/2/attrs/body/nodes/0/op"),
 }  # fmt: skip
