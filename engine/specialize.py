@@ -36,8 +36,8 @@ from engine.errors import (
 from engine.graph import CONSTANT as GRAPH_CONSTANT
 from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand, check_attr
-from engine.ops.elementwise import Elementwise
-from engine.ops.loops import Never
+from engine.ops.control.loops import Never
+from engine.ops.pointwise.elementwise import Elementwise
 from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
 from engine.spec.node import references_in
 from engine.values import Given

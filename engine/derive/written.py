@@ -12,8 +12,8 @@ from typing import Any
 
 from engine.attrs import Slice
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
-from engine.ops import counted
-from engine.ops.counted import Transform
+from engine.ops.control import counted
+from engine.ops.control.counted import Transform
 from engine.program import Literal, attr_json
 
 

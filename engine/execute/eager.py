@@ -9,7 +9,7 @@ from engine.builder import EagerBuilder
 from engine.errors import EngineError
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph
-from engine.ops.elementwise import Elementwise
+from engine.ops.pointwise.elementwise import Elementwise
 
 
 def forward(

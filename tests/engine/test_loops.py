@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine.ops.mapping
+import engine.ops.control.mapping
 from engine.aval import Aval
 from engine.cost import Limits
 from engine.derive import MAPPED, prepare
 from engine.errors import Arity, DeadlineExceeded, DtypeMismatch, EngineError, LimitExceeded, ShapeMismatch
 from engine.execute.meter import Meter
 from engine.graph import Graph, typecheck
-from engine.ops.counted import Derivation
+from engine.ops.control.counted import Derivation
 from engine.spec import read_graph
 from engine.specialize import specialize
 from engine.transforms.pull import vjp_graph
@@ -694,7 +694,7 @@ def test_a_map_of_many_members_is_computed_in_parts(size: int, monkeypatch: pyte
     at = {"v": rng.normal(size=(7, 2)), "u": rng.normal(size=7), "w": rng.normal(size=(2, 2))}
     whole = {verb: ask(verb, source, at) for verb in ("grad", "hessian")}
     near(whole["grad"]["values"]["a"], np.sin(at["v"] @ at["w"].T) * at["u"][:, None])
-    monkeypatch.setattr(engine.ops.mapping, "_members", lambda graph, b: size)
+    monkeypatch.setattr(engine.ops.control.mapping, "_members", lambda graph, b: size)
     parts = ask("grad", source, at)
     near(parts["gradients"], whole["grad"]["gradients"], 1e-12)
     near(ask("hessian", source, at)["hessian"]["w"], whole["hessian"]["hessian"]["w"], 1e-11)

@@ -10,7 +10,7 @@ import pytest
 import engine.ops  # fills the registry
 from engine.cost import Limits
 from engine.errors import EngineError, InvalidAttribute, LimitExceeded, ShapeMismatch
-from engine.ops import convolution
+from engine.ops.layers import convolution
 from engine.transforms.pull import vjp_graph
 from tests.engine.calls import gradient, value
 from tests.engine.conformance import compute
@@ -169,7 +169,7 @@ def test_transposed_convolution_is_the_pullback() -> None:
 def test_windows_are_a_view() -> None:
     """They take no memory of their own, and cannot be written to."""
     x = np.arange(10.0)
-    y = engine.ops.windows.Windows().evaluate(x, sizes=(4,), strides=(2,), dilations=(1,))
+    y = engine.ops.layers.windows.Windows().evaluate(x, sizes=(4,), strides=(2,), dilations=(1,))
     assert np.shares_memory(x, y)
     assert not y.flags.writeable
     np.testing.assert_array_equal(y, np.lib.stride_tricks.sliding_window_view(x, 4)[::2])

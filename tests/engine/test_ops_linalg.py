@@ -14,7 +14,7 @@ from engine.builder import EagerBuilder, GraphBuilder, Var, call
 from engine.cost import Limits
 from engine.errors import Arity, EngineError, InvalidAttribute, LimitExceeded, ShapeMismatch
 from engine.graph import Graph, typecheck
-from engine.ops.matmul import contract
+from engine.ops.products.matmul import contract
 from engine.transforms.vmap import vmap
 from tests.engine.calls import answer, gradient, value
 from tests.engine.helpers import ask, near

@@ -16,7 +16,7 @@ from engine.builder import EagerBuilder, GraphBuilder, Var, call
 from engine.cost import cost_of
 from engine.graph import CONSTANT, INPUT, Graph, single, typecheck
 from engine.op import registry
-from engine.ops.elementwise import Elementwise
+from engine.ops.pointwise.elementwise import Elementwise
 from engine.specialize import Typed, input_arrays, specialize
 from engine.transforms.pull import depends_on, pull, vjp_graph
 from engine.transforms.push import jvp_graph, push

@@ -13,6 +13,7 @@ from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, cast
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
+from engine.ops.layout.shape import slice_axis
 from engine.ops.linear.factor import (
     Factoring,
     blanked,
@@ -29,7 +30,6 @@ from engine.ops.linear.factor import (
 from engine.ops.linear.solve import SINGULAR, A, B, system, triangular
 from engine.ops.linear.strong import product
 from engine.ops.linear.triangular import TRANS, triangle
-from engine.ops.shape import slice_axis
 
 CONVENTION = (
     "Pivots are integers and have no derivative; where two candidates tie, the derivative is that for the choice made. Of "

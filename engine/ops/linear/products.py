@@ -9,7 +9,7 @@ from engine.builder import Builder, Var, call
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.linear.factor import column, row, transposed
-from engine.ops.matmul import X1, X2
+from engine.ops.products.matmul import X1, X2
 
 _M = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 

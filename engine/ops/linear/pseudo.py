@@ -13,6 +13,7 @@ from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, General, Op, Operand, Spelling, registry
+from engine.ops.layout.shape import slice_axis
 from engine.ops.linear.factor import (
     Factoring,
     cubic,
@@ -25,8 +26,7 @@ from engine.ops.linear.factor import (
 )
 from engine.ops.linear.solve import A, B
 from engine.ops.linear.strong import product
-from engine.ops.norms import ORDER, matrix_norm
-from engine.ops.shape import slice_axis
+from engine.ops.reduce.norms import ORDER, matrix_norm
 
 TOLERANCE = optional(NUMBER)
 

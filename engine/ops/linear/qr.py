@@ -12,11 +12,11 @@ from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import Unsupported
 from engine.op import Attr, Example, General, Op, Spelling, registry
+from engine.ops.layout.shape import slice_axis
 from engine.ops.linear.factor import Factoring, cubic, factored, matrices, transposed
 from engine.ops.linear.solve import A
 from engine.ops.linear.strong import product
 from engine.ops.linear.triangular import triangle
-from engine.ops.shape import slice_axis
 
 
 class QRCore(Factoring):

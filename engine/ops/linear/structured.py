@@ -8,11 +8,11 @@ from engine.attrs import BOOL, COUNT, INT, SIZE, optional
 from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, registry
-from engine.ops.arrange import Arrangement, check_size
-from engine.ops.creation import Creation
-from engine.ops.gather import gather_axis
+from engine.ops.index.gather import gather_axis
+from engine.ops.layout.arrange import Arrangement, check_size
+from engine.ops.layout.creation import Creation
+from engine.ops.layout.shape import joined, slice_axis
 from engine.ops.linear.factor import column
-from engine.ops.shape import joined, slice_axis
 
 _C = Operand("c", ("x",))
 _R = Operand("r", optional=True)

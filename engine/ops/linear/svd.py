@@ -11,6 +11,7 @@ from engine.attrs import BOOL
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Attr, Example, General, Op, Spelling, registry
+from engine.ops.layout.shape import slice_axis
 from engine.ops.linear.eigen import gaps, reciprocal, repeated
 from engine.ops.linear.factor import (
     Factoring,
@@ -24,7 +25,6 @@ from engine.ops.linear.factor import (
 )
 from engine.ops.linear.solve import A
 from engine.ops.linear.strong import product
-from engine.ops.shape import slice_axis
 from engine.transforms.strong import times
 
 ZERO = "A singular value of 0 (one below max(m, n)·eps times the largest) has derivative 0, the subgradient of least norm."

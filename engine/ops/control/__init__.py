@@ -1,0 +1,1 @@
+"""Loops, choices, and derivatives inside programs: ops that hold graphs."""

@@ -1,0 +1,1 @@
+"""What is found by solving: roots, fixed points, linear systems given as functions."""

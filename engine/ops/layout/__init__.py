@@ -1,0 +1,1 @@
+"""Shapes, order, joining and making of arrays."""

@@ -1,0 +1,1 @@
+"""Calculus and signals on samples."""

@@ -1,0 +1,1 @@
+"""Special functions: SciPy's values, derivatives of every order."""
