@@ -1,7 +1,7 @@
 """Conventions used inside bodies: a kink met in a step of a loop, in the branch taken, in a function under `grad`.
 
 A body's nodes are seen by lifting them out (`engine.derive.lift`). First their values are looked at; only where one of them
-is at a kink, two walks tell whether its derivative counted: a cotangent that reaches it, and a tangent that enters it.
+is at a kink, a walk tells whether its derivative counted: whether a cotangent reached it, or a tangent entered it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Inside:
         self.meter = meter
         self.watch = watch
         self.refs = refs
-        self._seen: dict[tuple[int, Callable[[Op], bool]], _Lifted | None] = {}
+        self._seen: dict[tuple[int, Callable[[Op], bool], tuple[int, ...] | None], _Lifted | None] = {}
 
     def derivatives(self) -> None:
         """Kinks at which the program itself takes a derivative: those of functions under `grad` and its like."""
@@ -86,10 +86,10 @@ class Inside:
                 for a in step.operands[: len(graph.inputs)]
             ]
             wrt = step.attrs.get("wrt", (0,)) if step.op.name not in ("jvp", "vjp") else range(len(given))
-            moving = list(wrt) if not isinstance(wrt, int) else [wrt]
-            lifted = self._lifted(graph, given, kinks, True)
+            moving = [wrt] if isinstance(wrt, int) else list(wrt)
+            lifted = self._lifted(graph, given, kinks, moving, True)
             if lifted is not None:
-                self._tell(i, lifted, lifted.used([None] * len(graph.outputs), moving))
+                self._tell(i, lifted.reached(dict.fromkeys(range(len(graph.outputs)))))
 
     def backward(self, adj: Sequence[Any], second: Sequence[Any] | None = None) -> None:
         """Kinks that cotangents (or their derivatives) came through."""
@@ -99,19 +99,25 @@ class Inside:
                 more = [second[k] for k in results]
                 cts = [c if d is None else d if c is None else c + 0.618 * d for c, d in zip(cts, more, strict=True)]
             inputs = self.job.typed.graph.nodes[i].inputs
-            moving = [k for k, j in enumerate(inputs) if adj[j] is not None]
-            self._look(i, {r: c for r, c in zip(results.values(), cts, strict=True) if c is not None}, moving)
+            moving = tuple(k for k, j in enumerate(inputs) if adj[j] is not None)
+            given = {r: c for r, c in zip(results.values(), cts, strict=True) if c is not None}
+            lifted = self._node(i, kinks, moving) if given and moving else None
+            if lifted is not None:
+                self._tell(self.job.typed.owner(i), lifted.reached(given))
 
     def forward(self, dots: Sequence[Any]) -> None:
         """Kinks that tangents came through."""
-        for i, results in self._nodes(kinks):
-            moving = [k for k, j in enumerate(self.job.typed.graph.nodes[i].inputs) if dots[j] is not None]
-            self._look(i, {r: None for k, r in results.items() if dots[k] is not None}, moving)
+        for i, _ in self._nodes(kinks):
+            inputs = self.job.typed.graph.nodes[i].inputs
+            given = {k: dots[j] for k, j in enumerate(inputs) if dots[j] is not None}
+            lifted = self._node(i, kinks, tuple(given)) if given else None
+            if lifted is not None:
+                self._tell(self.job.typed.owner(i), lifted.entered(given))
 
     def kinked(self) -> bool:
         """Whether a node in a body is at a kink at all."""
         for i, _ in self._nodes(kinks):
-            lifted = self._node(i, kinks)
+            lifted = self._node(i, kinks, tuple(range(len(self.job.typed.graph.nodes[i].inputs))))
             if lifted is not None and lifted.hits:
                 return True
         return False
@@ -119,10 +125,10 @@ class Inside:
     def singular(self) -> None:
         """Matrices in bodies that cannot be factored, of members of a map."""
         for i, results in self._nodes(factors):
-            lifted = self._node(i, factors)
+            lifted = self._node(i, factors, None)
             if lifted is None:
                 continue
-            found = lifted.used(dict.fromkeys(results.values()), None)
+            found = lifted.reached(dict.fromkeys(results.values()))
             if found:
                 _, mask = found[0]
                 self.watch.singular(i, _over(mask, len(self.job.sizes)))
@@ -139,30 +145,29 @@ class Inside:
                 found.append((i, {k: nodes[k].params[0][1] for k in items}))
         return found
 
-    def _look(self, i: int, cts: Mapping[int, Any], moving: Sequence[int]) -> None:
-        if not cts or not moving:
-            return
-        lifted = self._node(i, kinks)
-        if lifted is not None:
-            self._tell(self.job.typed.owner(i), lifted, lifted.used(cts, moving))
-
-    def _node(self, i: int, wanted: Callable[[Op], bool]) -> _Lifted | None:
-        if (i, wanted) not in self._seen:
+    def _node(self, i: int, wanted: Callable[[Op], bool], moving: tuple[int, ...] | None) -> _Lifted | None:
+        key = (i, wanted, moving)
+        if key not in self._seen:
             nodes = self.job.typed.graph.nodes
             node = nodes[i]
             graph = alone(node, [nodes[j].aval for j in node.inputs])
-            self._seen[i, wanted] = self._lifted(graph, [self.refs[j] for j in node.inputs], wanted, False)
-        return self._seen[i, wanted]
+            self._seen[key] = self._lifted(graph, [self.refs[j] for j in node.inputs], wanted, moving, False)
+        return self._seen[key]
 
     def _lifted(
-        self, graph: Graph, given: Sequence[Any], wanted: Callable[[Op], bool], top: bool
+        self,
+        graph: Graph,
+        given: Sequence[Any],
+        wanted: Callable[[Op], bool],
+        moving: Sequence[int] | None,
+        top: bool,
     ) -> _Lifted | None:
         try:
-            return _Lifted(self.job, self.meter, graph, given, wanted, top)
+            return _Lifted(self.job, self.meter, graph, given, wanted, moving, top)
         except LimitExceeded:
             return None
 
-    def _tell(self, i: int, lifted: _Lifted, found: Sequence[tuple[Site, Array]]) -> None:
+    def _tell(self, i: int, found: Sequence[tuple[Site, Array]]) -> None:
         """One warning for each kind of op."""
         step = self.job.typed.program.steps[i]
         batch = len(self.job.sizes)
@@ -194,7 +199,14 @@ class _Lifted:
     """A graph lifted and run: `hits` are its sites that met a kink (or a singular matrix), with masks."""
 
     def __init__(
-        self, job: Job, meter: Meter, graph: Graph, given: Sequence[Any], wanted: Callable[[Op], bool], top: bool
+        self,
+        job: Job,
+        meter: Meter,
+        graph: Graph,
+        given: Sequence[Any],
+        wanted: Callable[[Op], bool],
+        moving: Sequence[int] | None,
+        top: bool,
     ) -> None:
         self.job = job
         self.meter = meter
@@ -205,7 +217,7 @@ class _Lifted:
         ]
         lengths: dict[Path, int] = {}
         for _ in range(MOST_DEPTH):
-            lift = Lift(job.dtype, wanted, lengths)
+            lift = Lift(job.dtype, wanted, lengths, moving)
             outs = lift.whole(graph, top=top)
             if not lift.unknown:
                 break
@@ -239,37 +251,38 @@ class _Lifted:
             return None
         return np.asarray(mask)
 
-    def used(self, cts: Mapping[int, Any] | Sequence[Any], moving: Sequence[int] | None) -> list[tuple[Site, Array]]:
-        """Hits whose derivative counted: with cotangents `cts` of the results (None: any), and tangents of inputs `moving`."""
-        if not self.hits:
-            return []
+    def reached(self, cts: Mapping[int, Any]) -> list[tuple[Site, Array]]:
+        """Hits, where a cotangent reaches them from those of the results (None: a general one)."""
         job = self.job
-        given = dict(cts) if isinstance(cts, Mapping) else dict(enumerate(cts))
-        avals = {k: single(self.graph.nodes[self.outs[k]].aval) for k in given}
-        of = [k for k in given if avals[k].floating]
-        sites = [s for s, _ in self.hits]
+        avals = {k: single(self.graph.nodes[self.outs[k]].aval) for k in cts}
+        of = [k for k in cts if avals[k].floating]
+        if not self.hits or not of:
+            return []
         back = vjp_graph(
-            self.graph.with_outputs(()), [self.outs[k] for k in of], [s.delta for s in sites],
+            self.graph.with_outputs(()), [self.outs[k] for k in of], [s.delta for s, _ in self.hits],
             job.dtype, record_bytes=job.record_bytes, step=self.meter.check,
         )  # fmt: skip
-        seeds = [self._seed(avals[k], given[k]) for k in of]
-        reached = self._run(back, seeds)
-        moved = None
-        if moving is not None:
-            operands = [[o for o in s.operands if isinstance(o, int)] for s in sites]
-            entering = [k for k in moving if self.avals[k].floating]
-            flat = self.graph.with_outputs([o for one in operands for o in one])
-            pushed = jvp_graph(flat, [self.graph.inputs[k] for k in entering], job.dtype, step=self.meter.check)
-            tangents = [self._seed(self.avals[k], None) for k in entering]
-            results = self._run(pushed.with_outputs(pushed.outputs[len(flat.outputs) :]), tangents)
-            it = iter(results)
-            moved = [[next(it) for _ in one] for one in operands]
+        found = self._run(back, [self._seed(avals[k], cts[k]) for k in of])
+        return self._kept([[d] for d in found])
+
+    def entered(self, tangents: Mapping[int, Any]) -> list[tuple[Site, Array]]:
+        """Hits, where a tangent enters them from those of the inputs."""
+        if not self.hits:
+            return []
+        operands = [[o for o in s.operands if isinstance(o, int)] for s, _ in self.hits]
+        flat = self.graph.with_outputs([o for one in operands for o in one])
+        moving = [k for k in tangents if self.avals[k].floating]
+        pushed = jvp_graph(flat, [flat.inputs[k] for k in moving], self.job.dtype, step=self.meter.check)
+        seeds = [self._seed(self.avals[k], tangents[k]) for k in moving]
+        found = iter(self._run(pushed.with_outputs(pushed.outputs[len(flat.outputs) :]), seeds))
+        return self._kept([[next(found) for _ in one] for one in operands])
+
+    def _kept(self, derivatives: Sequence[Sequence[Array]]) -> list[tuple[Site, Array]]:
+        """The hits where one of the derivatives is not zero."""
         kept = []
-        for k, (site, mask) in enumerate(self.hits):
-            lead = len(job.sizes) + len(site.lead)
-            used = mask & _there(reached[k], mask, lead)
-            if moved is not None:
-                used = used & np.any([_there(t, mask, lead) for t in moved[k]], axis=0)
+        for (site, mask), moved in zip(self.hits, derivatives, strict=True):
+            lead = len(self.job.sizes) + len(site.lead)
+            used = mask & np.any([_there(d, mask, lead) for d in moved], axis=0)
             if used.any():
                 kept.append((site, used))
         return kept

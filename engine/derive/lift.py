@@ -10,7 +10,7 @@ A loop of unknown length becomes a scan of as many steps as it takes; how many, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -21,7 +21,8 @@ from engine.builder import GraphBuilder, item
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
 from engine.op import Op, Params
 from engine.ops.control.counted import Steps
-from engine.ops.control.subgraph import wrap
+from engine.ops.control.subgraph import moving_carries, wrap
+from engine.transforms.pull import floating
 from engine.transforms.simplify import needed
 
 Path: TypeAlias = tuple[int, ...]
@@ -86,7 +87,13 @@ class Site:
 class Lift:
     """A graph being written with its sites; `lengths` are the numbers of steps that are known of loops."""
 
-    def __init__(self, dtype: DType, wanted: Callable[[Op], bool], lengths: Mapping[Path, int]) -> None:
+    def __init__(
+        self, dtype: DType, wanted: Callable[[Op], bool], lengths: Mapping[Path, int], moving: Collection[int] | None
+    ) -> None:
+        self.moving = moving
+        """Inputs that are differentiated: sites are only what depends on them, and what a result depends on, through
+        floats. None for whatever is wanted."""
+        self.active: set[int] = set()
         self.b = GraphBuilder(dtype)
         self.dtype = dtype
         self.wanted = wanted
@@ -97,13 +104,15 @@ class Lift:
 
     def whole(self, graph: Graph, path: Path = (), top: bool = True) -> list[int]:
         """The graph with inputs of its own; references to its outputs. Nodes outside of bodies are sites if `top`."""
-        return self.walk(graph, [self.b.input(a) for a in graph.in_avals], path, top)
+        refs = [self.b.input(a) for a in graph.in_avals]
+        self.active |= {refs[k] for k in self.moving or () if graph.in_avals[k].floating}
+        return self.walk(graph, refs, path, top)
 
     def walk(self, graph: Graph, refs: Sequence[int], path: Path, top: bool = True) -> list[int]:
         """The graph's nodes over `refs`; references to its outputs."""
         b = self.b
         place: dict[int, Any] = dict(zip(graph.inputs, refs, strict=True))
-        live = needed(graph)
+        live, counts = needed(graph), _counts(graph)
         for i, node in enumerate(graph.nodes):
             if i in place or not live[i]:
                 continue
@@ -114,21 +123,29 @@ class Lift:
             elif holds_inside(node, self.wanted):
                 place[i] = self._inner(node, [place[j] for j in node.inputs], (*path, i))
             else:
-                place[i] = self._plain(node, [place[j] for j in node.inputs], top)
+                place[i] = self._plain(node, [place[j] for j in node.inputs], top and (counts[i] or self.moving is None))
         return [place[o] for o in graph.outputs]
 
-    def _plain(self, node: Node, refs: Sequence[int], top: bool) -> int:
+    def _plain(self, node: Node, refs: Sequence[int], site: bool) -> int:
         b = self.b
         b.nodes.append(Node(node.op, tuple(refs), node.params, node.aval))
         y = len(b.nodes) - 1
-        if not (top and self.wanted(node.op) and isinstance(node.aval, Aval) and node.aval.floating):
+        moves = any(r in self.active for r in refs) and floating(node.aval)
+        if moves:
+            self.active.add(y)
+        if not (site and (moves or self.moving is None) and self.wanted(node.op)):
+            return y
+        if not (isinstance(node.aval, Aval) and node.aval.floating):
             return y
         operands = tuple(
             b.nodes[r].params[0][1].value[()] if b.nodes[r].op is CONSTANT else r for r in refs
         )
         delta = b.input(node.aval)
         self.sites.append(Site(node.op, node.params, (), operands, y, delta))
-        return b.core("add", y, delta)  # type: ignore[no-any-return]
+        shifted: int = b.core("add", y, delta)
+        if moves:
+            self.active.add(shifted)
+        return shifted
 
     def _inner(self, node: Node, refs: list[int], path: Path) -> Any:
         """A node that has sites inside: a reference to the new one, or a tuple of its results."""
@@ -159,9 +176,9 @@ class Lift:
             self.unknown.append((path, ref))
         return self.lengths.get(path, 0)
 
-    def _body(self, graph: Graph, path: Path) -> tuple[Lift, Graph, list[Aval], int]:
+    def _body(self, graph: Graph, path: Path, moving: Collection[int]) -> tuple[Lift, Graph, list[Aval], int]:
         """A body lifted: the graph, from its inputs and offsets to its outputs, and values of its sites and lengths."""
-        inner = Lift(self.dtype, self.wanted, self.lengths)
+        inner = Lift(self.dtype, self.wanted, self.lengths, None if self.moving is None else moving)
         outs = inner.whole(graph, path)
         more = [r for s in inner.sites for r in s.refs] + [r for _, r in inner.unknown]
         offsets = [single(inner.b.nodes[s.delta].aval) for s in inner.sites]
@@ -178,7 +195,9 @@ class Lift:
         b = self.b
         body: Graph = params["body"]
         front, n = params["carries"] + params["scanned"], params["length"]
-        inner, lifted, offsets, outs = self._body(body, path)
+        entering = [k for k, r in enumerate(refs) if r in self.active]
+        moving = moving_carries(body, params["carries"], entering)
+        inner, lifted, offsets, outs = self._body(body, path, moving)
         deltas = [b.input(Aval((n, *a.shape), a.dtype)) for a in offsets]
         ins = list(body.in_avals)
         k = len(deltas)
@@ -186,13 +205,16 @@ class Lift:
         step = wrap(self.dtype, [*ins[:front], *offsets, *ins[front:]], lifted, order, range(len(lifted.outputs)))
         given = {**params, "body": step, "scanned": params["scanned"] + k}
         ref: int = b.emit(op, [*refs[:front], *deltas, *refs[front:]], tuple(sorted(given.items())))
+        if moving:
+            self.active.add(ref)
         self._take(inner, [item(b, ref, m) for m in range(outs, len(step.outputs))], deltas, (n,))
         return ref
 
     def _cond(self, op: Op, refs: list[int], params: dict[str, Any], path: Path) -> int:
         b = self.b
         names = ("then", "otherwise")
-        found = [self._body(params[name], (*path, k)) for k, name in enumerate(names)]
+        moving = [k for k, r in enumerate(refs[1:]) if r in self.active]
+        found = [self._body(params[name], (*path, k), moving) for k, name in enumerate(names)]
         deltas = [[b.input(a) for a in offsets] for _, _, offsets, _ in found]
         avals = list(params["then"].in_avals)
         start = (len(avals), len(avals) + len(deltas[0]))
@@ -207,12 +229,27 @@ class Lift:
             parts = [own[outs:], other] if k == 0 else [other, own[outs:]]
             branches[name] = g.build([*own[:outs], *parts[0], *parts[1]])
         ref: int = b.emit(op, [*refs, *deltas[0], *deltas[1]], tuple(sorted(branches.items())))
+        if moving:
+            self.active.add(ref)
         at = found[0][3]
         for (inner, lifted, _, outs), own in zip(found, deltas, strict=True):
             count = len(lifted.outputs) - outs
             self._take(inner, [item(b, ref, m) for m in range(at, at + count)], own, ())
             at += count
         return ref
+
+
+def _counts(graph: Graph) -> list[bool]:
+    """For each node whether an output depends on it through floats."""
+    counts = [False] * len(graph.nodes)
+    for o in graph.outputs:
+        counts[o] = True
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        counts[i] = counts[i] and floating(graph.nodes[i].aval)
+        if counts[i]:
+            for j in graph.nodes[i].inputs:
+                counts[j] = True
+    return counts
 
 
 def _nothing(b: GraphBuilder, aval: Aval) -> int:
