@@ -161,6 +161,8 @@ class FirstOrder(Job):
                     raise self.blame(order.at, error) from None
                 for i in self.wrt:
                     backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
+                # A seed of what depends on nothing that is differentiated came through nothing.
+                adj = [a if there else None for a, there in zip(adj, active, strict=True)]
                 watch.gradients(refs, adj)
                 looked = True
                 look(self, meter, watch, refs, adj=adj)

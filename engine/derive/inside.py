@@ -59,7 +59,10 @@ def _differentiated(typed: Typed) -> list[tuple[int, Graph]]:
 def _fits(typed: Typed, i: int, avals: Sequence[Aval]) -> bool:
     operands = typed.program.steps[i].operands[: len(avals)]
     return len(operands) == len(avals) and all(
-        (isinstance(a, Literal) or (isinstance(a, int) and isinstance(typed.nodes[a], int) and typed.aval(a) == v))
+        (
+            isinstance(a, Literal)
+            or (isinstance(a, int) and isinstance(typed.nodes[a], int) and typed.aval(a) == v)
+        )
         for a, v in zip(operands, avals, strict=True)
     )
 
@@ -97,7 +100,10 @@ class Inside:
             cts = [adj[k] for k in results]
             if second is not None:
                 more = [second[k] for k in results]
-                cts = [c if d is None else d if c is None else c + 0.618 * d for c, d in zip(cts, more, strict=True)]
+                cts = [
+                    c if d is None else d if c is None else c + 0.618 * d
+                    for c, d in zip(cts, more, strict=True)
+                ]
             inputs = self.job.typed.graph.nodes[i].inputs
             moving = tuple(k for k, j in enumerate(inputs) if adj[j] is not None)
             given = {r: c for r, c in zip(results.values(), cts, strict=True) if c is not None}
@@ -177,7 +183,11 @@ class Inside:
         for op, places in by.items():
             site, mask = places[0]
             lead = mask.any(tuple(range(batch + len(site.lead), mask.ndim)))
-            at = [int(k) for k in np.unravel_index(int(np.argmax(lead)), lead.shape)][batch:] if lead.ndim else []
+            at = (
+                [int(k) for k in np.unravel_index(int(np.argmax(lead)), lead.shape)][batch:]
+                if lead.ndim
+                else []
+            )
             when = f" in step {', '.join(map(str, at))} (from 0)" if at else ""
             count = sum(int(m.sum()) for _, m in places)
             name = op.name.removeprefix("core.")
@@ -212,7 +222,9 @@ class _Lifted:
         self.meter = meter
         self.avals = graph.in_avals
         self.arguments = [
-            np.broadcast_to(np.asarray(x, a.dtype), (*job.sizes, *a.shape)) if job.sizes else np.asarray(x, a.dtype)[()]
+            np.broadcast_to(np.asarray(x, a.dtype), (*job.sizes, *a.shape))
+            if job.sizes
+            else np.asarray(x, a.dtype)[()]
             for x, a in zip(given, self.avals, strict=True)
         ]
         lengths: dict[Path, int] = {}
@@ -289,7 +301,9 @@ class _Lifted:
 
     def _seed(self, aval: Aval, given: Any) -> Array:
         if given is None:
-            given = np.asarray(1.0 + 0.37 * np.sin(1.0 + np.arange(aval.size)), aval.dtype).reshape(aval.shape)
+            given = np.asarray(1.0 + 0.37 * np.sin(1.0 + np.arange(aval.size)), aval.dtype).reshape(
+                aval.shape
+            )
         return np.broadcast_to(np.asarray(given), (*self.job.sizes, *aval.shape))[()]
 
     def _run(self, graph: Graph, more: Sequence[Array]) -> list[Array]:
@@ -305,7 +319,9 @@ class _Lifted:
             )  # fmt: skip
         cost = cost_of(graph)
         if 2 * cost.bytes > job.limits.memory_bytes:
-            raise LimitExceeded("memory_bytes", job.limits.memory_bytes, cost.bytes, "Too much to be looked into.")
+            raise LimitExceeded(
+                "memory_bytes", job.limits.memory_bytes, cost.bytes, "Too much to be looked into."
+            )
         with np.errstate(all="ignore"):
             found = job.eager(self.meter).inline(graph, [*self.arguments, *zeros, *more])
         return [np.asarray(v) for v in found]

@@ -88,7 +88,11 @@ class Lift:
     """A graph being written with its sites; `lengths` are the numbers of steps that are known of loops."""
 
     def __init__(
-        self, dtype: DType, wanted: Callable[[Op], bool], lengths: Mapping[Path, int], moving: Collection[int] | None
+        self,
+        dtype: DType,
+        wanted: Callable[[Op], bool],
+        lengths: Mapping[Path, int],
+        moving: Collection[int] | None,
     ) -> None:
         self.moving = moving
         """Inputs that are differentiated: sites are only what depends on them, and what a result depends on, through
@@ -123,7 +127,9 @@ class Lift:
             elif holds_inside(node, self.wanted):
                 place[i] = self._inner(node, [place[j] for j in node.inputs], (*path, i))
             else:
-                place[i] = self._plain(node, [place[j] for j in node.inputs], top and (counts[i] or self.moving is None))
+                place[i] = self._plain(
+                    node, [place[j] for j in node.inputs], top and (counts[i] or self.moving is None)
+                )
         return [place[o] for o in graph.outputs]
 
     def _plain(self, node: Node, refs: Sequence[int], site: bool) -> int:
@@ -137,9 +143,7 @@ class Lift:
             return y
         if not (isinstance(node.aval, Aval) and node.aval.floating):
             return y
-        operands = tuple(
-            b.nodes[r].params[0][1].value[()] if b.nodes[r].op is CONSTANT else r for r in refs
-        )
+        operands = tuple(b.nodes[r].params[0][1].value[()] if b.nodes[r].op is CONSTANT else r for r in refs)
         delta = b.input(node.aval)
         self.sites.append(Site(node.op, node.params, (), operands, y, delta))
         shifted: int = b.core("add", y, delta)
@@ -202,7 +206,9 @@ class Lift:
         ins = list(body.in_avals)
         k = len(deltas)
         order = [*range(front), *range(front + k, len(ins) + k), *range(front, front + k)]
-        step = wrap(self.dtype, [*ins[:front], *offsets, *ins[front:]], lifted, order, range(len(lifted.outputs)))
+        step = wrap(
+            self.dtype, [*ins[:front], *offsets, *ins[front:]], lifted, order, range(len(lifted.outputs))
+        )
         given = {**params, "body": step, "scanned": params["scanned"] + k}
         ref: int = b.emit(op, [*refs[:front], *deltas, *refs[front:]], tuple(sorted(given.items())))
         if moving:

@@ -350,9 +350,15 @@ class Watch:
             if used is not None and used.any():
                 step = self.typed.owner(i)
                 s = self.typed.program.steps[step]
-                inner = any(isinstance(v, Program) for v in s.attrs.values())  # a body's, mapped or derived: the op's own
+                inner = any(
+                    isinstance(v, Program) for v in s.attrs.values()
+                )  # a body's, mapped or derived: the op's own
                 convention = (node.op.convention if inner else s.op.convention) or node.op.convention
-                what = f"{node.op.name.removeprefix('core.')} inside {s.op.name} ({s.id})" if inner else s.op.name
+                what = (
+                    f"{node.op.name.removeprefix('core.')} inside {s.op.name} ({s.id})"
+                    if inner
+                    else s.op.name
+                )
                 same = not isinstance(refs[i], tuple) and used.shape == np.shape(refs[i])
                 at = self._place(step, used) if same else ""
                 self._add(
