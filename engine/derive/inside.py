@@ -228,22 +228,24 @@ class _Lifted:
             for x, a in zip(given, self.avals, strict=True)
         ]
         lengths: dict[Path, int] = {}
+        lift = Lift(job.dtype, wanted, lengths, moving)
+        outs = lift.whole(graph, top=top)
         for _ in range(MOST_DEPTH):
-            lift = Lift(job.dtype, wanted, lengths, moving)
-            outs = lift.whole(graph, top=top)
             if not lift.unknown:
                 break
             found = self._run(lift.b.build([r for _, r in lift.unknown]), ())
             counts = [int(np.max(n, initial=0)) for n in found]
             lengths |= dict(zip([path for path, _ in lift.unknown], counts, strict=True))
+            lift = Lift(job.dtype, wanted, lengths, moving)
+            outs = lift.whole(graph, top=top)
         self.outs = outs
         self.sites = lift.sites
         self.graph = lift.b.build([r for s in self.sites for r in s.refs])
-        found = iter(self._run(self.graph, ()))
+        values = iter(self._run(self.graph, ()))
         self.hits: list[tuple[Site, Array]] = []
         for site in self.sites:
-            values = [next(found) if isinstance(o, int) else o for o in site.operands]
-            mask = self._mask(site, values, next(found), wanted)
+            operands = [next(values) if isinstance(o, int) else o for o in site.operands]
+            mask = self._mask(site, operands, next(values), wanted)
             if mask is not None and mask.any():
                 self.hits.append((site, mask))
 

@@ -271,6 +271,6 @@ def alone(node: Node, avals: Sequence[Any]) -> Graph:
     nodes = [Node(INPUT, (), (("index", k),), a) for k, a in enumerate(avals)]
     n = len(nodes)
     nodes.append(node._replace(inputs=tuple(range(n))))
-    results = node.aval if isinstance(node.aval, tuple) else ()
+    results: Sequence[Aval] = () if isinstance(node.aval, Aval) else node.aval
     nodes += [Node(ITEM, (n,), (("index", k),), a) for k, a in enumerate(results)]
     return Graph(tuple(nodes), tuple(range(n)), tuple(range(n + 1, len(nodes))))
