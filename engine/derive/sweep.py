@@ -74,8 +74,8 @@ class Swept(Job):
         b = GraphBuilder(self.dtype, step=self.step)
         ins = self.linear.in_avals
         refs = [b.input(a) for a in ins[: len(self.fixed)]]
-        for aval in ins[len(self.fixed) :]:
-            refs.append(b.core("reshape", b.input(Aval((1, *aval.shape), aval.dtype)), shape=aval.shape))
+        seeds = [(b.input(Aval((1, *a.shape), a.dtype)), a.shape) for a in ins[len(self.fixed) :]]
+        refs += [b.core("reshape", seed, shape=shape) for seed, shape in seeds]
         outs = b.inline(self.linear, refs)
         return b.build(
             [
