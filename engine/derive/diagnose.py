@@ -105,7 +105,10 @@ class _Again:
             return False
         if order and watch.may_kink and watch.kinked(self.values()):
             return True
-        return bodies_may_kink(self.job.typed)  # `look` finds out more, for the price of the same run
+        if not bodies_may_kink(self.job.typed):
+            return False
+        inside = Inside(self.job, self.meter, watch, self.values())
+        return inside.differentiates() or bool(order and inside.kinked())
 
     def values(self) -> list[Any]:
         """Values of all nodes, the batch in front."""

@@ -120,6 +120,10 @@ class Inside:
             if lifted is not None:
                 self._tell(self.job.typed.owner(i), lifted.entered(given))
 
+    def differentiates(self) -> bool:
+        """Whether the program itself takes a derivative of what has kinks."""
+        return any(holds(graph, kinks) for _, graph in _differentiated(self.job.typed))
+
     def kinked(self) -> bool:
         """Whether a node in a body is at a kink at all."""
         for i, _ in self._nodes(kinks):
