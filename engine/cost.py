@@ -74,13 +74,21 @@ def node_bytes(node: Node) -> int:
 def inner_cost(node: Node) -> Cost:
     """Nodes that a loop or a choice computes inside, and the bytes it takes while it runs; flops are the op's own."""
     params = dict(node.params)
-    bodies = [(cost_of(graph), times) for graph, times in node.op.inside(**params)]
+    bodies = [(_cost_of_body(graph), times) for graph, times in node.op.inside(**params)]
     return Cost(
         max((max(1, c.nodes) * times for c, times in bodies), default=0),
         0.0,
         max((c.bytes for c, _ in bodies), default=0),
         max((c.largest_step for c, _ in bodies), default=0.0),
     )
+
+
+def _cost_of_body(graph: Graph) -> Cost:
+    """`cost_of`, found out once for each graph: several walks ask for that of a body."""
+    found: Cost | None = vars(graph).get("_cost")
+    if found is None:
+        found = vars(graph)["_cost"] = cost_of(graph)
+    return found
 
 
 def cost_of(graph: Graph, *, keep: bool = False) -> Cost:

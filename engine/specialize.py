@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Any, TypeAlias
@@ -58,6 +58,8 @@ class Typed:
     nodes: tuple[int | tuple[int, ...], ...]
     starts: tuple[int, ...]
     dtype: DType
+    bodies: Bodies = field(default_factory=dict, compare=False, repr=False)
+    """The bodies inside, typed."""
 
     def node(self, i: int) -> int:
         """The node of step `i`, which has one result."""
@@ -323,7 +325,7 @@ class Specializer:
                     f"{quoted(program.steps[i].id)} has several results; read the one that is wanted by its index."
                 ).at(program.steps[i].id, program.where(i))
             outputs.append(n)
-        return Typed(program, b.build(outputs), nodes, tuple(starts), self.dtype)
+        return Typed(program, b.build(outputs), nodes, tuple(starts), self.dtype, self.bodies)
 
     def _plain(self, step: Step) -> Var | None:
         """The common case, fast: an elementwise op on floats of one shape, and scalar literals. Else None."""

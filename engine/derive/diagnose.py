@@ -16,6 +16,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import cost_of
 from engine.derive.again import over_maps, run_again
+from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job
 from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
@@ -63,17 +64,23 @@ def explain(
     try:
         # Beside a sweep over many seeds one run of a single point costs nothing; beside a mapped grad it would double it.
         cheap = not job.sizes and run.affordable and suspicious(run.values())
-        if not (cheap or suspicious(*found) or (order and run.kinked(watch))) or not run.affordable:
+        if not (cheap or suspicious(*found) or run.kinked(watch, order)) or not run.affordable:
             return watch
         refs = run.values()
         if job.batch is not None:
             watch_singular(job, watch, refs)
+            Inside(job, meter, watch, refs).singular()
         watch.values(refs)
         if along is not None:
-            watch.tangents(refs, run.tangents(along))
+            dots = run.tangents(along)
+            watch.tangents(refs, dots)
+            look(job, meter, watch, refs, dots=dots)
         elif order and of and wrt:
             first, second = run.cotangents(of, wrt, order)
             watch.gradients(refs, first, second)
+            look(job, meter, watch, refs, adj=first, second=second)
+        else:
+            look(job, meter, watch, refs)
     except (DeadlineExceeded, EngineError):
         pass  # the answer is there; what more could be said of it is not worth losing it
     return watch
@@ -92,9 +99,16 @@ class _Again:
             len(self.graph.nodes) <= MOST_NODES and 8 * cost.bytes * self.members <= job.limits.memory_bytes
         )
 
-    def kinked(self, watch: Watch) -> bool:
-        """Whether a node met a kink in some member."""
-        return self.affordable and watch.may_kink and watch.kinked(self.values())
+    def kinked(self, watch: Watch, order: int) -> bool:
+        """Whether a node met a kink in some member, in a body or not; of `order` 0, where the program differentiates."""
+        if not self.affordable:
+            return False
+        if order and watch.may_kink and watch.kinked(self.values()):
+            return True
+        if not bodies_may_kink(self.job.typed):
+            return False
+        inside = Inside(self.job, self.meter, watch, self.values())
+        return inside.differentiates() or bool(order and inside.kinked())
 
     def values(self) -> list[Any]:
         """Values of all nodes, the batch in front."""

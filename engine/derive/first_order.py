@@ -11,6 +11,7 @@ from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
 from engine.derive.again import naming
 from engine.derive.diagnose import explain
+from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job, check_mapped
 from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
@@ -144,12 +145,13 @@ class FirstOrder(Job):
             watch.values(refs)
             backs: dict[int, Array] = {}
             dots: dict[int, Array] = {}
+            looked = False
             if self.seeds or self.wrt:
                 adj: list[Any] = [None] * len(nodes)
                 for i, seed in self.seeds.items():
                     n = typed.node(i)
                     adj[n] = seed if adj[n] is None else adj[n] + seed
-                differentiated = self.wrt or (self.watched if watch.kinked(refs) else [])
+                differentiated = self.wrt or (self.watched if self._kinked(meter, watch, refs) else [])
                 leaves = [typed.node(i) for i in differentiated]
                 active = depends_on(nodes, leaves)
                 order = _Backward(len(nodes))
@@ -159,7 +161,11 @@ class FirstOrder(Job):
                     raise self.blame(order.at, error) from None
                 for i in self.wrt:
                     backs[i] = _or_zeros(adj[typed.node(i)], typed.aval(i))
+                # A seed of what depends on nothing that is differentiated came through nothing.
+                adj = [a if there else None for a, there in zip(adj, active, strict=True)]
                 watch.gradients(refs, adj)
+                looked = True
+                look(self, meter, watch, refs, adj=adj)
             if self.verb == "jvp":
                 tangents: list[Any] = [None] * len(nodes)
                 for i, tangent in self.tangents.items():
@@ -169,7 +175,17 @@ class FirstOrder(Job):
                     if typed.aval(i).floating:
                         dots[i] = _or_zeros(tangents[typed.node(i)], typed.aval(i))
                 watch.tangents(refs, tangents)
+                looked = True
+                look(self, meter, watch, refs, dots=tangents)
+            if not looked:
+                look(self, meter, watch, refs)
         return values, backs, dots, watch
+
+    def _kinked(self, meter: Meter, watch: Watch, refs: list[Any]) -> bool:
+        """Whether a node met a kink, in a body or not."""
+        if watch.kinked(refs):
+            return True
+        return bodies_may_kink(self.typed) and Inside(self, meter, watch, refs).kinked()
 
     def _derivative_graph(self) -> dict[str, Any]:
         """Values and gradients of one member as one graph; the seeds are inputs too."""

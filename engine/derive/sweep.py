@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
+from engine.builder import GraphBuilder
 from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
 from engine.derive.job import Job
@@ -64,8 +65,24 @@ class Swept(Job):
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
         axes = [None] * len(self.fixed) + [0] * len(self.seed_avals)
-        swept = map_graph(self.linear, n, axes, self.dtype, step=self.step)
+        # A single seed needs no map, only the axis.
+        swept = self._single() if n == 1 else map_graph(self.linear, n, axes, self.dtype, step=self.step)
         return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
+
+    def _single(self) -> Graph:
+        """`linear` for one seed, which leads with an axis of 1; so do the results."""
+        b = GraphBuilder(self.dtype, step=self.step)
+        ins = self.linear.in_avals
+        refs = [b.input(a) for a in ins[: len(self.fixed)]]
+        seeds = [(b.input(Aval((1, *a.shape), a.dtype)), a.shape) for a in ins[len(self.fixed) :]]
+        refs += [b.core("reshape", seed, shape=shape) for seed, shape in seeds]
+        outs = b.inline(self.linear, refs)
+        return b.build(
+            [
+                b.core("reshape", o, shape=(1, *a.shape))
+                for o, a in zip(outs, self.linear.out_avals, strict=True)
+            ]
+        )
 
     def _chunks(self, seeds: Seeds, meter: Meter) -> Iterator[tuple[int, list[Any]]]:
         """(first pass, results with an axis of the chunk's passes behind the batch axes) for each chunk."""

@@ -16,6 +16,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
+from engine.derive.inside import look
 from engine.derive.job import Job
 from engine.derive.request import named_arrays, resolve_of, seed_for
 from engine.derive.warn import Watch
@@ -83,6 +84,7 @@ class Trace(Job):
             adj: list[Any] = [None] * len(refs)
             reverse, adjoints = self._reverse(b, refs, partials, adj)
             watch.gradients(refs, adj)
+            look(self, meter, watch, refs, adj=adj)
         answer = self.head(self.of)
         answer["outputs"] = self.outputs({i: refs[typed.node(i)] for i in self.program.outputs})
         answer["forward"] = steps

@@ -11,6 +11,7 @@ from engine.aval import Array, Aval
 from engine.derive.culprit import guilty
 from engine.graph import CONSTANT, INPUT, ITEM, Node
 from engine.op import Linear, Op
+from engine.program import Program
 from engine.specialize import Typed
 
 
@@ -115,6 +116,14 @@ class Watch:
         what = "cannot be factored" if "cholesky" in self.typed.graph.nodes[node].op.name else "is singular"
         detail = f"{step.op.name} ({step.id}): the matrix {what}, so the result is NaN for this member"
         self._add("singular-matrix", step.id, mask, detail)
+
+    def inside(self, node: str, mask: Array, count: int, detail: str, convention: str) -> None:
+        """A convention used inside a body, by members of a map that the mask tells; told once."""
+        if not any(w["node"] == node and w["detail"] == detail for w in self.warnings):
+            told = len(self.warnings)
+            self._add("non-differentiable", node, mask, detail, convention=convention)
+            for warning in self.warnings[told:]:
+                warning["count"] = count
 
     def reported_values(self, values: Mapping[int, Array]) -> None:
         """Without the values in between: the first reported node that is not finite."""
@@ -238,7 +247,7 @@ class Watch:
             told = first_order[j] if first_order is not None else None
             if name in seen or (told is not None and _bad(told)):
                 continue
-            causes = [i for i in self._consumers(j) if self._finite(adj, i)]
+            causes = [i for i in self.consumers(j) if self._finite(adj, i)]
             cause = causes[0] if causes else None
             if len(causes) > 1 and len(self.warnings) < self.most:
                 cause = next((i for i in causes if self._guilty(refs, first_order or adj, i, j, what)), cause)
@@ -263,7 +272,7 @@ class Watch:
         """Whether node `i` has a cotangent, or one of its results has, and it is finite."""
         if adj[i] is not None or isinstance(self.typed.graph.nodes[i].aval, Aval):
             return adj[i] is not None and not _bad(adj[i])
-        results = [adj[k] for k in self._consumers(i) if adj[k] is not None]
+        results = [adj[k] for k in self.consumers(i) if adj[k] is not None]
         return bool(results) and not _bad(results)
 
     def _guilty(self, refs: Sequence[Any], cotangents: Sequence[Any], i: int, j: int, what: str) -> bool:
@@ -278,7 +287,8 @@ class Watch:
         dtype = aval.dtype if isinstance(aval, Aval) and aval.floating else "float64"
         return guilty(nodes, refs, cotangent, i, j, dtype, 1 if what == "derivative" else 2)
 
-    def _consumers(self, j: int) -> list[int]:
+    def consumers(self, j: int) -> list[int]:
+        """Nodes that node `j` is an operand of."""
         if self._uses is None:
             self._uses = {}
             for i, node in enumerate(self.typed.graph.nodes):
@@ -340,14 +350,22 @@ class Watch:
             if used is not None and used.any():
                 step = self.typed.owner(i)
                 s = self.typed.program.steps[step]
-                convention = s.op.convention or node.op.convention
+                inner = any(
+                    isinstance(v, Program) for v in s.attrs.values()
+                )  # a body's, mapped or derived: the op's own
+                convention = (node.op.convention if inner else s.op.convention) or node.op.convention
+                what = (
+                    f"{node.op.name.removeprefix('core.')} inside {s.op.name} ({s.id})"
+                    if inner
+                    else s.op.name
+                )
                 same = not isinstance(refs[i], tuple) and used.shape == np.shape(refs[i])
                 at = self._place(step, used) if same else ""
                 self._add(
                     "non-differentiable",
                     s.id,
                     used,
-                    f"{s.op.name} has no derivative{at or ' here'}. {convention}",
+                    f"{what} has no derivative{at or ' here'}. {convention}",
                     convention=convention,
                 )
 

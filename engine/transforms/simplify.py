@@ -60,7 +60,7 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
         if same is not None:
             place[i] = same
             continue
-        key = (node.op, inputs, _exact(node.params))
+        key = (node.op, inputs, _exact(node.params) if node.params else ())
         found = seen.get(key)
         if found is None:
             b.nodes.append(Node(node.op, inputs, node.params, node.aval))
@@ -111,11 +111,13 @@ def _trivial(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None
 
 def _folded(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None:
     """The node as a constant, if its operands are constants and it is small."""
+    nodes = b.nodes
+    for j in inputs:
+        if nodes[j].op is not CONSTANT:
+            return None
     if not isinstance(node.aval, Aval) or node.aval.size > FOLD_ELEMENTS or not inputs:
         return None
-    operands = [b.nodes[j] for j in inputs]
-    if any(o.op is not CONSTANT for o in operands):
-        return None
+    operands = [nodes[j] for j in inputs]
     try:
         with np.errstate(all="ignore"):
             value = node.op.evaluate(*[o.params[0][1].value[()] for o in operands], **dict(node.params))

@@ -109,7 +109,10 @@ def _mapped(
             v if v.rank == 0 and b.nodes[v.ref].op is CONSTANT else _aligned(b, v, size, m, rank)
             for v, m in zip(operands, mapped, strict=True)
         ]
-        shape = broadcast_shapes([v.shape for v in led])
+        shapes = [v.shape for v in led]
+        if shapes.count(shapes[0]) == len(shapes):
+            return b.emit(op, [v.ref for v in led], tuple(sorted(op.batched(size, params).items())))
+        shape = broadcast_shapes(shapes)
         led = [v if v.shape in (shape, ()) else b.write("broadcast_to", v, shape=shape) for v in led]
     else:
         led = [lead(b, v, size, m) for v, m in zip(operands, mapped, strict=True)]

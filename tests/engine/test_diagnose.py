@@ -111,3 +111,93 @@ def test_shape_errors_name_the_nodes_that_disagree(text: str, shapes: dict[str, 
         warned("evaluate", text, {name: np.ones(shape).tolist() for name, shape in shapes.items()})
     assert told in caught.value.detail
     assert caught.value.node is not None
+
+
+LOOP = "y = x\nfor i in range(3):\n    y = abs(y) * (i + 1)\nsum(y)"
+FUNCTIONS = "def g(x):\n    return sum(abs(x))\ndef h(x):\n    return sum(x)\ndef k(x):\n    return sum(abs(x)*(1 - sum(x)))\n"
+WHILE = "y = x\nwhile y < 10:\n    y = y + abs(y - 2) + 1\ny"
+NESTED = "y = x\nfor i in range(3):\n    z = y\n    while z < 10:\n        z = z + abs(z - 1) + 1\n    y = z - 9\ny"
+
+INSIDE: dict[str, tuple[str, str, Any, str, str]] = {
+    "for": ("grad", LOOP, 0.0, "y", "abs inside fori_loop (y) has no derivative in step 2 (from 0)"),
+    "for, an array": ("grad", LOOP, [1.0, 0.0], "y", "abs inside fori_loop (y)"),
+    "for, twice": ("hessian", LOOP, 0.0, "y", "abs inside fori_loop (y)"),
+    "for, traced": ("trace", LOOP, 0.0, "y", "abs inside fori_loop (y)"),
+    "while": ("grad", WHILE, 2.0, "y", "abs inside while_loop (y) has no derivative in step 0"),
+    "while in for": ("grad", NESTED, 1.0, "t2", "abs inside fori_loop (t2) has no derivative in step 0, 0"),
+    "checkpoint": ("grad", f"{FUNCTIONS}checkpoint(g)(x)", [0.0, 1.0], "t1", "abs inside checkpoint (t1)"),
+    "cond": ("grad", f"{FUNCTIONS}cond(sum(x) > -1, g, h, x)", [0.0, 1.0], "t3", "abs inside cond (t3)"),
+    "grad": ("evaluate", f"{FUNCTIONS}grad(g)(x)", [0.0, 1.0], "t1", "abs inside grad (t1)"),
+    "a reduction": (
+        "grad", "y = x\nfor i in range(2):\n    y = y * max(y)\nsum(y)", [1.0, 1.0], "y", "max inside fori_loop (y)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", INSIDE)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_kink_inside_a_body(case: str, mapped: bool) -> None:
+    verb, text, x, node, told = INSIDE[case]
+    if mapped and verb == "trace":
+        return
+    more: dict[str, Any] = {"in_axes": ({"x": 0},)} if mapped else {}
+    sure = (np.asarray(x) + 0.3 + 0.1 * np.arange(np.size(x)).reshape(np.shape(x))).tolist()
+    (found,) = warned(verb, text, {"x": [sure, x] if mapped else x}, **more)
+    assert (found["kind"], found["node"], found["count"]) == (
+        "non-differentiable",
+        node,
+        2 if case == "a reduction" else 1,
+    )
+    assert found["index"] == ([1] if mapped else [])
+    assert found["detail"].startswith(told)
+    assert found["convention"] in found["detail"]
+    assert not warned(verb, text, {"x": [sure, sure] if mapped else sure}, **more)
+
+
+@pytest.mark.parametrize(
+    ("verb", "more"),
+    [
+        ("grad", {"mode": "forward"}),
+        ("jvp", {"tangents": {"x": 1.0}}),
+        ("taylor", {"direction": {"x": 1.0}}),
+        ("hvp", {"vector": {"x": 1.0}}),
+    ],
+)
+@pytest.mark.parametrize("text", [LOOP, WHILE])
+def test_a_kink_inside_a_body_in_other_modes(verb: str, more: dict[str, Any], text: str) -> None:
+    (found,) = warned(verb, text, {"x": 0.0 if text == LOOP else 2.0}, **more)
+    assert (found["kind"], found["node"]) == ("non-differentiable", "y")
+    assert not warned(verb, text, {"x": 1.25}, **more)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y = x\nwhile abs(y - 2) < 10:\n    y = y*2\ny",
+        "y = x\nfor i in range(3):\n    y = where(abs(y - 2) > 1, y*0.5, 3 - y*0.5)\ny",
+        "y = x\nfor i in range(3):\n    z = abs(y - 2)\n    y = where(y > 1, y + 1, z)\ny",
+        "y = x\nfor i in range(3):\n    y = y*abs(c)\ny",
+        "n = 0\nfor i in range(3):\n    n = n + int(relu(x - 2))\nx*n",
+        "def f(u):\n    return u*abs(c)\ngrad(f)(x)",
+        "def f(u):\n    return abs(u - 2)\ndef g(u):\n    return u\ncond(x > 5, f, g, x)",
+    ],
+)
+@pytest.mark.parametrize("verb", ["grad", "jvp", "mapped"])
+def test_what_is_not_differentiated_has_no_kink(text: str, verb: str) -> None:
+    inputs: dict[str, Any] = {"x": 2.0} | ({"c": 0.0} if "abs(c)" in text else {})
+    if verb == "mapped":
+        inputs["x"] = [2.0, 2.0]
+        assert warned("grad", text, inputs, in_axes=({"x": 0},), wrt=("x",)) == []
+    elif verb == "jvp":
+        if "z = abs" not in text:  # forward, a tangent enters it, whatever is done with what comes out
+            assert warned("jvp", text, inputs, tangents={"x": 1.0}) == []
+    else:
+        assert warned("grad", text, inputs, wrt=("x",)) == []
+
+
+def test_a_singular_matrix_inside_a_body_of_one_member() -> None:
+    a = [[[2.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [2.0, 4.0]]]
+    found = warned(
+        "evaluate", "y = A\nfor i in range(3):\n    y = solve(A, y)\nsum(y)", {"A": a}, in_axes=({"A": 0},)
+    )
+    assert [(w["node"], w["index"]) for w in found if w["kind"] == "singular-matrix"] == [("y", [1])]

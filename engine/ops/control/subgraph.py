@@ -41,10 +41,14 @@ def wider(a: Aval, b: Aval) -> Aval:
 
 def graph_flops(graph: Graph) -> float:
     """Floating-point operations of all nodes."""
+    known: float | None = vars(graph).get("_flops")
+    if known is not None:
+        return known
     total = 0.0
     for node in graph.nodes:
         operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
         total += node.op.flops(operands, node.aval, **dict(node.params))
+    vars(graph)["_flops"] = total
     return total
 
 
