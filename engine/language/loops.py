@@ -74,6 +74,16 @@ class Carry(Lazy):
             return self.before.exists
         return self.before is not MISSING and not isinstance(self.before, Unset | Function)
 
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing gave the name a value, before the loop or until now in it: it may be a name of the body's own."""
+        before = self.before
+        if self.read or isinstance(before, Lazy):
+            return not self.read and isinstance(before, Lazy) and before.vacant
+        if before is MISSING:
+            return not self.top or (self.name not in self.walker.free and self.name not in self.walker.given)
+        return type(before) is Unset
+
     def start(self) -> Value:
         """The value before the loop of a name that goes round."""
         before = self.walker.settled(self.before)
@@ -171,8 +181,11 @@ class Round:
                 why = f"'{n}' is {what} in the loop {self.place}; only arrays come out of a loop."
                 self.frame.names[n] = end if type(end) is Unset else Unset(why)
             elif carry.read or n in also or (carry.exists and not surely):
-                if is_data(carry.settle()):
+                start = carry.settle()
+                if is_data(start):
                     around[n] = end
+                elif type(start) is Unset:
+                    out[n] = end
                 else:
                     self.frame.names[n] = Unset(
                         f"'{n}' changes from a function to an array in the loop {self.place}."

@@ -74,6 +74,7 @@ class Lowering(Walker):
         recorder.reserve(assigned)
         super().__init__(recorder, modules, assigned | set(inputs))
         self.helpers = helpers
+        self.given = frozenset(inputs)
         self.results: list[int] = []
         """The outputs."""
         self._returned: set[int] = set()

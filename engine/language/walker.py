@@ -127,6 +127,8 @@ class Walker:
         self.top = Frame()
         self.frame = self.top
         recorder.frame = self.top
+        self.given: Collection[str] = ()
+        """Names that the request gives values for."""
         self.free: dict[str, Ref] = {}
         """The inputs."""
         self.active: dict[Any, bool] = {}
