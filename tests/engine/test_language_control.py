@@ -141,6 +141,18 @@ PROGRAMS: dict[str, str] = {
     "while in helper": "def root(x):\n    y = x\n    while abs(y*y - x) > 1e-12:\n        y = (y + x/y)/2\n"
     "    return y\nroot(x)*root(a)",
     "while of numbers": "p, q = 48, 18\nwhile q > 0:\n    p, q = q, p % q\np*x",
+    "while of a number": "y = x\nk = 3\nwhile k:\n    y = y*x\n    k = k - 1\nif n:\n    y = y*a\ny*y",
+    # names of one branch
+    "a branch's own in a while": "y = x\nwhile y < 10:\n    if y > 3:\n        k = y\n        y = y + k\n    else:\n"
+    "        y = y*2\ny",
+    "branches' own in a for": "y = x\nfor i in range(5):\n    if y > 3:\n        k = y\n        y = y - k*a\n    elif y > 2:\n"
+    "        m = y*3\n        y = m\n    else:\n        y = y*2\ny",
+    "a branch's own in nested loops": "y = x\nfor i in range(3):\n    for j in range(2):\n        if y > 3:\n            k = y*a\n"
+    "            y = k\n        else:\n            if y > 2:\n                q = y\n                y = y + q*0.1\n"
+    "            else:\n                y = y*1.5\n    if y > 2:\n        r = y\n        y = r - x\ny",
+    "a branch's own, bound again": "def f(x):\n    y = x\n    for i in range(4):\n        if y > 3:\n            k = y\n"
+    "            y = y + k\n        y = y*2\n    k = 3\n    return y + k\nf(x)",
+    "an input that a branch changes": "y = x\nfor i in range(4):\n    if y > 3:\n        x = y\n    y = y*2 + x*a\ny + x",
     "triangle": "s = 0.0\nfor i in range(4):\n    for j in range(i):\n        s = s + x**j*i\ns",
     "as often as computed": "y = a\nfor i in range(int(x*2)):\n    y = y*x\ny",
 }
@@ -580,6 +592,27 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
         ("for i in foo(x):\n    y = i", 1, 10, "unknown-op", "foo"),
         ("if 'a':\n    y = 1\ny", 1, 4, "syntax", "string"),
         ("if [1, 2]:\n    y = 1\ny", 1, 4, "syntax", "one boolean"),
+        (
+            "y = x\nfor i in range(3):\n    if y > 1:\n        k = y\n    y = y*2\ny + k",
+            6,
+            5,
+            "syntax",
+            "one branch of the `if` in line 3 only",
+        ),
+        # lists that are to grow
+        ("ys = []\nfor i in range(3):\n    ys = ys + [v[i]]\nsum(ys)", 3, 13, "syntax", "concat"),
+        ("ys = []\nfor e in v:\n    ys += e\nsum(ys)", 3, 8, "syntax", "zeros(n)"),
+        ("def f(v):\n    ys, k = [], 0\n    ys = ys + [k]\n    return ys\nf(v)", 3, 13, "syntax", "concat"),
+        ("def f(ys): return ys + [x]\nf([])", 1, 22, "syntax", "does not join"),
+        ("[x] + [x]", 1, 5, "syntax", "does not join"),
+        ("[0.0]*5", 1, 6, "syntax", "full(n, v)"),
+        ("ys = []\nfor e in v:\n    ys.append(e)\nsum(ys)", 3, 8, "unknown-op", "in place"),
+        ("def f(v):\n    ys = []\n    ys.append(v)\n    return v\nf(v)", 3, 8, "unknown-op", "in place"),
+        ("ys = [x]\nys.extend([x])\nys", 2, 4, "unknown-op", "in place"),
+        ("def f(v):\n    v.insert(0, 1)\n    return v\nf(v)", 2, 7, "unknown-op", "in place"),
+        ("for i in range(3):\n    v.sort()\nv", 2, 7, "unknown-op", "sort(x)"),
+        ("v.fill(0)\nv", 1, 3, "unknown-op", "full_like"),
+        ("for i in range(3):\n    del v\nv", 2, 5, "syntax", "not needed"),
         # functions of functions
         ("fori_loop(0, 3, x)", 1, 1, "arity", "init is missing"),
         ("fori_loop(0, 3, x, 1.0)", 1, 17, "unknown-op", "no function 'x'"),
@@ -607,6 +640,8 @@ def test_mistakes(text: str, line: int, column: int, kind: str, says: str) -> No
         ("y = x\nfor i in range(3):\n    y = concat([y, y])\ny", {"x": [1.0]}, "'y'"),
         ("if x > 0:\n    y = x\nelse:\n    y = [x, x]\ny", {"x": 1.0}, "shape"),
         ("if x > 0:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
+        ("while x:\n    x = x*0\nx", {"x": [1.0, 2.0]}, "scalar"),
+        ("if x:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
         ("for a, b in zip(x, y):\n    z = a*b\nz", {"x": [1.0, 2.0], "y": [1.0]}, "one length"),
         ("for r in x:\n    y = r\ny", {"x": 1.0}, "leading axis"),
     ],
