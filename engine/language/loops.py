@@ -25,11 +25,12 @@ from engine.language.bodies import (
 from engine.language.branches import truth
 from engine.language.functions import Run, assigned_names
 from engine.language.hints import Refused
+from engine.language.jumps import Entry, counted, forget, one_by_one, straightened
 from engine.language.parser import target_names
 from engine.language.recorder import BodyRecorder
-from engine.language.sources import Counter, Unrolled, bounds, counts, is_direct, slice_name, source_of
+from engine.language.sources import Counter, Source, Unrolled, bounds, counts, is_direct, slice_name, source_of
 from engine.language.statements import bind, unpacked
-from engine.language.syntax import Display, Expression, For, Name, While
+from engine.language.syntax import Aim, Display, Expression, For, Name, Unary, While, is_hidden
 from engine.language.values import (
     Free,
     Function,
@@ -190,7 +191,7 @@ class Round:
                     self.frame.names[n] = Unset(
                         f"'{n}' changes from a function to an array in the loop {self.place}."
                     )
-            elif self.walker.live(n, self.frame, self.at, self.end):
+            elif not is_hidden(n) and self.walker.live(n, self.frame, self.at, self.end):
                 out[n] = end
             else:
                 self.frame.names.pop(n, None)
@@ -269,20 +270,30 @@ def _while(walker: Walker, node: While) -> Walk:
     op = op_of(walker, "while_loop", node.at)
     if op is None:
         return
+    if node.body.jumped is not None:
+        body_of, flag = yield from straightened(walker, node.body, node.at)
+        if flag is not None:
+            walker.frame.names[flag.name] = False
+        yield While(node.at, node.condition, body_of, flag)
+        forget(walker, flag)
+        return
     turn = Round(walker, assigned_names(node.body.statements), node)
     with walker.inside(node.at, True) as test:
         tested = turn.enter(test)
         condition = walker.array((yield node.condition), node.condition.at)
+        going = (yield Unary(node.at, "not", node.flag)) if node.flag is not None else None
         turn.leave()
         known = truth(walker, condition, node.condition.at)
         if known is False:
             _never(walker, turn.names, node)
             return
-        if known:
+        if going is not None:
+            at = node.condition.at
+            condition = going if known else walker.operate("and", condition, going, at, at, at)
+        elif known:
             walker.recorder.wrong(
                 node.condition.at,
-                "This loop would never end: its condition always holds. (`break` is not part of the language: the condition "
-                "says when to go on.)",
+                "This loop would never end: its condition always holds, and no `break` leaves it.",
             )
         outcome = result_of(walker, condition, node.condition.at, False)
     with walker.inside(node.at, True) as body:
@@ -339,7 +350,15 @@ def _for(walker: Walker, node: For) -> Walk:
         return
     if source is None:
         return
+    flag: Name | None = None
+    if node.body.jumped is not None:
+        straight, flag = yield from straightened(walker, node.body, node.at)
+        node = For(node.at, node.target, node.iterable, straight)
     if isinstance(source, Unrolled):
+        if flag is not None:
+            yield Run(one_by_one(source, node, node.body, flag))
+            forget(walker, flag)
+            return
         for one in source.items:
             walker.spend(node.at)
             _aim(walker, node.target, walker.local(one) if type(one) is Ref else one)
@@ -351,6 +370,9 @@ def _for(walker: Walker, node: For) -> Walk:
         names.setdefault(target.name, target.at)
     if source.count == 0:
         _never(walker, names, node)
+        return
+    if flag is not None:
+        yield from _left(walker, source, node, flag, names)
         return
     turn = Round(walker, names, node)
     counting = isinstance(source, Counter)
@@ -416,6 +438,29 @@ def _for(walker: Walker, node: For) -> Walk:
         turn.bind({**around, **out}, made)
     if known and isinstance(source, Counter):
         _last(walker, turn, source, targets[0])
+
+
+def _left(walker: Walker, source: Source, node: For, flag: Name, names: dict[str, int]) -> Walk:
+    """A loop that a `break` may leave: it counts its steps itself."""
+    without = [n for n in names if walker.frame.names.get(n, MISSING) is MISSING]
+    loop, counter = counted(walker, source, node, node.body, flag)
+    yield loop
+    forget(walker, flag, counter)
+    if not source.count:
+        place = walker.place(node.at)
+        for n in without:
+            if n not in walker.carried:
+                walker.frame.names[n] = Unset(
+                    f"'{n}' has no value where the loop {place} does not run at all: give it one before the loop."
+                )
+
+
+@walks(Aim)
+def _aimed(walker: Walker, statement: Aim) -> Walk:
+    value = statement.value
+    if type(value) is Entry:
+        value = yield value
+    _aim(walker, statement.target, walker.local(value) if type(value) is Ref else value)
 
 
 def _next(walker: Walker, body: BodyRecorder, index: Ref, at: int) -> int:

@@ -231,7 +231,7 @@ class BodyRecorder(Recorder):
 
     def entry(self, name: str | None, at: int) -> Ref:
         """A further input of the body, which gets this name if it is free."""
-        self.wishes.append(name)
+        self.wishes.append(name.partition(" ")[0] if name is not None else None)
         self._origins.append(at)
         self.shared.add(1, at)
         return Ref(self, -len(self.wishes))

@@ -27,6 +27,7 @@ from engine.language.syntax import (
     Syntax,
 )
 from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
+from engine.language.syntax import is_hidden
 from engine.language.walker import GETITEM, IDENTITY, Walk, Walker, walks
 from engine.program import CONSTANT
 
@@ -157,6 +158,9 @@ def bind(walker: Walker, name: Name, value: Value, fresh: bool) -> Value:
     helpers that are called it is no more than a name.
     """
     recorder = walker.recorder
+    if is_hidden(name.name):
+        walker.frame.names[name.name] = value
+        return value
     if walker.frame is walker.top and name.name in walker.modules.prefixes:
         recorder.wrong(name.at, module_name(name.name))
     if recorder is walker.root and walker.own():
