@@ -116,7 +116,9 @@ def _joins(walker: Walker, node: Binary, left: Value, right: Value) -> bool:
         )
     else:
         # `2*[1, 2]` is taken for the product that it looks like, and `[0.0]*n` for the array of length n that it is in Python.
-        single = any(type(n) is Display and len(n.items) == 1 and not n.is_tuple for n in (node.left, node.right))
+        single = any(
+            type(n) is Display and len(n.items) == 1 and not n.is_tuple for n in (node.left, node.right)
+        )
         if not single or not (whole(left) or whole(right)):
             return False
         detail = (

@@ -222,6 +222,9 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
         return Refused(
             token.at, "Triple-quoted strings are not part of the language; a comment begins with #."
         )
+    if before is not None and before.type in ("BREAK", "CONTINUE", "PASS") and kind in ("EQUAL", *_OPERATORS):
+        word = before.value
+        return Refused(before.at, f"`{word}` is a keyword of Python and cannot be a name: try {word}_.")
     header = _header(tokens, i)
     if header is not None and (told := _in_header(header, tokens, i, kind)) is not None:
         return told

@@ -7,6 +7,7 @@ they did. A `break` sets another flag, which the condition of a `while` looks at
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -33,16 +34,25 @@ from engine.language.values import Ref, Value
 from engine.language.walker import GETITEM, Walk, Walker, walks
 from engine.op import registry
 
+NOTHING = Block([])
 SHAPE = registry.core("shape")
 
 
 class Straight:
     """A request for statements without jumps in the place of those of a loop's body."""
 
-    __slots__ = ("broken", "guarded", "skipped", "statements")
+    __slots__ = ("behind", "broken", "guarded", "skipped", "statements")
 
-    def __init__(self, statements: Sequence[Statement], broken: Name, skipped: Name | None = None) -> None:
+    def __init__(
+        self,
+        statements: Sequence[Statement],
+        broken: Name,
+        skipped: Name | None = None,
+        behind: Sequence[Statement] = (),
+    ) -> None:
         self.statements = statements
+        self.behind = behind
+        """What follows them, without jumps already."""
         self.broken = broken
         self.skipped = skipped
         """The flag that says that the rest of this step is left out; None if nothing looks at it."""
@@ -52,34 +62,30 @@ class Straight:
 
 @walks(Straight)
 def _straight(walker: Walker, request: Straight) -> Walk:
-    rest: list[Statement] = []
+    rest: deque[Statement] = deque(request.behind)
     for statement in reversed(request.statements):
         if type(statement) is Jump:
-            rest = _flags(statement, request)
+            rest = deque(_flags(statement, request))
         elif type(statement) is If and statement.jumped is not None:
             walker.spend(statement.at)
-            parts = []
-            for block in (statement.then, statement.otherwise or Block([])):
-                inner = Straight(block.statements, request.broken, request.skipped)
+            blocks = (statement.then, statement.otherwise or NOTHING)
+            open_ends = [k for k in (0, 1) if not blocks[k].ends]
+            parts: list[list[Statement]] = []
+            for k, block in enumerate(blocks):
+                behind = list(rest) if open_ends == [k] else []
+                inner = Straight(block.statements, request.broken, request.skipped, behind)
                 parts.append((yield inner))
                 request.guarded |= inner.guarded
-            then, otherwise = parts
-            ends = (statement.then.ends, statement.otherwise is not None and statement.otherwise.ends)
-            behind: list[Statement] = []
-            if rest and not all(ends):
-                if ends[0]:
-                    otherwise = [*otherwise, *rest]
-                elif ends[1]:
-                    then = [*then, *rest]
-                else:
-                    request.guarded = True
-                    flag = request.skipped or request.broken
-                    going = Unary(statement.at, "not", flag)
-                    behind = [If(statement.at, going, Block(rest), None, None)]
-            rest = [If(statement.at, statement.condition, Block(then), Block(otherwise), None), *behind]
+            after: list[Statement] = []
+            if rest and len(open_ends) == 2:
+                request.guarded = True
+                going = Unary(statement.at, "not", request.skipped or request.broken)
+                after = [If(statement.at, going, Block(list(rest)), None, None)]
+            then, otherwise = map(Block, parts)
+            rest = deque([If(statement.at, statement.condition, then, otherwise, None), *after])
         else:
-            rest = [statement, *rest]
-    return rest
+            rest.appendleft(statement)
+    return list(rest)
 
 
 def _flags(jump: Jump, request: Straight) -> list[Statement]:
@@ -140,9 +146,10 @@ def _entry(walker: Walker, request: Entry) -> Walk:
     if source.backwards:
         last = Binary(at, "-", Given(request.lengths[0], at), Constant(at, 1))  # type: ignore[arg-type]
         place = Binary(at, "-", last, request.counter)
-    slices = []
-    for array in source.arrays():
-        slices.append((yield Index(at, Given(array, at), [place])))  # type: ignore[arg-type]
+    arrays = source.arrays()
+    slices: list[Any] = [None] * len(arrays)
+    for k, array in enumerate(arrays):
+        slices[k] = yield Index(at, Given(array, at), [place])  # type: ignore[arg-type]
     return source.value(walker, index if type(index) is Ref else None, iter(slices))
 
 
@@ -161,7 +168,10 @@ def counted(walker: Walker, source: Source, node: For, body: Block, flag: Name) 
     walker.frame.names[counter.name] = start
     walker.frame.names[flag.name] = False
     # zip ends with the shortest.
-    tests: list[Expression] = [Comparison(at, counter, [("<", at, Given(s, at))]) for s in stops]  # type: ignore[arg-type,list-item]
+    tests: list[Expression] = [
+        Comparison(at, counter, [("<", at, Given(stop, at))])  # type: ignore[list-item]
+        for stop in stops
+    ]
     condition = tests[0]
     for test in tests[1:]:
         condition = Binary(at, "and", condition, test)

@@ -7,10 +7,12 @@ in the loop: it is a *carry*. Other names that it assigns are the body's own; th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from engine.language.arguments import make
 from engine.language.bodies import (
     capture_names,
     captures,
@@ -28,7 +30,16 @@ from engine.language.hints import Refused
 from engine.language.jumps import Entry, counted, forget, one_by_one, straightened
 from engine.language.parser import target_names
 from engine.language.recorder import BodyRecorder
-from engine.language.sources import Counter, Source, Unrolled, bounds, counts, is_direct, slice_name, source_of
+from engine.language.sources import (
+    Counter,
+    Source,
+    Unrolled,
+    bounds,
+    counts,
+    is_direct,
+    slice_name,
+    source_of,
+)
 from engine.language.statements import bind, unpacked
 from engine.language.syntax import Aim, Display, Expression, For, Name, Unary, While, is_hidden
 from engine.language.values import (
@@ -44,7 +55,7 @@ from engine.language.values import (
     leaves,
     rebuilt,
 )
-from engine.language.walker import MISSING, Missing, Walk, Walker, walks, whole
+from engine.language.walker import GETITEM, MISSING, Missing, Walk, Walker, walks, whole
 from engine.op import InputRef, Op
 from engine.program import CONSTANT, Argument, Literal
 
@@ -446,13 +457,27 @@ def _left(walker: Walker, source: Source, node: For, flag: Name, names: dict[str
     loop, counter = counted(walker, source, node, node.body, flag)
     yield loop
     forget(walker, flag, counter)
-    if not source.count:
-        place = walker.place(node.at)
-        for n in without:
-            if n not in walker.carried:
-                walker.frame.names[n] = Unset(
-                    f"'{n}' has no value where the loop {place} does not run at all: give it one before the loop."
-                )
+    if source.count:
+        return
+    place = walker.place(node.at)
+    arrays = source.arrays()
+    for n in without:
+        value = walker.frame.names.get(n, MISSING)
+        if n in walker.carried or isinstance(value, Missing | Unset):
+            continue
+        walker.frame.names[n] = (
+            Lazy(partial(_after_a_step, walker, value, arrays[0], node.iterable.at))
+            if arrays
+            else Unset(
+                f"'{n}' has no value where the loop {place} does not run at all: give it one before the loop."
+            )
+        )
+
+
+def _after_a_step(walker: Walker, value: Value, array: Value, at: int) -> Value:
+    """What a loop left, which it has only if it ran: an array without a first entry is a mistake."""
+    make(walker, GETITEM, [walker.local(array) if type(array) is Ref else array], {"index": [0]}, at, [at])
+    return value
 
 
 @walks(Aim)

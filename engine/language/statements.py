@@ -25,9 +25,9 @@ from engine.language.syntax import (
     Pass,
     Return,
     Syntax,
+    is_hidden,
 )
 from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
-from engine.language.syntax import is_hidden
 from engine.language.walker import GETITEM, IDENTITY, Walk, Walker, walks
 from engine.program import CONSTANT
 

@@ -147,8 +147,9 @@ PROGRAMS: dict[str, str] = {
     "        y = y*2\ny",
     "branches' own in a for": "y = x\nfor i in range(5):\n    if y > 3:\n        k = y\n        y = y - k*a\n    elif y > 2:\n"
     "        m = y*3\n        y = m\n    else:\n        y = y*2\ny",
-    "a branch's own in nested loops": "y = x\nfor i in range(3):\n    for j in range(2):\n        if y > 3:\n            k = y*a\n"
-    "            y = k\n        else:\n            if y > 2:\n                q = y\n                y = y + q*0.1\n"
+    "a branch's own in nested loops": "y = x\nfor i in range(3):\n    for j in range(2):\n        if y > 3:\n"
+    "            k = y*a\n            y = k\n        else:\n            if y > 2:\n                q = y\n"
+    "                y = y + q*0.1\n"
     "            else:\n                y = y*1.5\n    if y > 2:\n        r = y\n        y = r - x\ny",
     "a branch's own, bound again": "def f(x):\n    y = x\n    for i in range(4):\n        if y > 3:\n            k = y\n"
     "            y = y + k\n        y = y*2\n    k = 3\n    return y + k\nf(x)",
@@ -530,8 +531,22 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
             "syntax",
             "while",
         ),
-        ("for i in range(3):\n    break", 2, 5, "syntax", "while"),
-        ("for i in range(3):\n    if i > 1:\n        continue", 3, 9, "syntax", "`if`"),
+        # jumps
+        ("break", 1, 1, "syntax", "stand in a loop"),
+        ("if x > 0:\n    continue", 2, 5, "syntax", "stand in a loop"),
+        ("for i in range(3):\n    def f(x):\n        break\n    y = x", 3, 9, "syntax", "stand in a loop"),
+        ("y = x\nfor i in range(3):\n    y = break\ny", 3, 9, "syntax", "statement of its own"),
+        ("break = 3", 1, 1, "syntax", "break_"),
+        ("for i in range(3) break", 1, 19, "syntax", "colon"),
+        ("y = x\nwhile True:\n    y = y*2\ny", 2, 7, "syntax", "no `break`"),
+        ("for i in range(n):\n    y = x\n    if y > 1: break\ny", 4, 1, "syntax", "does not run at all"),
+        (
+            "y = x\nfor i in range(9):\n    if y > 1:\n        k = y\n        break\n    y = y*2\ny*k",
+            7,
+            3,
+            "syntax",
+            "one branch of the `if` in line 3 only",
+        ),
         ("def f(x):\n    global y\n    return x", 2, 5, "syntax", "returns"),
         ("f = lambda t: t", 1, 5, "syntax", "def f(x)"),
         ("@ x\ny", 1, 1, "syntax", "decorator"),
@@ -640,6 +655,8 @@ def test_mistakes(text: str, line: int, column: int, kind: str, says: str) -> No
         ("y = x\nfor i in range(3):\n    y = concat([y, y])\ny", {"x": [1.0]}, "'y'"),
         ("if x > 0:\n    y = x\nelse:\n    y = [x, x]\ny", {"x": 1.0}, "shape"),
         ("if x > 0:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
+        ("for e in x:\n    y = e\n    if e > 0: break\ny", {"x": np.zeros(0)}, "0"),
+        ("y = 1\nfor e in x:\n    y = y*e\n    if e > 0: break\ny", {"x": 1.0}, "axis 0"),
         ("while x:\n    x = x*0\nx", {"x": [1.0, 2.0]}, "scalar"),
         ("if x:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
         ("for a, b in zip(x, y):\n    z = a*b\nz", {"x": [1.0, 2.0], "y": [1.0]}, "one length"),
@@ -715,6 +732,12 @@ HOSTILE: dict[str, tuple[str, str | None, float]] = {
     "helpers that make helpers": (
         "def f(g):\n  def h(x): return g(x)\n  return f(h)\ndef k(x): return x\nf(k)", "statements", 4.0,
     ),
+    "jumps": ("y = x\nfor i in range(3):\n" + "  if y > 1: continue\n" * 9000 + "  y = y*2\ny", "depth", 5.0),
+    "jumps that are known": ("y = x\nfor i in range(3):\n" + "  if False: continue\n" * 3000 + "  y = y*2\ny", None, 5.0),
+    "elifs that jump": (
+        "y = x\nwhile True:\n  if x > 0: y = 1\n" + "  elif x > 1: break\n" * 9000 + "  y = y + 1\ny", "depth", 5.0,
+    ),
+    "jumps in deep blocks": ("for i in x:\n" + nested(" if x > 0:", 190, "      break"), "depth", 0.5),
     "captures": (
         "".join(f"a{i} = x\n"
         "" for i in range(3000)) + nested("for i in range(3):", 30, "y = " + "+".join(f"a{i}" for i in range(3000))),
@@ -766,6 +789,7 @@ PIECES = [
     "grad(f)(x)", "\n", "\n", "\n ", "\n  ", "\n"
     "    ", " ", ":", "in", "f", "(", ")", "=", ",", "x", "1", "fori_loop(0, 3, f, x)",
     "scan(f, x, y)", "@jit", '"""doc"""', "i", "y[i]", "x, y = y, x", "break",
+    "continue", "while True:", "if x: break",
 ]  # fmt: skip
 
 
