@@ -162,7 +162,11 @@ class Lowering(Walker):
         parts: Sequence[Value] = [value]
         if type(value) is Several:
             if value.count is None:
-                self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
+                detail = (
+                    f"{value.op.name} has several results, as many as the shape of its operand says: unpack them into that "
+                    "many names (a, b, c = …) or index them ([0]), and end with these."
+                )
+                self.recorder.wrong(at, detail)
                 return
             parts = [self.item(value, k, at) for k in range(value.count)]
         elif type(value) is Tuple and value.items:

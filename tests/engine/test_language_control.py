@@ -636,6 +636,27 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
         ("cond(x > 0, sin, coss, x)", 1, 18, "unknown-op", "cos"),
         ("scan(x + 1, 0.0, x)", 1, 8, "syntax", "A function must stand here"),
         (HEAD + "scan(f, 0.0, x, size=3)", 3, 1, "arity", "no argument 'size'"),
+        (HEAD + "checkpoint(f, x)", 3, 1, "arity", "checkpoint(f)(x)"),
+        (HEAD + "custom_vjp(f, f, f)(x)", 3, 1, "arity", "custom_vjp(f, back)(x)"),
+        (HEAD + "custom_jvp(f, f, f)(x)", 3, 1, "arity", "custom_jvp(f, rule)(x)"),
+        (
+            "def f(x): return x\ndef r(x, t): return t, t\ncustom_jvp(f, r)(x)",
+            3,
+            17,
+            "syntax",
+            "1 tangent, one",
+        ),
+        (
+            "def f(x): return x\ndef r(x, t): return t, t\ncustom_vjp(f, r)(x)",
+            3,
+            17,
+            "syntax",
+            "1 cotangent, one",
+        ),
+        ("unstack(A)", 1, 1, "syntax", "that many names"),
+        ("y = x\nfor i in range(max(0, n - 1)):\n    y = y*2\ny", 2, 16, "syntax", "maximum(x, y)"),
+        ("s = 0.0\nfor i in range(3):\n    s = s + v[max(0, i - 1)]\ns", 3, 15, "syntax", "maximum(x, y)"),
+        ("s = 0.0\nfor i in range(min(3, n)):\n    s = s + 1\ns", 2, 16, "syntax", "minimum(x, y)"),
         (HEAD + "grad(f, 'a')(x)", 3, 9, "syntax", "argnums"),
     ],
 )
@@ -712,16 +733,16 @@ HOSTILE: dict[str, tuple[str, str | None, float]] = {
     "a chain": (chain(1000, "return {f}(x)"), None, 2.0),
     "many helpers": ("\n".join(f"def f{i}(x): return x" for i in range(9000)) + "\nf5(x)", None, 5.0),
     "deep blocks": (nested("if x > 0:", 300), "depth", 0.5),
-    "deep conditions": (nested("if x > 0:", 150), "depth", 0.5),
-    "deep loops": (nested("for i in range(3):", 150), "depth", 0.5),
+    "deep conditions": (nested("if x > 0:", 150), "nesting", 0.5),
+    "deep loops": (nested("for i in range(3):", 150), "nesting", 0.5),
     "deep blocks of no choice": (nested("if True:", 199) + "\ny", None, 0.5),
     "ifs of 256 KiB": ("y = 0.0\n" + "if x > 3: y = y + 1.0\n" * 10_000 + "y", None, 9.0),
     "fors of 256 KiB": ("y = 0.0\n" + "for i in range(3): y = y + x\n" * 8_000 + "y", None, 9.0),
-    "elifs": ("if x > 0: y = 1\n" + "elif x > 1: y = 2\n" * 9000 + "else: y = 3\ny", "depth", 5.0),
+    "elifs": ("if x > 0: y = 1\n" + "elif x > 1: y = 2\n" * 9000 + "else: y = 3\ny", "nesting", 5.0),
     "paths": (
         "def f(x):\n" + "".join(f"  if x > {i}:\n    if x < 9:\n      return {i}\n"
         "" for i in range(60)) + "  return x\nf(x)",
-        "depth", 4.0,
+        "nesting", 4.0,
     ),
     "tuples": ("s = (x, x)\n" + "s = (s, s)\n" * 60 + "s[0]", "nodes", 0.5),
     "written out": (
@@ -732,12 +753,12 @@ HOSTILE: dict[str, tuple[str, str | None, float]] = {
     "helpers that make helpers": (
         "def f(g):\n  def h(x): return g(x)\n  return f(h)\ndef k(x): return x\nf(k)", "statements", 4.0,
     ),
-    "jumps": ("y = x\nfor i in range(3):\n" + "  if y > 1: continue\n" * 9000 + "  y = y*2\ny", "depth", 5.0),
+    "jumps": ("y = x\nfor i in range(3):\n" + "  if y > 1: continue\n" * 9000 + "  y = y*2\ny", "nesting", 5.0),
     "jumps that are known": ("y = x\nfor i in range(3):\n" + "  if False: continue\n" * 3000 + "  y = y*2\ny", None, 5.0),
     "elifs that jump": (
-        "y = x\nwhile True:\n  if x > 0: y = 1\n" + "  elif x > 1: break\n" * 9000 + "  y = y + 1\ny", "depth", 5.0,
+        "y = x\nwhile True:\n  if x > 0: y = 1\n" + "  elif x > 1: break\n" * 9000 + "  y = y + 1\ny", "nesting", 5.0,
     ),
-    "jumps in deep blocks": ("for i in x:\n" + nested(" if x > 0:", 190, "      break"), "depth", 0.5),
+    "jumps in deep blocks": ("for i in x:\n" + nested(" if x > 0:", 190, "      break"), "nesting", 0.5),
     "captures": (
         "".join(f"a{i} = x\n"
         "" for i in range(3000)) + nested("for i in range(3):", 30, "y = " + "+".join(f"a{i}" for i in range(3000))),
