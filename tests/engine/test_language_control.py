@@ -847,6 +847,8 @@ REPEATED: dict[str, Callable[[int], str]] = {
     "calls": lambda n: "def f(x): return x*x\n" + "\n".join(f"y{i} = f(x)" for i in range(n)) + "\ny1",
     "ifs": lambda n: "y = x\n" + "if x > 0: y = y + 1.0\n" * n + "y",
     "fors": lambda n: "y = x\n" + "for i in range(3): y = y*x\n" * n + "y",
+    "jumps": lambda n: "y = x\nfor i in range(3):\n" + "  y = y*x\n" * n + "  if y > 1: break\n" + "  y = y + 1\n" * n + "y",
+    "jumps that are known": lambda n: "y = x\nfor i in range(3):\n" + "  if False: break\n  y = y + x\n" * n + "y",
     "carries": lambda n: "".join(f"a{i} = x\n" for i in range(n)) + "for i in range(3):\n"
     "" + "".join(f"  a{i} = a{i} + 1\n" for i in range(n)),
     "windows": lambda n: "for i in range(3):\n" + "".join(f"  y{j} = x[i:i+2]\n" for j in range(n)),

@@ -14,7 +14,7 @@ import engine.ops.control.mapping
 from engine.aval import Aval
 from engine.cost import Limits
 from engine.derive import MAPPED, prepare
-from engine.errors import Arity, DeadlineExceeded, DtypeMismatch, EngineError, LimitExceeded, ShapeMismatch
+from engine.errors import Arity, DeadlineExceeded, EngineError, LimitExceeded, ShapeMismatch
 from engine.execute.meter import Meter
 from engine.graph import Graph, typecheck
 from engine.ops.control.counted import Derivation
