@@ -28,6 +28,8 @@ from engine.op import Attr, InputRef, Kind, Op, Operand, registry
 NON_FINITE = ("NaN", "Infinity", "-Infinity")
 MAX_ID = 256
 """Longest id, in code points."""
+MAX_NESTING = 32
+"""Deepest nesting of bodies: loops, conditions and derivatives inside one another. They are typed one inside the other."""
 
 
 # ------------------------------------------------------------------------------------------------- structural ops

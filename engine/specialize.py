@@ -25,6 +25,7 @@ from engine.errors import (
     DtypeMismatch,
     EngineError,
     InvalidAttribute,
+    LimitExceeded,
     MissingInput,
     MistakeCollector,
     ShapeMismatch,
@@ -38,7 +39,7 @@ from engine.graph import Graph, Node, single
 from engine.op import InputRef, Op, Operand, check_attr
 from engine.ops.control.loops import Never
 from engine.ops.pointwise.elementwise import Elementwise
-from engine.program import CONSTANT, INPUT, ITEM, GraphSource, Literal, Program, Step
+from engine.program import CONSTANT, INPUT, ITEM, MAX_NESTING, GraphSource, Literal, Program, Step
 from engine.spec.node import references_in
 from engine.values import Given
 
@@ -256,10 +257,6 @@ UNCHANGED = frozenset(
 """Ops whose bodies get the op's last operands as they are, behind what changes from step to step (`carry`, `scanned`)."""
 
 
-MAX_NESTING = 32
-"""Deepest nesting of subgraphs: they are typed one inside the other."""
-
-
 Bodies: TypeAlias = dict[tuple[int, tuple[Aval, ...], tuple[tuple[str, bytes], ...]], Graph]
 """Bodies that were typed before, by their program (its `id`, since it lives as long), the avals of their inputs, and known
 values of these.
@@ -387,7 +384,8 @@ class Specializer:
             operands, attrs = [self._operand(step, k, a) for k, a in enumerate(step.operands)], {}
         start = len(b.nodes)
         if op.composite and self.depth > MAX_NESTING:
-            raise Arity(f"Subgraphs are nested more than {MAX_NESTING} deep.")
+            detail = f"Subgraphs are nested more than {MAX_NESTING} deep."
+            raise LimitExceeded("nesting", MAX_NESTING, self.depth, detail)
         result: Any = call(b, op, *operands, **attrs)
         if isinstance(result, tuple) and len(result) > 1:
             return tuple(self._own(v, start) for v in result)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from engine.aval import MAX_RANK
 from engine.cost import Limits
+from engine.language.walker import MAX_EFFORT
+from engine.program import MAX_NESTING
 from service import __version__
 from service.settings import Settings
 
@@ -40,6 +42,8 @@ def published(settings: Settings) -> dict[str, object]:
             "body_bytes": settings.body_bytes,
             "nodes": settings.nodes,
             "depth": DEPTH,
+            "nesting": MAX_NESTING,
+            "statements": MAX_EFFORT,
             "elements": settings.elements,
             "rank": MAX_RANK,
             "response_elements": settings.response_elements,

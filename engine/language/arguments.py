@@ -39,7 +39,7 @@ class Given(Syntax):
 def _given(walker: Walker, node: Given) -> Walk:
     """The value itself."""
     yield from ()
-    return node.value
+    return walker.local(node.value) if type(node.value) is Ref else node.value
 
 
 class Many(list[Any]):

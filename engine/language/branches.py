@@ -29,6 +29,7 @@ from engine.language.syntax import Block, If, Name
 from engine.language.values import (
     UNKNOWN,
     Function,
+    Lazy,
     Ref,
     Several,
     Tuple,
@@ -106,6 +107,8 @@ def _merge(walker: Walker, node: If, name: str, a: Any, b: Any) -> Any:
         b = walker.free.get(name, b) if b is MISSING else b
     if a is b:
         return a
+    # A name that one branch assigns and that had no value is that branch's own, and no input.
+    a, b = (MISSING if isinstance(v, Lazy) and v.vacant else v for v in (a, b))
     a, b = walker.settled(a), walker.settled(b)
     if a is b or _equal(a, b):
         return a

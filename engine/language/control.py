@@ -64,11 +64,12 @@ class Control(Applicable):
 
 
 def bound_arguments(
-    walker: Walker, node: Call, name: str, signature: str, required: int, rest: str = ""
+    walker: Walker, node: Call, name: str, signature: str, required: int, rest: str = "", hint: str = ""
 ) -> tuple[dict[str, Expression], list[Expression]] | None:
     """The arguments by name, and those behind them where `rest` allows for more; None after a mistake.
 
-    `signature` names the parameters, of which the first `required` must be given.
+    `signature` names the parameters, of which the first `required` must be given; `hint` is what to write instead of more
+    arguments than that.
     """
     names = signature.split()
     shown = ", ".join(n if k < required else f"{n}=…" for k, n in enumerate(names)) + (
@@ -79,6 +80,7 @@ def bound_arguments(
     problem = ""
     if more and not rest:
         problem = f"{name} takes ({shown}); {len(node.positional)} arguments were given."
+        problem = f"{problem[:-1]}: {hint}." if hint else problem
     for keyword in node.keywords:
         known = _ALSO.get(keyword.name, keyword.name)
         if known not in names:

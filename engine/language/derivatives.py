@@ -276,8 +276,12 @@ def _custom(walker: Walker, derived: Derived, request: Apply) -> Walk:
     returned = len(rule.outputs)
     needed = len(split.operands) if back else len(made.outputs)
     if returned != needed:
-        what = "cotangents, one for each argument" if back else "tangents, one for each result"
-        walker.recorder.wrong(at, f"{derived.also.title} must return {needed} {what}; it returns {returned}.")
+        what = "cotangent" if back else "tangent"
+        each = "one for each argument" if back else "one for each result"
+        walker.recorder.wrong(
+            at,
+            f"{derived.also.title} must return {needed} {what}{'s' * (needed != 1)}, {each}; it returns {returned}.",
+        )
         return walker.placeholder(at)
     keys = captures([made.body, rule.body])
     if keys:
@@ -362,7 +366,7 @@ def _vmap_of(walker: Walker, node: Call) -> Walk:
 
 @control("checkpoint", "remat")
 def _checkpoint_of(walker: Walker, node: Call) -> Walk:
-    bound = bound_arguments(walker, node, "checkpoint", "f", 1)
+    bound = bound_arguments(walker, node, "checkpoint", "f", 1, hint="write checkpoint(f)(x)")
     function = None if bound is None else (yield FunctionOf(bound[0]["f"]))
     return failed(walker, node) if function is None else Derived("checkpoint", function)
 
@@ -377,9 +381,9 @@ def _jit(walker: Walker, node: Call) -> Walk:
     return failed(walker, node) if function is None else function
 
 
-def _custom_of(kind: str, rule: str) -> Handler:
+def _custom_of(kind: str, rule: str, hint: str) -> Handler:
     def walk(walker: Walker, node: Call) -> Walk:
-        bound = bound_arguments(walker, node, kind, f"f {rule}", 2)
+        bound = bound_arguments(walker, node, kind, f"f {rule}", 2, hint=hint)
         if bound is None:
             return failed(walker, node)
         given, _ = bound
@@ -392,5 +396,18 @@ def _custom_of(kind: str, rule: str) -> Handler:
     return walk
 
 
-control("custom_vjp")(_custom_of("custom_vjp", "pullback"))
-control("custom_jvp")(_custom_of("custom_jvp", "tangent"))
+control("custom_vjp")(
+    _custom_of(
+        "custom_vjp",
+        "pullback",
+        "there is one rule, which gets the arguments and the cotangent: def back(x, ct): return ct*2*x, and then "
+        "custom_vjp(f, back)(x)",
+    )
+)
+control("custom_jvp")(
+    _custom_of(
+        "custom_jvp",
+        "tangent",
+        "the rule gets the arguments and their tangents: def rule(x, dx): return 2*x*dx, and then custom_jvp(f, rule)(x)",
+    )
+)

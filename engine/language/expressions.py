@@ -11,7 +11,7 @@ from engine.language import fold
 from engine.language.fold import is_literal
 from engine.language.names import BUILTIN_DTYPES, DTYPES
 from engine.language.syntax import Binary, Comparison, Display, Name, Ternary, Unary
-from engine.language.values import UNKNOWN, Ref, Tuple
+from engine.language.values import UNKNOWN, Ref, Tuple, Value
 from engine.language.walker import STACK, UNARY, WHERE, Static, Walk, Walker, static_number, walks, whole
 
 
@@ -94,8 +94,44 @@ def _binary(walker: Walker, node: Binary) -> Walk:
     value = yield node.left
     for node in reversed(spine):
         right = yield node.right
+        if node.sign in "+*" and _joins(walker, node, value, right):
+            value = walker.placeholder(node.at)
+            continue
         value = walker.operate(node.sign, value, right, node.at, node.left.at, node.right.at)
     return value
+
+
+def _joins(walker: Walker, node: Binary, left: Value, right: Value) -> bool:
+    """Note what joins or repeats lists in Python, and would add and multiply their elements here."""
+    lists = (walker.listed(node.left), walker.listed(node.right))
+    if lists == (None, None):
+        return False
+    if node.sign == "+":
+        empty = any(isinstance(v, np.ndarray) and v.shape == (0,) for v in map(_known, (left, right)))
+        if None in lists and True not in lists and not empty:
+            return False
+        detail = (
+            "Lists are arrays here, and + adds their entries; it does not join them. Write concat([a, b]); in a loop, collect "
+            "with scan or map, or begin with y = zeros(n) and go on with y = y.at[i].set(v)."
+        )
+    else:
+        # `2*[1, 2]` is taken for the product that it looks like, and `[0.0]*n` for the array of length n that it is in Python.
+        single = any(
+            type(n) is Display and len(n.items) == 1 and not n.is_tuple for n in (node.left, node.right)
+        )
+        if not single or not (whole(left) or whole(right)):
+            return False
+        detail = (
+            "Lists are arrays here, and * multiplies their entries; it does not repeat them. Write full(n, v) or zeros(n), or "
+            "tile(x, n); a product of numbers is np.array([…])*2."
+        )
+    walker.recorder.wrong(node.at, detail)
+    return True
+
+
+def _known(value: Value) -> Any:
+    """The literal that a value is known to be."""
+    return value.static if type(value) is Ref else value
 
 
 @walks(Comparison)

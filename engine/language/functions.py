@@ -14,6 +14,7 @@ from engine.language.hints import Refused
 from engine.language.names import MODULES
 from engine.language.parser import check_targets, target_names
 from engine.language.syntax import (
+    Aim,
     Assign,
     Attribute,
     Call,
@@ -230,7 +231,7 @@ def assigned_names(statements: Sequence[Statement]) -> dict[str, int]:
         try:
             if type(statement) is Assign:
                 names = check_targets(statement.targets)
-            elif type(statement) is For:
+            elif type(statement) is For or type(statement) is Aim:
                 names = target_names(statement.target)
         except Refused:  # noted by the first look through the text
             names = []

@@ -35,10 +35,7 @@ RETURN_IN_LOOP = (
     "and return behind it."
 )
 
-_LEAVING = (
-    "A loop cannot be left in the middle: put the condition into a `while` ({}), or keep what was found with `if` or "
-    "where(condition, new, old)."
-)
+OUTSIDE = "`break` and `continue` stand in a loop, or in an `if` inside one; there is none around this line."
 
 KEYWORDS: dict[str, str] = {
     "for": "A `for` loop begins a line of its own: for i in range(n):.",
@@ -53,8 +50,8 @@ KEYWORDS: dict[str, str] = {
     "del": "`del` is not needed: a name that is no longer used costs nothing.",
     "pass": "`pass` is a statement of its own.",
     "assert": "`assert` is not part of the language: make the comparison an output.",
-    "break": _LEAVING.format("while i < n and not found"),
-    "continue": "`continue` is not part of the language: put the rest of the loop's body under an `if`.",
+    "break": "`break` is a statement of its own, in a loop.",
+    "continue": "`continue` is a statement of its own, in a loop.",
     "global": "`global` is not part of the language: a helper returns what it computes, y = f(y).",
     "nonlocal": "`nonlocal` is not part of the language: a helper returns what it computes, y = f(y).",
     "yield": "`yield` is not part of the language: scan and map stack what their steps return.",
@@ -202,7 +199,7 @@ _BLOCKS = {
     "DEF": "def f(x):",
 }
 """The words that begin a block, and the line that they stand in."""
-_WORDS = ("KEYWORD", "FOR", "WHILE", "ELIF", "DEF", "RETURN", "IN", "PASS")
+_WORDS = ("KEYWORD", "FOR", "WHILE", "ELIF", "DEF", "RETURN", "IN", "PASS", "BREAK", "CONTINUE")
 
 
 def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refused:
@@ -225,6 +222,9 @@ def unexpected(tokens: list[AnyToken], i: int, expected: frozenset[str]) -> Refu
         return Refused(
             token.at, "Triple-quoted strings are not part of the language; a comment begins with #."
         )
+    if before is not None and before.type in ("BREAK", "CONTINUE", "PASS") and kind in ("EQUAL", *_OPERATORS):
+        word = before.value
+        return Refused(before.at, f"`{word}` is a keyword of Python and cannot be a name: try {word}_.")
     header = _header(tokens, i)
     if header is not None and (told := _in_header(header, tokens, i, kind)) is not None:
         return told
@@ -311,7 +311,7 @@ def _in_header(start: int, tokens: list[AnyToken], i: int, kind: str) -> Refused
     if kind in _ENDS and i == start + 1 and word.type != "ELSE":
         return Refused(at, f"After `{word.value}` something must follow: {like}")
     complete = i > start and tokens[i - 1].type in (*_VALUES, "ELSE")
-    if complete and kind in (*_ENDS, "RETURN", "PASS", "KEYWORD"):
+    if complete and kind in (*_ENDS, "RETURN", "PASS", "BREAK", "CONTINUE", "KEYWORD"):
         return Refused(at, f"A colon is missing: this line must read `{like}`.")
     return None
 

@@ -73,7 +73,10 @@ _OPERATORS: dict[str, str] = {
     "[": "LSQB",
     "]": "RSQB",
     **dict.fromkeys(hints.KEYWORDS, "KEYWORD"),
-    **{word: word.upper() for word in ("for", "while", "elif", "def", "return", "in", "pass")},
+    **{
+        word: word.upper()
+        for word in ("for", "while", "elif", "def", "return", "in", "pass", "break", "continue")
+    },
 }
 _CLOSING = {")": "(", "]": "["}
 

@@ -7,10 +7,12 @@ in the loop: it is a *carry*. Other names that it assigns are the body's own; th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from engine.language.arguments import make
 from engine.language.bodies import (
     capture_names,
     captures,
@@ -25,11 +27,21 @@ from engine.language.bodies import (
 from engine.language.branches import truth
 from engine.language.functions import Run, assigned_names
 from engine.language.hints import Refused
+from engine.language.jumps import Entry, counted, forget, one_by_one, straightened
 from engine.language.parser import target_names
 from engine.language.recorder import BodyRecorder
-from engine.language.sources import Counter, Unrolled, bounds, counts, is_direct, slice_name, source_of
+from engine.language.sources import (
+    Counter,
+    Source,
+    Unrolled,
+    bounds,
+    counts,
+    is_direct,
+    slice_name,
+    source_of,
+)
 from engine.language.statements import bind, unpacked
-from engine.language.syntax import Display, Expression, For, Name, While
+from engine.language.syntax import Aim, Display, Expression, For, Name, Unary, While, is_hidden
 from engine.language.values import (
     Free,
     Function,
@@ -43,7 +55,7 @@ from engine.language.values import (
     leaves,
     rebuilt,
 )
-from engine.language.walker import MISSING, Missing, Walk, Walker, walks, whole
+from engine.language.walker import GETITEM, MISSING, Missing, Walk, Walker, walks, whole
 from engine.op import InputRef, Op
 from engine.program import CONSTANT, Argument, Literal
 
@@ -73,6 +85,16 @@ class Carry(Lazy):
         if isinstance(self.before, Carry):
             return self.before.exists
         return self.before is not MISSING and not isinstance(self.before, Unset | Function)
+
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing gave the name a value, before the loop or until now in it: it may be a name of the body's own."""
+        before = self.before
+        if self.read or isinstance(before, Lazy):
+            return not self.read and isinstance(before, Lazy) and before.vacant
+        if before is MISSING:
+            return not self.top or (self.name not in self.walker.free and self.name not in self.walker.given)
+        return type(before) is Unset
 
     def start(self) -> Value:
         """The value before the loop of a name that goes round."""
@@ -171,13 +193,16 @@ class Round:
                 why = f"'{n}' is {what} in the loop {self.place}; only arrays come out of a loop."
                 self.frame.names[n] = end if type(end) is Unset else Unset(why)
             elif carry.read or n in also or (carry.exists and not surely):
-                if is_data(carry.settle()):
+                start = carry.settle()
+                if is_data(start):
                     around[n] = end
+                elif type(start) is Unset:
+                    out[n] = end
                 else:
                     self.frame.names[n] = Unset(
                         f"'{n}' changes from a function to an array in the loop {self.place}."
                     )
-            elif self.walker.live(n, self.frame, self.at, self.end):
+            elif not is_hidden(n) and self.walker.live(n, self.frame, self.at, self.end):
                 out[n] = end
             else:
                 self.frame.names.pop(n, None)
@@ -256,20 +281,30 @@ def _while(walker: Walker, node: While) -> Walk:
     op = op_of(walker, "while_loop", node.at)
     if op is None:
         return
+    if node.body.jumped is not None:
+        body_of, flag = yield from straightened(walker, node.body, node.at)
+        if flag is not None:
+            walker.frame.names[flag.name] = False
+        yield While(node.at, node.condition, body_of, flag)
+        forget(walker, flag)
+        return
     turn = Round(walker, assigned_names(node.body.statements), node)
     with walker.inside(node.at, True) as test:
         tested = turn.enter(test)
         condition = walker.array((yield node.condition), node.condition.at)
+        going = (yield Unary(node.at, "not", node.flag)) if node.flag is not None else None
         turn.leave()
         known = truth(walker, condition, node.condition.at)
         if known is False:
             _never(walker, turn.names, node)
             return
-        if known:
+        if going is not None:
+            at = node.condition.at
+            condition = going if known else walker.operate("and", condition, going, at, at, at)
+        elif known:
             walker.recorder.wrong(
                 node.condition.at,
-                "This loop would never end: its condition always holds. (`break` is not part of the language: the condition "
-                "says when to go on.)",
+                "This loop would never end: its condition always holds, and no `break` leaves it.",
             )
         outcome = result_of(walker, condition, node.condition.at, False)
     with walker.inside(node.at, True) as body:
@@ -326,7 +361,15 @@ def _for(walker: Walker, node: For) -> Walk:
         return
     if source is None:
         return
+    flag: Name | None = None
+    if node.body.jumped is not None:
+        straight, flag = yield from straightened(walker, node.body, node.at)
+        node = For(node.at, node.target, node.iterable, straight)
     if isinstance(source, Unrolled):
+        if flag is not None:
+            yield Run(one_by_one(source, node, node.body, flag))
+            forget(walker, flag)
+            return
         for one in source.items:
             walker.spend(node.at)
             _aim(walker, node.target, walker.local(one) if type(one) is Ref else one)
@@ -338,6 +381,9 @@ def _for(walker: Walker, node: For) -> Walk:
         names.setdefault(target.name, target.at)
     if source.count == 0:
         _never(walker, names, node)
+        return
+    if flag is not None:
+        yield from _left(walker, source, node, flag, names)
         return
     turn = Round(walker, names, node)
     counting = isinstance(source, Counter)
@@ -403,6 +449,43 @@ def _for(walker: Walker, node: For) -> Walk:
         turn.bind({**around, **out}, made)
     if known and isinstance(source, Counter):
         _last(walker, turn, source, targets[0])
+
+
+def _left(walker: Walker, source: Source, node: For, flag: Name, names: dict[str, int]) -> Walk:
+    """A loop that a `break` may leave: it counts its steps itself."""
+    without = [n for n in names if walker.frame.names.get(n, MISSING) is MISSING]
+    loop, counter = counted(walker, source, node, node.body, flag)
+    yield loop
+    forget(walker, flag, counter)
+    if source.count:
+        return
+    place = walker.place(node.at)
+    arrays = source.arrays()
+    for n in without:
+        value = walker.frame.names.get(n, MISSING)
+        if n in walker.carried or isinstance(value, Missing | Unset):
+            continue
+        walker.frame.names[n] = (
+            Lazy(partial(_after_a_step, walker, value, arrays[0], node.iterable.at))
+            if arrays
+            else Unset(
+                f"'{n}' has no value where the loop {place} does not run at all: give it one before the loop."
+            )
+        )
+
+
+def _after_a_step(walker: Walker, value: Value, array: Value, at: int) -> Value:
+    """What a loop left, which it has only if it ran: an array without a first entry is a mistake."""
+    make(walker, GETITEM, [walker.local(array) if type(array) is Ref else array], {"index": [0]}, at, [at])
+    return value
+
+
+@walks(Aim)
+def _aimed(walker: Walker, statement: Aim) -> Walk:
+    value = statement.value
+    if type(value) is Entry:
+        value = yield value
+    _aim(walker, statement.target, walker.local(value) if type(value) is Ref else value)
 
 
 def _next(walker: Walker, body: BodyRecorder, index: Ref, at: int) -> int:

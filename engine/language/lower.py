@@ -74,6 +74,7 @@ class Lowering(Walker):
         recorder.reserve(assigned)
         super().__init__(recorder, modules, assigned | set(inputs))
         self.helpers = helpers
+        self.given = frozenset(inputs)
         self.results: list[int] = []
         """The outputs."""
         self._returned: set[int] = set()
@@ -161,7 +162,11 @@ class Lowering(Walker):
         parts: Sequence[Value] = [value]
         if type(value) is Several:
             if value.count is None:
-                self.recorder.wrong(at, f"{value.op.name} has several results: unpack or index them.")
+                detail = (
+                    f"{value.op.name} has several results, as many as the shape of its operand says: unpack them into that "
+                    "many names (a, b, c = …) or index them ([0]), and end with these."
+                )
+                self.recorder.wrong(at, detail)
                 return
             parts = [self.item(value, k, at) for k in range(value.count)]
         elif type(value) is Tuple and value.items:

@@ -36,6 +36,7 @@ from engine.language.syntax import (
     If,
     Import,
     Index,
+    Jump,
     Keyword,
     Name,
     Parameter,
@@ -97,9 +98,10 @@ class _Actions:
 
     def program(self, parts: list[Any]) -> Any:
         statements = _flat(parts)
-        outside = Block(statements).returned
-        if outside is not None:
-            raise Refused(outside, hints.KEYWORDS["return"])
+        whole = Block(statements)
+        if whole.returned is not None:
+            raise Refused(whole.returned, hints.KEYWORDS["return"])
+        _without_jump(whole)
         return statements
 
     def loop(self, parts: list[Any]) -> Any:
@@ -123,6 +125,7 @@ class _Actions:
 
     def definition(self, parts: list[Any]) -> Any:
         *decorators, _, name, _, parameters, _, body = parts
+        _without_jump(body)
         return Def(name.at, name.value, parameters or [], body, decorators)
 
     def decorator(self, parts: list[Any]) -> Any:
@@ -150,6 +153,9 @@ class _Actions:
     def returning(self, parts: list[Any]) -> Any:
         token, value = parts
         return Return(token.at, value)
+
+    def jump(self, parts: list[Any]) -> Any:
+        return Jump(parts[0].at, parts[0].value)
 
     def nothing(self, parts: list[Any]) -> Any:
         return Pass(parts[0].at)
@@ -277,6 +283,11 @@ def _without_return(body: Block) -> Block:
     if body.returned is not None:
         raise Refused(body.returned, hints.RETURN_IN_LOOP)
     return body
+
+
+def _without_jump(body: Block) -> None:
+    if body.jumped is not None:
+        raise Refused(body.jumped, hints.OUTSIDE)
 
 
 def number_value(written: str) -> float | int:

@@ -16,10 +16,7 @@ from typing import Any
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, SyntaxProblem
 from engine.language.values import Ref
 from engine.op import Op
-from engine.program import INPUT, Argument, Program, Step, TextSource, check_id
-
-MAX_NESTING = 32
-"""Deepest nesting of bodies: loops, conditions and derivatives inside one another."""
+from engine.program import INPUT, MAX_NESTING, Argument, Program, Step, TextSource, check_id
 
 
 class Shared:
@@ -220,18 +217,18 @@ class BodyRecorder(Recorder):
         self.captured: dict[tuple[Recorder, int], Ref] = {}
         if self.depth > MAX_NESTING:
             raise LimitExceeded(
-                "depth",
+                "nesting",
                 MAX_NESTING,
                 self.depth,
                 f"Loops, conditions and derivatives are nested more than {MAX_NESTING} deep here (an elif, or what follows "
-                "a return in an if, is nested in what comes before it). A choice among many values can be written with "
-                "where, or as a list that is indexed.",
+                "a return, break or continue in an if, is nested in what comes before it). A choice among many values can "
+                "be written with where, or as a list that is indexed.",
                 where=self.source.where(at),
             )
 
     def entry(self, name: str | None, at: int) -> Ref:
         """A further input of the body, which gets this name if it is free."""
-        self.wishes.append(name)
+        self.wishes.append(name.partition(" ")[0] if name is not None else None)
         self._origins.append(at)
         self.shared.add(1, at)
         return Ref(self, -len(self.wishes))

@@ -25,6 +25,7 @@ from engine.language.syntax import (
     Pass,
     Return,
     Syntax,
+    is_hidden,
 )
 from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
 from engine.language.walker import GETITEM, IDENTITY, Walk, Walker, walks
@@ -130,12 +131,24 @@ def _bound(walker: Walker, request: Bound) -> Generator[Any, Any, list[tuple[Val
                 assert type(part) is Display
                 inner = unpacked(walker, value, part.items, part.at)
                 stack.extend([(p, v, True) for p, v in zip(part.items, inner, strict=False)][::-1])
+        if type(node) is Display:
+            for part, item in zip(target.items, node.items, strict=False):
+                if type(part) is Name:
+                    _list(walker, part, item)
         return result
     value = bind(walker, names[0], (yield node), type(node) is not Name)
     for name in names[1:]:
         # `a = b = x + y`: the node is a, and b is its identity.
         bind(walker, name, value, False)
+    for name in names:
+        _list(walker, name, node)
     return [(value, names[0])]
+
+
+def _list(walker: Walker, name: Name, node: Expression) -> None:
+    """Take note of a name that is bound to a list."""
+    if type(node) is Display and not node.is_tuple:
+        walker.frame.lists[name.name] = not node.items
 
 
 def bind(walker: Walker, name: Name, value: Value, fresh: bool) -> Value:
@@ -145,6 +158,9 @@ def bind(walker: Walker, name: Name, value: Value, fresh: bool) -> Value:
     helpers that are called it is no more than a name.
     """
     recorder = walker.recorder
+    if is_hidden(name.name):
+        walker.frame.names[name.name] = value
+        return value
     if walker.frame is walker.top and name.name in walker.modules.prefixes:
         recorder.wrong(name.at, module_name(name.name))
     if recorder is walker.root and walker.own():
@@ -164,6 +180,7 @@ def bind(walker: Walker, name: Name, value: Value, fresh: bool) -> Value:
         recorder.bind_once(name.name, value.index, name.at)
     if type(value) is Free:
         value = walker.name(Name(value.at, value.name))
+    walker.frame.lists.pop(name.name, None)
     walker.frame.names[name.name] = value
     return value
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Scalar: TypeAlias = float | int | bool | str | EllipsisType | None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether no text can contain a name: those of flags and counters have a space in them."""
+    return " " in name
 
 
 class Syntax:
@@ -168,28 +173,38 @@ class Import(Syntax):
 class Block:
     """The statements behind a colon.
 
-    `returned` is the offset of a `return` among them or in the blocks inside, of helpers aside. `end` is where the block
-    ends in the text, or somewhere in its last statement if it is one line.
+    `returned` is the offset of a `return` among them or in the blocks inside, of helpers aside; `jumped` that of a `break`
+    or `continue` that belongs to a loop around the block, and `broken` that of a `break`. `ends` says that going through it
+    always ends with one of them. `end` is where the block ends in the text, or somewhere in its last statement if it is one
+    line.
     """
 
-    __slots__ = ("end", "returned", "statements")
+    __slots__ = ("broken", "end", "ends", "jumped", "returned", "statements")
 
     def __init__(self, statements: list[Statement], end: int | None = None) -> None:
         self.statements = statements
         self.end = end if end is not None else statements[-1].at if statements else 0
-        self.returned: int | None = next(
-            (at for at in map(_returned, statements) if at is not None),
-            None,
-        )
+        self.returned: int | None = None
+        self.jumped: int | None = None
+        self.broken: int | None = None
+        self.ends = False
+        for statement in statements:
+            if type(statement) is Return:
+                self._meet(statement.at, None, None)
+            elif type(statement) is Jump:
+                self._meet(None, statement.at, statement.at if statement.word == "break" else None)
+                self.ends = True
+            elif type(statement) is If:
+                parts = [statement.then, *([statement.otherwise] if statement.otherwise is not None else [])]
+                for part in parts:
+                    self._meet(part.returned, part.jumped, part.broken)
+                self.ends = self.ends or (len(parts) == 2 and all(part.ends for part in parts))
 
-
-def _returned(statement: Statement) -> int | None:
-    if type(statement) is Return:
-        return statement.at
-    if type(statement) is If:
-        return statement.returned
-    # A loop has none: the parser refuses it.
-    return None
+    def _meet(self, returned: int | None, jumped: int | None, broken: int | None) -> None:
+        """Take the first of each. (A loop has no `return` inside: the parser refuses it.)"""
+        self.returned = returned if self.returned is None else self.returned
+        self.jumped = jumped if self.jumped is None else self.jumped
+        self.broken = broken if self.broken is None else self.broken
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -204,11 +219,12 @@ class For(Syntax):
 
 @dataclass(slots=True, eq=False, repr=False)
 class While(Syntax):
-    """`while condition:`."""
+    """`while condition:`. `flag` ends it when it is set, if it is given."""
 
     at: int
     condition: Expression
     body: Block
+    flag: Name | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -220,6 +236,12 @@ class If(Syntax):
     then: Block
     otherwise: Block | None
     returned: int | None
+
+    @property
+    def jumped(self) -> int | None:
+        """As that of a block."""
+        inside = self.then.jumped
+        return self.otherwise.jumped if inside is None and self.otherwise is not None else inside
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -251,6 +273,26 @@ class Return(Syntax):
 
 
 @dataclass(slots=True, eq=False, repr=False)
+class Jump(Syntax):
+    """`break` or `continue`."""
+
+    at: int
+    word: str
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Aim(Syntax):
+    """A `for` gives its target a value: no text has this statement, but a loop may be written out with it.
+
+    `value` is a value, or a request for one.
+    """
+
+    at: int
+    target: Expression
+    value: Any
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Pass(Syntax):
     """`pass`."""
 
@@ -264,4 +306,4 @@ class Doc(Syntax):
     at: int
 
 
-Statement: TypeAlias = Evaluate | Assign | Import | For | While | If | Def | Return | Pass | Doc
+Statement: TypeAlias = Evaluate | Assign | Import | For | While | If | Def | Return | Jump | Aim | Pass | Doc

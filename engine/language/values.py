@@ -124,6 +124,11 @@ class Lazy:
         self.make: Callable[[], Value] | None = make
         self.value: Value = None
 
+    @property
+    def vacant(self) -> bool:
+        """Whether there would be no value to use."""
+        return False
+
     def settle(self) -> Value:
         """The value."""
         if self.make is not None:

@@ -19,7 +19,7 @@ from engine.language import fold
 from engine.language.fold import Folder, Number, as_literal, is_literal
 from engine.language.names import CONSTANTS, MODULE_CONSTANTS, Modules, lookalike, module_name
 from engine.language.recorder import BodyRecorder, Recorder
-from engine.language.syntax import Constant, Def, Expression, Name
+from engine.language.syntax import Constant, Def, Display, Expression, Name
 from engine.language.values import UNKNOWN, Free, Function, Lazy, Ref, Several, Tuple, Unset, Value
 from engine.op import Op, registry
 from engine.program import ITEM, Literal
@@ -92,7 +92,7 @@ class Frame:
     looked up in `parent`, the frame that the helper was defined in, when they are used.
     """
 
-    __slots__ = ("local", "names", "node", "parent", "title")
+    __slots__ = ("lists", "local", "names", "node", "parent", "title")
 
     def __init__(
         self, node: Def | None = None, parent: Frame | None = None, local: Collection[str] | None = None
@@ -102,6 +102,8 @@ class Frame:
         self.parent = parent
         self.local = local
         self.names: dict[str, Value] = {}
+        self.lists: dict[str, bool] = {}
+        """Names that stand for a list as it is written, `y = [a, b]`, and whether that is empty."""
 
 
 class Missing:
@@ -127,6 +129,8 @@ class Walker:
         self.top = Frame()
         self.frame = self.top
         recorder.frame = self.top
+        self.given: Collection[str] = ()
+        """Names that the request gives values for."""
         self.free: dict[str, Ref] = {}
         """The inputs."""
         self.active: dict[Any, bool] = {}
@@ -263,6 +267,17 @@ class Walker:
                 self.recorder.wrong(at, module_name(name))
             found = self.free[name] = Ref(self.root, self.root.input(name, at))
         return found
+
+    def listed(self, node: Expression) -> bool | None:
+        """Whether an expression is an empty list (True) or another one (False), as it is written or under a name; else None."""
+        if type(node) is Display:
+            return None if node.is_tuple else not node.items
+        if type(node) is not Name:
+            return None
+        frame: Frame | None = self.frame
+        while frame is not None and node.name not in frame.names:
+            frame = frame.parent
+        return frame.lists.get(node.name) if frame is not None else None
 
     def knows(self, name: str) -> bool:
         """Whether a name is a variable here."""

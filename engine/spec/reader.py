@@ -188,10 +188,10 @@ class Scope:
     def subgraph(self, document: object, pointer: str) -> Program | None:
         """The program of a body inside; None if there are mistakes in it. Raises `LimitExceeded`."""
         inner = Scope(self.reading, document, pointer, body=True, outer=self)
-        limit = self.reading.limits.depth
+        limit = self.reading.limits.nesting
         if inner.depth > limit:
             detail = f"Subgraphs are nested {inner.depth} deep here; the limit is {limit}."
-            raise LimitExceeded("depth", limit, inner.depth, detail, where=Where(pointer=pointer))
+            raise LimitExceeded("nesting", limit, inner.depth, detail, where=Where(pointer=pointer))
         return inner.read()
 
     def note(self, kind: type[Any], detail: str, place: str, node: str | None = None) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.errors import EngineError, LimitExceeded, MistakeCollector, Where, quoted
 from engine.op import REQUIRED, Attr, Op, Operand, Parameter, Spelling, registry, signature
-from engine.program import MAX_ID, Literal
+from engine.program import MAX_ID, MAX_NESTING, Literal
 from engine.values import read_value, to_literal
 
 CACHED = 100_000
@@ -23,13 +23,13 @@ CACHED = 100_000
 
 @dataclass(frozen=True, slots=True)
 class GraphLimits:
-    """What a graph may hold: `nodes` those in bodies included, `depth` of bodies in bodies, `elements` of one constant.
+    """What a graph may hold: `nodes` those in bodies included, `nesting` of bodies in bodies, `elements` of one constant.
 
     At most `errors` mistakes are described; the others are counted.
     """
 
     nodes: int = 1_000_000
-    depth: int = 32
+    nesting: int = MAX_NESTING
     elements: int = 10_000_000
     errors: int = 20
 

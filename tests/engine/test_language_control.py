@@ -141,6 +141,19 @@ PROGRAMS: dict[str, str] = {
     "while in helper": "def root(x):\n    y = x\n    while abs(y*y - x) > 1e-12:\n        y = (y + x/y)/2\n"
     "    return y\nroot(x)*root(a)",
     "while of numbers": "p, q = 48, 18\nwhile q > 0:\n    p, q = q, p % q\np*x",
+    "while of a number": "y = x\nk = 3\nwhile k:\n    y = y*x\n    k = k - 1\nif n:\n    y = y*a\ny*y",
+    # names of one branch
+    "a branch's own in a while": "y = x\nwhile y < 10:\n    if y > 3:\n        k = y\n        y = y + k\n    else:\n"
+    "        y = y*2\ny",
+    "branches' own in a for": "y = x\nfor i in range(5):\n    if y > 3:\n        k = y\n        y = y - k*a\n    elif y > 2:\n"
+    "        m = y*3\n        y = m\n    else:\n        y = y*2\ny",
+    "a branch's own in nested loops": "y = x\nfor i in range(3):\n    for j in range(2):\n        if y > 3:\n"
+    "            k = y*a\n            y = k\n        else:\n            if y > 2:\n                q = y\n"
+    "                y = y + q*0.1\n"
+    "            else:\n                y = y*1.5\n    if y > 2:\n        r = y\n        y = r - x\ny",
+    "a branch's own, bound again": "def f(x):\n    y = x\n    for i in range(4):\n        if y > 3:\n            k = y\n"
+    "            y = y + k\n        y = y*2\n    k = 3\n    return y + k\nf(x)",
+    "an input that a branch changes": "y = x\nfor i in range(4):\n    if y > 3:\n        x = y\n    y = y*2 + x*a\ny + x",
     "triangle": "s = 0.0\nfor i in range(4):\n    for j in range(i):\n        s = s + x**j*i\ns",
     "as often as computed": "y = a\nfor i in range(int(x*2)):\n    y = y*x\ny",
 }
@@ -518,8 +531,22 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
             "syntax",
             "while",
         ),
-        ("for i in range(3):\n    break", 2, 5, "syntax", "while"),
-        ("for i in range(3):\n    if i > 1:\n        continue", 3, 9, "syntax", "`if`"),
+        # jumps
+        ("break", 1, 1, "syntax", "stand in a loop"),
+        ("if x > 0:\n    continue", 2, 5, "syntax", "stand in a loop"),
+        ("for i in range(3):\n    def f(x):\n        break\n    y = x", 3, 9, "syntax", "stand in a loop"),
+        ("y = x\nfor i in range(3):\n    y = break\ny", 3, 9, "syntax", "statement of its own"),
+        ("break = 3", 1, 1, "syntax", "break_"),
+        ("for i in range(3) break", 1, 19, "syntax", "colon"),
+        ("y = x\nwhile True:\n    y = y*2\ny", 2, 7, "syntax", "no `break`"),
+        ("for i in range(n):\n    y = x\n    if y > 1: break\ny", 4, 1, "syntax", "does not run at all"),
+        (
+            "y = x\nfor i in range(9):\n    if y > 1:\n        k = y\n        break\n    y = y*2\ny*k",
+            7,
+            3,
+            "syntax",
+            "one branch of the `if` in line 3 only",
+        ),
         ("def f(x):\n    global y\n    return x", 2, 5, "syntax", "returns"),
         ("f = lambda t: t", 1, 5, "syntax", "def f(x)"),
         ("@ x\ny", 1, 1, "syntax", "decorator"),
@@ -580,6 +607,27 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
         ("for i in foo(x):\n    y = i", 1, 10, "unknown-op", "foo"),
         ("if 'a':\n    y = 1\ny", 1, 4, "syntax", "string"),
         ("if [1, 2]:\n    y = 1\ny", 1, 4, "syntax", "one boolean"),
+        (
+            "y = x\nfor i in range(3):\n    if y > 1:\n        k = y\n    y = y*2\ny + k",
+            6,
+            5,
+            "syntax",
+            "one branch of the `if` in line 3 only",
+        ),
+        # lists that are to grow
+        ("ys = []\nfor i in range(3):\n    ys = ys + [v[i]]\nsum(ys)", 3, 13, "syntax", "concat"),
+        ("ys = []\nfor e in v:\n    ys += e\nsum(ys)", 3, 8, "syntax", "zeros(n)"),
+        ("def f(v):\n    ys, k = [], 0\n    ys = ys + [k]\n    return ys\nf(v)", 3, 13, "syntax", "concat"),
+        ("def f(ys): return ys + [x]\nf([])", 1, 22, "syntax", "does not join"),
+        ("[x] + [x]", 1, 5, "syntax", "does not join"),
+        ("[0.0]*5", 1, 6, "syntax", "full(n, v)"),
+        ("ys = []\nfor e in v:\n    ys.append(e)\nsum(ys)", 3, 8, "unknown-op", "in place"),
+        ("def f(v):\n    ys = []\n    ys.append(v)\n    return v\nf(v)", 3, 8, "unknown-op", "in place"),
+        ("ys = [x]\nys.extend([x])\nys", 2, 4, "unknown-op", "in place"),
+        ("def f(v):\n    v.insert(0, 1)\n    return v\nf(v)", 2, 7, "unknown-op", "in place"),
+        ("for i in range(3):\n    v.sort()\nv", 2, 7, "unknown-op", "sort(x)"),
+        ("v.fill(0)\nv", 1, 3, "unknown-op", "full_like"),
+        ("for i in range(3):\n    del v\nv", 2, 5, "syntax", "not needed"),
         # functions of functions
         ("fori_loop(0, 3, x)", 1, 1, "arity", "init is missing"),
         ("fori_loop(0, 3, x, 1.0)", 1, 17, "unknown-op", "no function 'x'"),
@@ -588,6 +636,27 @@ HEAD = "def f(a, b=1):\n    return a*b\n"
         ("cond(x > 0, sin, coss, x)", 1, 18, "unknown-op", "cos"),
         ("scan(x + 1, 0.0, x)", 1, 8, "syntax", "A function must stand here"),
         (HEAD + "scan(f, 0.0, x, size=3)", 3, 1, "arity", "no argument 'size'"),
+        (HEAD + "checkpoint(f, x)", 3, 1, "arity", "checkpoint(f)(x)"),
+        (HEAD + "custom_vjp(f, f, f)(x)", 3, 1, "arity", "custom_vjp(f, back)(x)"),
+        (HEAD + "custom_jvp(f, f, f)(x)", 3, 1, "arity", "custom_jvp(f, rule)(x)"),
+        (
+            "def f(x): return x\ndef r(x, t): return t, t\ncustom_jvp(f, r)(x)",
+            3,
+            17,
+            "syntax",
+            "1 tangent, one",
+        ),
+        (
+            "def f(x): return x\ndef r(x, t): return t, t\ncustom_vjp(f, r)(x)",
+            3,
+            17,
+            "syntax",
+            "1 cotangent, one",
+        ),
+        ("unstack(A)", 1, 1, "syntax", "that many names"),
+        ("y = x\nfor i in range(max(0, n - 1)):\n    y = y*2\ny", 2, 16, "syntax", "maximum(x, y)"),
+        ("s = 0.0\nfor i in range(3):\n    s = s + v[max(0, i - 1)]\ns", 3, 15, "syntax", "maximum(x, y)"),
+        ("s = 0.0\nfor i in range(min(3, n)):\n    s = s + 1\ns", 2, 16, "syntax", "minimum(x, y)"),
         (HEAD + "grad(f, 'a')(x)", 3, 9, "syntax", "argnums"),
     ],
 )
@@ -607,6 +676,10 @@ def test_mistakes(text: str, line: int, column: int, kind: str, says: str) -> No
         ("y = x\nfor i in range(3):\n    y = concat([y, y])\ny", {"x": [1.0]}, "'y'"),
         ("if x > 0:\n    y = x\nelse:\n    y = [x, x]\ny", {"x": 1.0}, "shape"),
         ("if x > 0:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
+        ("for e in x:\n    y = e\n    if e > 0: break\ny", {"x": np.zeros(0)}, "0"),
+        ("y = 1\nfor e in x:\n    y = y*e\n    if e > 0: break\ny", {"x": 1.0}, "axis 0"),
+        ("while x:\n    x = x*0\nx", {"x": [1.0, 2.0]}, "scalar"),
+        ("if x:\n    y = x\nelse:\n    y = x*2\ny", {"x": [1.0, 2.0]}, "scalar"),
         ("for a, b in zip(x, y):\n    z = a*b\nz", {"x": [1.0, 2.0], "y": [1.0]}, "one length"),
         ("for r in x:\n    y = r\ny", {"x": 1.0}, "leading axis"),
     ],
@@ -660,16 +733,16 @@ HOSTILE: dict[str, tuple[str, str | None, float]] = {
     "a chain": (chain(1000, "return {f}(x)"), None, 2.0),
     "many helpers": ("\n".join(f"def f{i}(x): return x" for i in range(9000)) + "\nf5(x)", None, 5.0),
     "deep blocks": (nested("if x > 0:", 300), "depth", 0.5),
-    "deep conditions": (nested("if x > 0:", 150), "depth", 0.5),
-    "deep loops": (nested("for i in range(3):", 150), "depth", 0.5),
+    "deep conditions": (nested("if x > 0:", 150), "nesting", 0.5),
+    "deep loops": (nested("for i in range(3):", 150), "nesting", 0.5),
     "deep blocks of no choice": (nested("if True:", 199) + "\ny", None, 0.5),
     "ifs of 256 KiB": ("y = 0.0\n" + "if x > 3: y = y + 1.0\n" * 10_000 + "y", None, 9.0),
     "fors of 256 KiB": ("y = 0.0\n" + "for i in range(3): y = y + x\n" * 8_000 + "y", None, 9.0),
-    "elifs": ("if x > 0: y = 1\n" + "elif x > 1: y = 2\n" * 9000 + "else: y = 3\ny", "depth", 5.0),
+    "elifs": ("if x > 0: y = 1\n" + "elif x > 1: y = 2\n" * 9000 + "else: y = 3\ny", "nesting", 5.0),
     "paths": (
         "def f(x):\n" + "".join(f"  if x > {i}:\n    if x < 9:\n      return {i}\n"
         "" for i in range(60)) + "  return x\nf(x)",
-        "depth", 4.0,
+        "nesting", 4.0,
     ),
     "tuples": ("s = (x, x)\n" + "s = (s, s)\n" * 60 + "s[0]", "nodes", 0.5),
     "written out": (
@@ -680,6 +753,12 @@ HOSTILE: dict[str, tuple[str, str | None, float]] = {
     "helpers that make helpers": (
         "def f(g):\n  def h(x): return g(x)\n  return f(h)\ndef k(x): return x\nf(k)", "statements", 4.0,
     ),
+    "jumps": ("y = x\nfor i in range(3):\n" + "  if y > 1: continue\n" * 9000 + "  y = y*2\ny", "nesting", 5.0),
+    "jumps that are known": ("y = x\nfor i in range(3):\n" + "  if False: continue\n" * 3000 + "  y = y*2\ny", None, 5.0),
+    "elifs that jump": (
+        "y = x\nwhile True:\n  if x > 0: y = 1\n" + "  elif x > 1: break\n" * 9000 + "  y = y + 1\ny", "nesting", 5.0,
+    ),
+    "jumps in deep blocks": ("for i in x:\n" + nested(" if x > 0:", 190, "      break"), "nesting", 0.5),
     "captures": (
         "".join(f"a{i} = x\n"
         "" for i in range(3000)) + nested("for i in range(3):", 30, "y = " + "+".join(f"a{i}" for i in range(3000))),
@@ -731,6 +810,7 @@ PIECES = [
     "grad(f)(x)", "\n", "\n", "\n ", "\n  ", "\n"
     "    ", " ", ":", "in", "f", "(", ")", "=", ",", "x", "1", "fori_loop(0, 3, f, x)",
     "scan(f, x, y)", "@jit", '"""doc"""', "i", "y[i]", "x, y = y, x", "break",
+    "continue", "while True:", "if x: break",
 ]  # fmt: skip
 
 
@@ -767,6 +847,8 @@ REPEATED: dict[str, Callable[[int], str]] = {
     "calls": lambda n: "def f(x): return x*x\n" + "\n".join(f"y{i} = f(x)" for i in range(n)) + "\ny1",
     "ifs": lambda n: "y = x\n" + "if x > 0: y = y + 1.0\n" * n + "y",
     "fors": lambda n: "y = x\n" + "for i in range(3): y = y*x\n" * n + "y",
+    "jumps": lambda n: "y = x\nfor i in range(3):\n" + "  y = y*x\n" * n + "  if y > 1: break\n" + "  y = y + 1\n" * n + "y",
+    "jumps that are known": lambda n: "y = x\nfor i in range(3):\n" + "  if False: break\n  y = y + x\n" * n + "y",
     "carries": lambda n: "".join(f"a{i} = x\n" for i in range(n)) + "for i in range(3):\n"
     "" + "".join(f"  a{i} = a{i} + 1\n" for i in range(n)),
     "windows": lambda n: "for i in range(3):\n" + "".join(f"  y{j} = x[i:i+2]\n" for j in range(n)),

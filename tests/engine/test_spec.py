@@ -554,7 +554,7 @@ def test_bodies_inside_bodies() -> None:
     read_again(read_graph(inside(32)))
     error = mistake(inside(33))
     assert isinstance(error, LimitExceeded)
-    assert (error.limit, error.maximum, error.actual) == ("depth", 32, 33)
+    assert (error.limit, error.maximum, error.actual) == ("nesting", 32, 33)
     assert mistake(inside(3), limits=GraphLimits(nodes=4)).kind == "limit-exceeded"
     read_graph(inside(3), limits=GraphLimits(nodes=9))
 

@@ -112,9 +112,9 @@ def test_memory_of_a_loop_shows_when_its_length_does(client: Client) -> None:
 
 
 def test_mistakes_in_a_condition_point_into_it(client: Client) -> None:
-    wrong = UNTIL_CLOSE | {"cond": body(["y", "a"], [("s", "square", ["y"])], ["s"])}
+    wrong = UNTIL_CLOSE | {"cond": body(["y", "a"], [("s", "stack", ["y", "a"])], ["s"])}
     source = graph("a", [("r", "while_loop", ["a", "a"], wrong)], "r")
-    found = client.problem("evaluate", {"graph": source, "inputs": {"a": 1}}, 422, "dtype-mismatch")
+    found = client.problem("evaluate", {"graph": source, "inputs": {"a": 1}}, 422, "shape-mismatch")
     assert (found["pointer"], found["node"]) == ("/graph/nodes/1/attrs/cond/outputs/0", "s")
     wrong = UNTIL_CLOSE | {"cond": body(["y", "a"], [("s", "sqare", ["y"])], ["s"])}
     source = graph("a", [("r", "while_loop", ["a", "a"], wrong)], "r")

@@ -72,6 +72,8 @@ def test_limits(client: Client) -> None:
     assert limits["body_bytes"] == 134217728
     assert limits["nodes"] == 1000000
     assert limits["depth"] == 200
+    assert limits["nesting"] == 32
+    assert limits["statements"] == 100000
     assert limits["elements"] == 10000000
     assert limits["rank"] == 32
     assert limits["response_elements"] == 20000000

@@ -9,9 +9,9 @@ import numpy as np
 
 from engine.attrs import COUNT, INTS
 from engine.aval import BOOL, Aval, Avals, DType, Shape
-from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, item
+from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, cast, item
 from engine.compiled import compiled
-from engine.errors import Arity, DtypeMismatch
+from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
 from engine.ops.control.counted import GUESSED_STEPS, Derivation, Steps, Vjp, counted
@@ -269,7 +269,7 @@ class WhileLoop(Op):
 
         carries, graph = settled(b, typed, operands[:nk], body.program, 0, attrs["integers"])
         test: Graph = cond.graph([*[v.aval for v in carries], *rest])
-        _check_condition(test, cond.program)
+        test = _boolean(test, cond.program, b.dtype)
         if nl:
             carries += [Var(b, b.zeros(a)) for a in graph.out_avals[nk:]]
             avals = [v.aval for v in carries]
@@ -286,19 +286,28 @@ class WhileLoop(Op):
 registry.add(WhileLoop())
 
 
-def _check_condition(test: Graph, program: Program) -> None:
-    """Raise `Arity` or `DtypeMismatch` for a condition that is no boolean scalar."""
+def _boolean(test: Graph, program: Program, dtype: DType) -> Graph:
+    """The condition as one that gives a boolean scalar: a number holds where it is not 0.
+
+    Raises `Arity` for several values, `ShapeMismatch` for an array.
+    """
     if len(test.outputs) != 1:
         raise Arity(
             f"The condition of while_loop must give one boolean scalar; it gives {len(test.outputs)} values.",
             where=place(program),
         )
-    if test.out_avals[0] != BOOL:
-        raise DtypeMismatch(
-            f"The condition of while_loop must give a boolean scalar, such as x > 0; it gives {test.out_avals[0]}.",
+    found = test.out_avals[0]
+    if found == BOOL:
+        return test
+    if found.shape:
+        raise ShapeMismatch(
+            f"The condition of while_loop must be a scalar, such as x > 0; this one has shape {list(found.shape)}.",
             node=program.steps[program.outputs[0]].id,
             where=place(program, 0),
         )
+    b = GraphBuilder(dtype)
+    (own,) = b.inline(test, [b.input(a) for a in test.in_avals])
+    return b.build([cast(b, Var(b, own), "bool").ref])
 
 
 def _ignoring(avals: Sequence[Aval], graph: Graph, passed: Sequence[int], dtype: DType) -> Graph:
