@@ -62,6 +62,20 @@ def over_dims(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, axis, keepdims: function(x, dim=dims(axis, x), keepdim=keepdims)
 
 
+def jax_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A JAX reduction with a value to start from and a mask."""
+
+    def run(x: Any, initial: Any = None, where: Any = None, **attrs: Any) -> Any:
+        return function(x, initial=initial, where=where, **attrs)
+
+    return run
+
+
+def jax_masked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A JAX reduction with a mask."""
+    return lambda x, where=None, **attrs: function(x, where=where, **attrs)
+
+
 def one_dim(function: Callable[..., Any]) -> Callable[..., Any]:
     """A PyTorch function of one dim, of the flattened array without one."""
     return lambda x, axis, **rest: function(x.reshape(-1), 0) if axis is None else function(x, axis)
@@ -312,15 +326,16 @@ PEERS: dict[str, Peer] = {
         lambda indices, num_classes, axis: F.one_hot(indices, num_classes).to(torch.float64),
     ),
     # Reductions.
-    "sum": Peer(jnp.sum, over_dims(torch.sum)),
+    "sum": Peer(jax_reduction(jnp.sum), over_dims(torch.sum)),
     "prod": Peer(
-        jnp.prod, lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims)
+        jax_reduction(jnp.prod),
+        lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims),
     ),
-    "max": Peer(jnp.max, over_dims(torch.amax)),
-    "min": Peer(jnp.min, over_dims(torch.amin)),
-    "any": Peer(jnp.any, over_dims(torch.any)),
-    "all": Peer(jnp.all, over_dims(torch.all)),
-    "mean": Peer(jnp.mean, over_dims(torch.mean)),
+    "max": Peer(jax_reduction(jnp.max), over_dims(torch.amax)),
+    "min": Peer(jax_reduction(jnp.min), over_dims(torch.amin)),
+    "any": Peer(jax_masked(jnp.any), over_dims(torch.any)),
+    "all": Peer(jax_masked(jnp.all), over_dims(torch.all)),
+    "mean": Peer(jax_masked(jnp.mean), over_dims(torch.mean)),
     "ptp": Peer(
         jnp.ptp,
         lambda x, axis, keepdims: (
@@ -346,11 +361,11 @@ PEERS: dict[str, Peer] = {
     ),
     "average": Peer(lambda x, w=None, *, axis, keepdims: jnp.average(x, axis, w, keepdims=keepdims), None),
     "var": Peer(
-        jnp.var,
+        jax_masked(jnp.var),
         lambda x, axis, ddof, keepdims: torch.var(x, dims(axis, x), correction=ddof, keepdim=keepdims),
     ),
     "std": Peer(
-        jnp.std,
+        jax_masked(jnp.std),
         lambda x, axis, ddof, keepdims: torch.std(x, dims(axis, x), correction=ddof, keepdim=keepdims),
     ),
     # Products.
