@@ -210,7 +210,7 @@ class Extreme(Op):
             pair = f" The {self.word} of two values is {self.name}imum(x, y)."
             raise ShapeMismatch(f"{self.name}: {wrong.detail}{pair}") from None
         if any(v is not None for v in further):
-            return self._among(x, axes, *further, attrs["keepdims"])
+            return self._among(x, axes, further, attrs["keepdims"])
         return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
 
     def _among(
