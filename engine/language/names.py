@@ -121,7 +121,6 @@ _NO_METHODS: dict[str, str] = {
     "setflags": "x.setflags() is not needed: no array is changed in place.",
     "tolist": "x.tolist() is not needed: every value is reported, as nested lists.",
     "numpy": "x.numpy() is not needed: every value is reported.",
-    "detach": "x.detach() is not offered as a method; what is constant to the derivative is left out of wrt.",
     "backward": "x.backward() is not needed: the derivative is what the request's verb asks for.",
 }
 """Methods of arrays elsewhere that are no functions of them."""

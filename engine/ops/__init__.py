@@ -28,6 +28,7 @@ from engine.ops.implicit import (  # noqa: F401  # each module registers its ops
 )
 from engine.ops.index import (  # noqa: F401  # each module registers its ops
     assign,
+    flat_index,
     gather,
     getitem,
     indexing,
@@ -64,6 +65,7 @@ from engine.ops.layout import (  # noqa: F401  # each module registers its ops
     joining,
     padding,
     pieces,
+    placing,
     shape,
     structural,
 )
@@ -78,6 +80,7 @@ from engine.ops.pointwise import (  # noqa: F401  # each module registers its op
     logic,
     number_parts,
     onnx_names,
+    torch_names,
 )
 from engine.ops.products import (  # noqa: F401  # each module registers its ops
     einsum,
@@ -87,6 +90,7 @@ from engine.ops.products import (  # noqa: F401  # each module registers its ops
 from engine.ops.reduce import (  # noqa: F401  # each module registers its ops
     covariance,
     cumulative,
+    distances,
     logsumexp,
     maxwhere,
     nan_reduction,

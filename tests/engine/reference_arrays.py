@@ -98,7 +98,7 @@ def _cumsum(x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
     return y - x if exclusive else y
 
 
-def _logsumexp(x: Any, b: Any = None, *, axis: Any, keepdims: bool) -> Any:
+def _logsumexp(x: Any, b: Any = None, *, axis: Any, keepdims: bool, return_sign: bool) -> Any:
     if b is not None:
         x = np.where(b == 0, -np.inf, x)
         top = np.max(np.real(x), axis=axis, keepdims=True)
@@ -125,7 +125,7 @@ def _scaled_norm(function: Any) -> Any:
     return value
 
 
-def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool) -> Any:
+def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool, returned: bool) -> Any:
     return np.average(x, axis=axis, weights=weights, keepdims=keepdims)
 
 
@@ -218,7 +218,9 @@ TABLE: dict[str, Reference] = {
     "full_like": Reference(lambda x, fill_value: np.full(np.shape(x), fill_value)),
     "eye": Reference(lambda n, m, k: np.eye(n, m, k)),
     "arange": Reference(_arange),
-    "linspace": Reference(lambda start, stop, num, endpoint: np.linspace(start, stop, int(num), endpoint)),
+    "linspace": Reference(
+        lambda start, stop, num, endpoint, axis: np.linspace(start, stop, int(num), endpoint, axis=axis)
+    ),
     # Indexing.
     "getitem": Reference(_getitem),
     "take": Reference(lambda a, indices, axis, mode: np.take(a, indices, axis, mode=mode)),

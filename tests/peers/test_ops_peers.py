@@ -28,7 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
-from tests.peers import arrays_table, layers_table, nested_table, special_table  # noqa: E402
+from tests.peers import arrays_table, layers_table, names_table, nested_table, special_table  # noqa: E402
 from tests.peers.linear_table import LINEAR, LINEAR_NEITHER  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
@@ -307,7 +307,10 @@ PEERS: dict[str, Peer] = {
     "full_like": Peer(jnp.full_like, None),
     "eye": Peer(lambda n, m, k: jnp.eye(n, m, k), None),
     "arange": Peer(lambda start, stop, step: jnp.arange(start, stop, step), None),
-    "linspace": Peer(lambda start, stop, num, endpoint: jnp.linspace(start, stop, int(num), endpoint), None),
+    "linspace": Peer(
+        lambda start, stop, num, endpoint, axis: jnp.linspace(start, stop, int(num), endpoint, axis=axis),
+        None,
+    ),
     # Indexing.
     "take": Peer(
         lambda a, indices, axis, mode: jnp.take(a, indices, axis, mode="wrap"),
@@ -344,8 +347,8 @@ PEERS: dict[str, Peer] = {
     ),
     "count_nonzero": Peer(jnp.count_nonzero, lambda x, axis, keepdims: torch.count_nonzero(x, axis)),
     "logsumexp": Peer(
-        lambda x, b=None, *, axis, keepdims: jax.nn.logsumexp(x, axis, b, keepdims),
-        lambda x, axis, keepdims: torch.logsumexp(x, dims(axis, x), keepdims),
+        lambda x, b=None, *, axis, keepdims, return_sign: jax.nn.logsumexp(x, axis, b, keepdims),
+        lambda x, axis, keepdims, return_sign: torch.logsumexp(x, dims(axis, x), keepdims),
     ),
     "cumsum": Peer(plain(jnp.cumsum), plain(one_dim(torch.cumsum))),
     "vector_norm": Peer(
@@ -359,7 +362,9 @@ PEERS: dict[str, Peer] = {
         lambda x, ord, axis, keepdims: jnp.linalg.norm(x, ord, axis, keepdims),
         lambda x, ord, axis, keepdims: torch.linalg.norm(x, ord, axis, keepdims),
     ),
-    "average": Peer(lambda x, w=None, *, axis, keepdims: jnp.average(x, axis, w, keepdims=keepdims), None),
+    "average": Peer(
+        lambda x, w=None, *, axis, keepdims, returned: jnp.average(x, axis, w, keepdims=keepdims), None
+    ),
     "var": Peer(
         jax_masked(jnp.var),
         lambda x, axis, ddof, keepdims: torch.var(x, dims(axis, x), correction=ddof, keepdim=keepdims),
@@ -387,7 +392,7 @@ PEERS: dict[str, Peer] = {
     **{name: Peer(*pair) for name, pair in LINEAR.items()},
 }
 PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
-for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
+for _table in (arrays_table.PAIRS, names_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
     PEERS |= {name: Peer(*pair) for name, pair in _table.items()}
 
 NEITHER = {

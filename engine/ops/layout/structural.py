@@ -18,7 +18,7 @@ identity = registry.add(
         ("1",),
         doc="The value itself, as a node of its own: `y = x` in program text.",
         latex="{x}",
-        aliases=("Identity", "asarray", "copy"),
+        aliases=("Identity", "asarray", "copy", "clone", "real"),
         passes_integers=True,
         derivative={"x": "1"},
         weight=0,

@@ -95,6 +95,7 @@ class PseudoInverse(Op):
     """
 
     name = "pinv"
+    aliases = ("pinverse",)
     family = "linalg"
     composite = True
     floating = True

@@ -213,10 +213,9 @@ class Extreme(Op):
             return self._among(x, axes, further, attrs["keepdims"])
         return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
 
-    def _among(
-        self, x: Var, axes: tuple[int, ...], initial: Var | None, mask: Var | None, keepdims: bool
-    ) -> Var:
+    def _among(self, x: Var, axes: tuple[int, ...], further: Sequence[Var | None], keepdims: bool) -> Var:
         """With a mask, or a value that counts as one more entry; of booleans by way of 0 and 1."""
+        initial, mask = further
         rows = gathered(counted(x.b, x), axes)
         mask = None if mask is None else gathered(masked.stretched(self.name, x, mask), axes)
         y = masked.extreme(self.name, rows, mask, None if initial is None else counted(x.b, initial))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import nan, sqrt
 from typing import Any
 
-from engine.attrs import AXES, NUMBER
+from engine.attrs import AXES, NUMBER, only_false
 from engine.aval import normalize_axes, normalize_axis
 from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
@@ -75,6 +75,7 @@ class Average(Op):
         Attr("axis", AXES, None, ("axes", "dim")),
         Operand("weights", optional=True),
         Attr("keepdims", AXIS_ATTRS[1].kind, False),
+        Attr("returned", only_false("the sum of the weights is sum(weights)"), False, keyword_only=True),
     )
     latex = "\\frac{{\\sum {weights}\\,{x}}}{{\\sum {weights}}}"
     derivative = {"x": "\\frac{w_i}{\\sum_j w_j}", "weights": "\\frac{x_i - y}{\\sum_j w_j}"}
