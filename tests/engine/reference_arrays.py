@@ -264,7 +264,7 @@ TABLE: dict[str, Reference] = {
     "einsum": Reference(_einsum),
     # About values.
     "astype": Reference(_astype),
-    "shape": Reference(lambda x: np.array(np.shape(x))),
+    "shape": Reference(lambda x, start, end: np.array(np.shape(x)[start:end])),
     "ndim": Reference(np.ndim),
     "size": Reference(np.size),
 }

@@ -30,7 +30,6 @@ PAIRS: dict[str, Pair] = {
     "addcmul": (None, lambda x, a, b, value: torch.addcmul(x, a, b, value=value)),
     "addcdiv": (None, lambda x, a, b, value: torch.addcdiv(x, a, b, value=value)),
     "cho_factor": (_jax_factor, _torch_factor),
-    "cdist": (None, lambda x1, x2, p: torch.cdist(x1, x2, p)),
     "diagflat": (lambda x, k: jnp.diagflat(x, k), lambda x, k: torch.diagflat(x, k)),
     "diag_embed": (None, lambda x, offset, dim1, dim2: torch.diag_embed(x, offset, dim1, dim2)),
     "rollaxis": (lambda x, axis, start: jnp.rollaxis(x, axis, start), None),
@@ -41,3 +40,10 @@ PAIRS: dict[str, Pair] = {
     ),
     "ravel_multi_index": (lambda *index, dims: jnp.ravel_multi_index(index, dims, mode="wrap"), None),
 }
+
+NEITHER = {
+    "cdist",  # PyTorch has no second derivative
+    "ReduceSum", "ReduceProd", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceLogSum",
+    "ReduceLogSumExp", "ReduceSumSquare", "LayerNormalization", "RMSNormalization", "GroupNormalization",
+    "InstanceNormalization", "LpNormalization", "MeanVarianceNormalization", "Pad", "Slice", "Split", "Trilu",  # ONNX's
+}  # fmt: skip

@@ -402,6 +402,7 @@ NEITHER = {
     "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint",  # bodies are programs
     *arrays_table.NEITHER,
     *layers_table.NEITHER,
+    *names_table.NEITHER,
     *special_table.NEITHER,
 }  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""

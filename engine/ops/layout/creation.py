@@ -176,10 +176,11 @@ class Arange(Creation):
     """
 
     name = "arange"
+    aliases = ("Range",)
     parameters = (
         Attr("start", optional(NUMBER), None),
         Attr("stop", optional(NUMBER), None, ("limit",)),
-        Attr("step", NUMBER, 1.0),
+        Attr("step", NUMBER, 1.0, ("delta",)),
     )
     latex = "\\operatorname{{arange}}"
     examples = (

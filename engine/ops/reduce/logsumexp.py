@@ -75,7 +75,7 @@ class LogSumExp(Op):
     """
 
     name = "logsumexp"
-    aliases = ("reduce_logsumexp", "ReduceLogSumExp")
+    aliases = ("reduce_logsumexp",)
     family = "reduction"
     parameters = (
         Operand("x", ("a", "input")), *AXIS_ATTRS, Operand("b", ("weights",), optional=True), _SIGN,

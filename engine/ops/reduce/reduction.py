@@ -59,7 +59,7 @@ class Sum(Op):
     """
 
     name = "sum"
-    aliases = ("reduce_sum", "ReduceSum")
+    aliases = ("reduce_sum",)
     family = "reduction"
     parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, INITIAL, WHERE)
     latex = "\\sum {x}"
@@ -108,7 +108,7 @@ class Prod(Op):
     """
 
     name = "prod"
-    aliases = ("product", "reduce_prod", "ReduceProd")
+    aliases = ("product", "reduce_prod")
     family = "reduction"
     composite = True
     parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, INITIAL, WHERE)
@@ -259,13 +259,13 @@ class Extreme(Op):
 registry.add(
     Extreme(
         "max", np.max, "largest", "Largest element over axes, all by default; NaN if one is NaN.",
-        ("amax", "reduce_max", "ReduceMax"),
+        ("amax", "reduce_max"),
     )
 )  # fmt: skip
 registry.add(
     Extreme(
         "min", np.min, "smallest", "Smallest element over axes, all by default; NaN if one is NaN.",
-        ("amin", "reduce_min", "ReduceMin"),
+        ("amin", "reduce_min"),
     )
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ class Mean(Op):
     """Arithmetic mean over axes, all by default; NaN of nothing. A mask `where` tells which entries take part."""
 
     name = "mean"
-    aliases = ("reduce_mean", "ReduceMean")
+    aliases = ("reduce_mean",)
     family = "reduction"
     composite = True
     floating = True
