@@ -20,6 +20,7 @@ from engine.language.names import (
     DTYPES,
     MODULE_CONSTANTS,
     MODULES,
+    OTHERWISE,
     needless,
     no_method,
     unknown_constant,
@@ -121,7 +122,13 @@ def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any
         return (yield from write(walker, node, index, name))
     if name == "where" and len(node.positional) == 1 and not node.keywords:
         return (yield from given_up(walker, node, UnknownOp(PLACES)))
-    found = _find(walker, node, name, library)
+    told = OTHERWISE.get(library, {}).get(name)
+    if told is None and library == "torch" and name in ("max", "min") and _more_than_one(node):
+        told = (
+            f"torch.{name} of two arrays is {name}imum(x, y), and along a dim it gives values and indices; here "
+            f"{name}(x, axis) gives the values, arg{name}(x, axis) the indices."
+        )
+    found = UnknownOp(told) if told is not None else _find(walker, node, name, library)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))
     op, spelling = found
@@ -129,6 +136,10 @@ def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any
         return (yield from packed(walker, node, op, spelling))
     made = yield from arguments(walker, node, op, spelling)
     return with_triangle(walker, node, made) if op.name == "cho_factor" else made
+
+
+def _more_than_one(node: Call) -> bool:
+    return len(node.positional) + len(node.keywords) > 1
 
 
 def _method(walker: Walker, node: Call, function: Attribute) -> Generator[Any, Any, Value]:

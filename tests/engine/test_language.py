@@ -863,7 +863,7 @@ def test_any_text_is_a_program_or_a_mistake_with_a_place(text: str) -> None:
         ("np.foo.bar(x)", 1, 4, "syntax", "no module 'numpy.foo'"),
         ("np.pie", 1, 4, "syntax", "pi"),
         ("np.sin + x", 1, 4, "syntax", "is a function"),
-        ("import torch\nx", 1, 8, "syntax", "no module 'torch'"),
+        ("import tensorflow\nx", 1, 8, "syntax", "no module 'tensorflow'"),
         ("from numpi import sin\nx", 1, 6, "syntax", "numpy"),
         ("x + import y", 1, 5, "syntax", "import line"),
         ("x.shappe", 1, 3, "syntax", "shape"),

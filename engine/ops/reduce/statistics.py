@@ -10,7 +10,7 @@ from engine.attrs import AXES, NUMBER, only_false
 from engine.aval import normalize_axes, normalize_axis
 from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
-from engine.op import Attr, Example, Op, Operand, registry
+from engine.op import Attr, Example, Op, Operand, Spelling, registry
 from engine.ops.reduce import masked
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, reduced_size, spread
 
@@ -132,6 +132,7 @@ class Variance(Op):
     """
 
     name = "var"
+    spellings = {"torch.var": Spelling({"ddof": 1.0})}
     aliases = ("variance",)
     family = "reduction"
     composite = True
@@ -189,6 +190,7 @@ class Std(Op):
     """
 
     name = "std"
+    spellings = {"torch.std": Spelling({"ddof": 1.0})}
     aliases = ("stddev",)
     family = "reduction"
     composite = True
