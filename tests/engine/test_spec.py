@@ -137,7 +137,6 @@ def test_the_example_of_the_contract() -> None:
         ("+", "add"),
         ("mul", "multiply"),
         ("Add", "add"),
-        ("ReduceSum", "ReduceSum"),
         ("reduce_sum", "sum"),
         ("ADD", "add"),
     ],
