@@ -223,6 +223,17 @@ def _index(value: Any) -> tuple[Any, ...]:
     return items
 
 
+def only_false(why: str) -> Kind:
+    """false: an argument of other libraries that changes what is returned."""
+
+    def check(value: Any) -> bool:
+        if boolean(value):
+            raise ValueError(why)
+        return False
+
+    return Kind("false", check)
+
+
 INT = Kind("an integer", integer)
 COUNT = at_least(0, INT)
 NUMBER = Kind("a number", number)

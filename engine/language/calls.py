@@ -20,10 +20,12 @@ from engine.language.names import (
     DTYPES,
     MODULE_CONSTANTS,
     MODULES,
+    OTHERWISE,
     needless,
     no_method,
     unknown_constant,
 )
+from engine.language.packed import PACKED, packed, with_triangle
 from engine.language.syntax import Attribute, Call, Display, Index, Name
 from engine.language.values import Free, Function, Ref, Several, Tuple, Unset, Value
 from engine.language.walker import GETITEM, IDENTITY, Static, Walk, Walker, walks
@@ -31,9 +33,13 @@ from engine.op import Op, Spelling, registry
 from engine.program import BODY, CONSTANT, INPUT, ITEM
 
 ARRAYS = frozenset({"array", "asarray", "asanyarray", "ascontiguousarray", "tensor"})
-PROPERTIES = {"T": "permute_dims", "mT": "matrix_transpose", "shape": "shape", "ndim": "ndim", "size": "size"}
+PROPERTIES = {
+    "T": "permute_dims", "mT": "matrix_transpose", "shape": "shape", "ndim": "ndim", "size": "size", "real": "identity",
+}  # fmt: skip
 SPREAD = frozenset({"reshape", "permute_dims", "broadcast_to", "expand_dims", "squeeze", "tile", "flip"})
 """Ops whose methods take a shape or axes as several arguments: `x.reshape(3, -1)`, `x.transpose(1, 0)`."""
+PLACES = registry.refused["nonzero"][0].replace("of nonzero(x)", "of where(mask) without x and y")
+"""Why there is no `np.where` of a mask alone."""
 NAMED_FLOATS = {"inf": np.inf, "infinity": np.inf, "nan": np.nan}
 
 
@@ -114,10 +120,26 @@ def called(walker: Walker, node: Call, name: str, library: str) -> Generator[Any
     index = general_index(node, name)
     if index is not None:
         return (yield from write(walker, node, index, name))
-    found = _find(walker, node, name, library)
+    if name == "where" and len(node.positional) == 1 and not node.keywords:
+        return (yield from given_up(walker, node, UnknownOp(PLACES)))
+    told = OTHERWISE.get(library, {}).get(name)
+    if told is None and library == "torch" and name in ("max", "min") and _more_than_one(node):
+        told = (
+            f"torch.{name} of two arrays is {name}imum(x, y), and along a dim it gives values and indices; here "
+            f"{name}(x, axis) gives the values, arg{name}(x, axis) the indices."
+        )
+    found = UnknownOp(told) if told is not None else _find(walker, node, name, library)
     if isinstance(found, EngineError):
         return (yield from given_up(walker, node, found))
-    return (yield from arguments(walker, node, *found))
+    op, spelling = found
+    if op.name in PACKED and node.positional:
+        return (yield from packed(walker, node, op, spelling))
+    made = yield from arguments(walker, node, op, spelling)
+    return with_triangle(walker, node, made) if op.name == "cho_factor" else made
+
+
+def _more_than_one(node: Call) -> bool:
+    return len(node.positional) + len(node.keywords) > 1
 
 
 def _method(walker: Walker, node: Call, function: Attribute) -> Generator[Any, Any, Value]:
@@ -290,7 +312,7 @@ def _attribute(walker: Walker, node: Attribute) -> Walk:
         near = () if recorder.full else nearest(name, PROPERTIES)
         if name in registry:
             detail, near = f"{quoted(name)} is a method: call it, x.{name}(…).", (name,)
-        elif name in ("real", "imag"):
+        elif name == "imag":
             detail = "Complex numbers are not offered: every array is real."
         else:
             hint = f" Did you mean {near[0]}?" if near else ""

@@ -23,7 +23,7 @@ from engine.language import (  # noqa: F401  # each registers its walks
 )
 from engine.language.functions import assigned_names
 from engine.language.hints import Refused
-from engine.language.names import Modules
+from engine.language.names import Modules, soft_prefixes
 from engine.language.parser import check_targets, target_names
 from engine.language.recorder import Recorder, Shared
 from engine.language.statements import Bound
@@ -71,6 +71,8 @@ class Lowering(Walker):
             except Refused as refused:
                 recorder.wrong(refused.at, refused.detail, refused.suggestions)
         assigned = set(assigned_names(statements))
+        for name, module in soft_prefixes(shared.source.text, assigned | set(inputs)).items():
+            modules.prefixes.setdefault(name, module)
         recorder.reserve(assigned)
         super().__init__(recorder, modules, assigned | set(inputs))
         self.helpers = helpers

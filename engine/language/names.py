@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 
 from engine.errors import nearest, quoted
 from engine.language.hints import Refused
@@ -31,6 +32,11 @@ MODULES: dict[str, str] = {
     "autograd.numpy.linalg": "numpy.linalg",
     "autograd.scipy": "scipy.special",
     "autograd.scipy.special": "scipy.special",
+    "torch": "torch",
+    "torch.nn": "torch",
+    "torch.nn.functional": "torch",
+    "torch.linalg": "torch.linalg",
+    "torch.special": "torch",
 }
 """Modules that may be imported, and the library under whose names the catalogue is searched for their functions."""
 
@@ -50,6 +56,45 @@ PREFIXES: dict[str, str] = {
 """Module prefixes that need no import line."""
 
 assert {p.split(".")[0] for p in NAMESPACES} <= set(PREFIXES)
+
+SOFT: dict[str, str] = {"torch": "torch", "F": "torch.nn.functional"}
+"""Module prefixes where the text uses the name in no other way (`soft_prefixes`), and the request gives it no value."""
+
+_AS_MODULE = {
+    "torch": re.compile(r"\.[^\W\d]\w*[.(]|\.(pi|e|inf|nan|float64|float32|int64|double|bool)\b"),
+    # F.relu(x), but not F.relu() or F.softmax(0) or F.softmax(axis=0), where F may be an array.
+    "F": re.compile(r"\.(?P<name>[^\W\d]\w*)\((?!\w+\s*=[^=])[^\W\d]"),
+}
+
+
+def soft_prefixes(text: str, taken: Collection[str]) -> dict[str, str]:
+    """The names of `SOFT` that are modules in this text: each use of them is a call of a function of that module."""
+    found = {}
+    for name, module in SOFT.items():
+        uses = [m.end() for m in re.finditer(rf"(?<![\w.]){name}\b", text)] if name not in taken else []
+        calls = [_AS_MODULE[name].match(text, at) for at in uses]
+        if calls and all(m is not None and (name != "F" or _layer(m["name"])) for m in calls):
+            found[name] = module
+    return found
+
+
+def _layer(name: str) -> bool:
+    op = registry.get(name)
+    return op is not None and (op.family == "nn" or name in ("pad", "one_hot"))
+
+
+_TWO = "torch.{0} along a dim gives values and indices; here {1}."
+OTHERWISE: dict[str, dict[str, str]] = {
+    "torch": {
+        "median": "torch.median is the lower of two middle entries; median(x, axis) here is their mean, as NumPy's.",
+        "nanmedian": "torch.nanmedian is the lower of two middle entries; nanmedian(x, axis) here is their mean, as NumPy's.",
+        "sort": _TWO.format("sort", "sort(x, axis) gives the sorted array, argsort(x, axis) the indices"),
+        "split": "torch.split takes the size of the parts; split(x, n) here takes their number, as NumPy's.",
+        "pad": "torch's pad counts from the last axis; pad(x, widths) here takes a pair for each axis, as NumPy's.",
+        "repeat": "torch's repeat is tile(x, reps); repeat(x, n) here repeats entries, as NumPy's.",
+    }
+}
+"""Functions that mean something else in their library than the op of that name here."""
 
 CONSTANTS: dict[str, float] = {"pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan}
 """Names that are numbers, unless the program or the request gives them another meaning."""
@@ -121,7 +166,6 @@ _NO_METHODS: dict[str, str] = {
     "setflags": "x.setflags() is not needed: no array is changed in place.",
     "tolist": "x.tolist() is not needed: every value is reported, as nested lists.",
     "numpy": "x.numpy() is not needed: every value is reported.",
-    "detach": "x.detach() is not offered as a method; what is constant to the derivative is left out of wrt.",
     "backward": "x.backward() is not needed: the derivative is what the request's verb asks for.",
 }
 """Methods of arrays elsewhere that are no functions of them."""
@@ -153,6 +197,9 @@ class Modules:
         if line.names is None:
             if alias != module:
                 self.prefixes[alias] = module
+            else:
+                first = module.partition(".")[0]
+                self.prefixes.setdefault(first, first)
             return
         for name, here in line.names:
             if f"{module}.{name}" in MODULES:

@@ -28,6 +28,7 @@ from engine.ops.implicit import (  # noqa: F401  # each module registers its ops
 )
 from engine.ops.index import (  # noqa: F401  # each module registers its ops
     assign,
+    flat_index,
     gather,
     getitem,
     indexing,
@@ -48,6 +49,7 @@ from engine.ops.layers import (  # noqa: F401  # each module registers its ops
     loss_pointwise,
     nn,
     normalization,
+    onnx_norms,
     pixels,
     pooling,
     recurrent,
@@ -62,8 +64,10 @@ from engine.ops.layout import (  # noqa: F401  # each module registers its ops
     diagonal,
     grids,
     joining,
+    onnx_shapes,
     padding,
     pieces,
+    placing,
     shape,
     structural,
 )
@@ -78,6 +82,7 @@ from engine.ops.pointwise import (  # noqa: F401  # each module registers its op
     logic,
     number_parts,
     onnx_names,
+    torch_names,
 )
 from engine.ops.products import (  # noqa: F401  # each module registers its ops
     einsum,
@@ -87,10 +92,12 @@ from engine.ops.products import (  # noqa: F401  # each module registers its ops
 from engine.ops.reduce import (  # noqa: F401  # each module registers its ops
     covariance,
     cumulative,
+    distances,
     logsumexp,
     maxwhere,
     nan_reduction,
     norms,
+    onnx_reduce,
     quantiles,
     recurrence,
     reduction,

@@ -78,9 +78,15 @@ def _diag(x: Any, k: int) -> Any:
     return np.diag(x, k) if x.ndim < 3 else np.diagonal(x, k, -2, -1)
 
 
+_MASKS_ALONE = (np.any, np.all, np.mean)
+"""Reductions of NumPy that have `where`, but no `initial`."""
+
+
 def _reduce(function: Any) -> Reference:
-    def value(x: Any, axis: Any, keepdims: bool) -> Any:
-        return function(x, axis=axis, keepdims=keepdims)
+    def value(x: Any, *further: Any, axis: Any, keepdims: bool) -> Any:
+        names = ("initial", "where") if len(further) > 1 or function not in _MASKS_ALONE else ("where",)
+        given = {name: v for name, v in zip(names, further, strict=False) if v is not None}
+        return function(x, axis=axis, keepdims=keepdims, **given)
 
     return Reference(value)
 
@@ -92,7 +98,7 @@ def _cumsum(x: Any, axis: Any, exclusive: bool, reverse: bool) -> Any:
     return y - x if exclusive else y
 
 
-def _logsumexp(x: Any, b: Any = None, *, axis: Any, keepdims: bool) -> Any:
+def _logsumexp(x: Any, b: Any = None, *, axis: Any, keepdims: bool, return_sign: bool) -> Any:
     if b is not None:
         x = np.where(b == 0, -np.inf, x)
         top = np.max(np.real(x), axis=axis, keepdims=True)
@@ -119,11 +125,13 @@ def _scaled_norm(function: Any) -> Any:
     return value
 
 
-def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool) -> Any:
+def _average(x: Any, weights: Any = None, *, axis: Any, keepdims: bool, returned: bool) -> Any:
     return np.average(x, axis=axis, weights=weights, keepdims=keepdims)
 
 
-def _variance(x: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
+def _variance(x: Any, mask: Any = None, *, axis: Any, ddof: float, keepdims: bool) -> Any:
+    if mask is not None:
+        return _masked_variance(x, np.broadcast_to(mask, x.shape), axis, ddof, keepdims)
     # Written out, since that of complex numbers is another thing; moved first, since the mean of equal numbers is rounded.
     axes = tuple(range(x.ndim)) if axis is None else axis
     x = x - (x.reshape(-1)[0] if x.size else 0.0)
@@ -132,9 +140,17 @@ def _variance(x: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
     return np.sum(d * d, axis=axes, keepdims=keepdims) / np.float64(n - ddof)
 
 
-def _std(x: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
-    size = float(np.max(np.abs(x), initial=1.0))
-    return size * np.sqrt(_variance(x / size, axis, ddof, keepdims))
+def _masked_variance(x: Any, mask: Any, axis: Any, ddof: float, keepdims: bool) -> Any:
+    """Row by row, of what the mask picks out."""
+    assert axis in (None, 1)
+    pairs = [(x.reshape(-1), mask.reshape(-1))] if axis is None else zip(x, mask, strict=True)
+    rows = [_variance(row[m], axis=None, ddof=ddof, keepdims=False) for row, m in pairs]
+    return rows[0] if axis is None else np.array(rows).reshape((-1, 1) if keepdims else -1)
+
+
+def _std(x: Any, mask: Any = None, *, axis: Any, ddof: float, keepdims: bool) -> Any:
+    size = float(np.nanmax(np.abs(x), initial=1.0))
+    return size * np.sqrt(_variance(x / size, mask, axis=axis, ddof=ddof, keepdims=keepdims))
 
 
 def _einsum(*operands: Any, subscripts: str) -> Any:
@@ -202,7 +218,9 @@ TABLE: dict[str, Reference] = {
     "full_like": Reference(lambda x, fill_value: np.full(np.shape(x), fill_value)),
     "eye": Reference(lambda n, m, k: np.eye(n, m, k)),
     "arange": Reference(_arange),
-    "linspace": Reference(lambda start, stop, num, endpoint: np.linspace(start, stop, int(num), endpoint)),
+    "linspace": Reference(
+        lambda start, stop, num, endpoint, axis: np.linspace(start, stop, int(num), endpoint, axis=axis)
+    ),
     # Indexing.
     "getitem": Reference(_getitem),
     "take": Reference(lambda a, indices, axis, mode: np.take(a, indices, axis, mode=mode)),
@@ -246,7 +264,7 @@ TABLE: dict[str, Reference] = {
     "einsum": Reference(_einsum),
     # About values.
     "astype": Reference(_astype),
-    "shape": Reference(lambda x: np.array(np.shape(x))),
+    "shape": Reference(lambda x, start, end: np.array(np.shape(x)[start:end])),
     "ndim": Reference(np.ndim),
     "size": Reference(np.size),
 }

@@ -144,8 +144,10 @@ def _reduce(c: Call) -> Any:
     axes, nothing = _axes(c)
     how = {"axis": axes, "keepdims": bool(c.attr("keepdims", 1))}
     x = c.x
-    if c.op in registry and not nothing and c.op not in ("ReduceMax", "ReduceMin"):
-        return c.add(c.op, x, **how)
+    extreme = c.op in ("ReduceMax", "ReduceMin")
+    if c.op in registry and not (extreme and c.g.value(x).size == 0):
+        more = {"noop_with_empty_axes": True} if nothing else {}
+        return c.add(c.op, x, axes=how["axis"], keepdims=how["keepdims"], **more)
     if c.op == "ReduceL1":
         x = c.add("abs", x)
     elif c.op == "ReduceSumSquare":
@@ -203,6 +205,8 @@ def _top_k(c: Call) -> Any:
 
 @translation("LpNormalization")
 def _lp_normalization(c: Call) -> Any:
+    if "LpNormalization" in registry:
+        return c.add("LpNormalization", c.x, **c.attrs)
     size = c.add("vector_norm", c.x, axis=c.attr("axis", -1), keepdims=True, ord=c.attr("p", 2))
     return c.add("where", c.add("equal", size, 0.0), 0.0, c.add("divide", c.x, size))
 
@@ -275,6 +279,9 @@ def _split(c: Call) -> Any:
     axis = c.attr("axis", 0)
     n = c.shape()[axis]
     sizes = c.static(1)
+    if "Split" in registry:
+        how = {"num_outputs": c.attr("num_outputs", c.results)} if sizes is None else {"split": sizes}
+        return c.g.items(c.add("Split", c.x, axis=axis, **how), c.results)
     if sizes is None:
         count = c.attr("num_outputs", c.results)
         each = -(-n // count)
@@ -288,6 +295,10 @@ def _slice(c: Call) -> Any:
     starts, ends = c.static(1), c.static(2)
     axes = c.static(3, np.arange(len(starts)))
     steps = c.static(4, np.ones(len(starts), int))
+    if "Slice" in registry:
+        most = 2**62  # "as far as it goes" is written with the largest integer
+        ends = np.clip(ends, -most, most)
+        return c.add("Slice", c.x, starts=starts, ends=ends, axes=axes, steps=steps)
     rank = len(c.shape())
     index: list[Any] = [{"start": None, "stop": None, "step": None} for _ in range(rank)]
     for start, stop, axis, step in zip(starts, ends, axes, steps, strict=True):
@@ -305,6 +316,11 @@ def _pad(c: Call) -> Any:
     shape, pads = c.shape(), [int(p) for p in c.static(1)]
     value = c.static(2, np.float32(0.0))
     axes = [int(a) for a in c.static(3, np.arange(len(shape)))]
+    if "Pad" in registry:
+        mode = c.attr("mode", "constant")
+        return c.add(
+            "Pad", c.x, pads=pads, axes=axes, mode=mode, constant_value=_written(float(value.item()))
+        )
     widths = [[0, 0] for _ in shape]
     k = len(axes)
     for i, axis in enumerate(axes):
@@ -334,6 +350,8 @@ def _size(c: Call) -> Any:
 
 @translation("Trilu")
 def _trilu(c: Call) -> Any:
+    if "Trilu" in registry:
+        return c.add("Trilu", c.x, k=int(c.static(1, 0)), upper=c.attr("upper", 1))
     return c.add("triu" if c.attr("upper", 1) else "tril", c.x, k=int(c.static(1, 0)))
 
 
@@ -463,6 +481,8 @@ def _batch_norm(c: Call) -> Any:
 
 @translation("InstanceNormalization")
 def _instance_norm(c: Call) -> Any:
+    if "InstanceNormalization" in registry:
+        return c.add("InstanceNormalization", *c.operands, **c.attrs)
     return c.add("instance_norm", c.x, None, None, c[1], c[2], eps=c.attr("epsilon", 1e-5))
 
 
@@ -470,6 +490,10 @@ def _instance_norm(c: Call) -> Any:
 def _group_norm(c: Call) -> Any:
     if c.opset < 21:
         raise NotOffered("GroupNormalization with weights for each group, withdrawn in opset 21")
+    if "GroupNormalization" in registry:
+        return c.add(
+            "GroupNormalization", *c.operands, **{k: v for k, v in c.attrs.items() if k != "stash_type"}
+        )
     return c.add("group_norm", c.x, c[1], c[2], num_groups=c.attr("num_groups"), eps=c.attr("epsilon", 1e-5))
 
 
@@ -479,7 +503,10 @@ def _layer_norm(c: Call) -> Any:
     shape = c.shape()[axis:]
     eps = c.attr("epsilon", 1e-5)
     scale, bias = (None if c[k] is None else c.add("broadcast_to", c[k], shape=shape) for k in (1, 2))
-    y = c.add("layer_norm", c.x, scale, bias, normalized_shape=shape, eps=eps)
+    if "LayerNormalization" in registry:
+        y = c.add("LayerNormalization", c.x, c[1], c[2], axis=axis, epsilon=eps)
+    else:
+        y = c.add("layer_norm", c.x, scale, bias, normalized_shape=shape, eps=eps)
     axes = list(range(-len(shape), 0))
     mean = c.add("mean", c.x, axis=axes, keepdims=True)
     variance = c.add("var", c.x, axis=axes, keepdims=True)
@@ -488,6 +515,8 @@ def _layer_norm(c: Call) -> Any:
 
 @translation("RMSNormalization")
 def _rms_norm(c: Call) -> Any:
+    if "RMSNormalization" in registry:
+        return c.add("RMSNormalization", c.x, c[1], axis=c.attr("axis", -1), epsilon=c.attr("epsilon", 1e-5))
     shape = c.shape()[c.attr("axis", -1) :]
     scale = c.add("broadcast_to", c[1], shape=shape)
     return c.add("rms_norm", c.x, scale, normalized_shape=shape, eps=c.attr("epsilon", 1e-5))

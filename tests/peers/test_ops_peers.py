@@ -28,7 +28,7 @@ from engine.transforms.pull import vjp_graph  # noqa: E402
 from engine.transforms.push import jvp_graph  # noqa: E402
 from tests.engine.conformance import Case, cases, compute, domain_cases, structural  # noqa: E402
 from tests.engine.references import REFERENCES  # noqa: E402
-from tests.peers import arrays_table, layers_table, nested_table, special_table  # noqa: E402
+from tests.peers import arrays_table, layers_table, names_table, nested_table, special_table  # noqa: E402
 from tests.peers.linear_table import LINEAR, LINEAR_NEITHER  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
@@ -60,6 +60,20 @@ def dims(axis: Any, x: Any) -> tuple[int, ...]:
 def over_dims(function: Callable[..., Any]) -> Callable[..., Any]:
     """A PyTorch reduction that takes several dims."""
     return lambda x, axis, keepdims: function(x, dim=dims(axis, x), keepdim=keepdims)
+
+
+def jax_reduction(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A JAX reduction with a value to start from and a mask."""
+
+    def run(x: Any, initial: Any = None, where: Any = None, **attrs: Any) -> Any:
+        return function(x, initial=initial, where=where, **attrs)
+
+    return run
+
+
+def jax_masked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A JAX reduction with a mask."""
+    return lambda x, where=None, **attrs: function(x, where=where, **attrs)
 
 
 def one_dim(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -293,7 +307,10 @@ PEERS: dict[str, Peer] = {
     "full_like": Peer(jnp.full_like, None),
     "eye": Peer(lambda n, m, k: jnp.eye(n, m, k), None),
     "arange": Peer(lambda start, stop, step: jnp.arange(start, stop, step), None),
-    "linspace": Peer(lambda start, stop, num, endpoint: jnp.linspace(start, stop, int(num), endpoint), None),
+    "linspace": Peer(
+        lambda start, stop, num, endpoint, axis: jnp.linspace(start, stop, int(num), endpoint, axis=axis),
+        None,
+    ),
     # Indexing.
     "take": Peer(
         lambda a, indices, axis, mode: jnp.take(a, indices, axis, mode="wrap"),
@@ -312,15 +329,16 @@ PEERS: dict[str, Peer] = {
         lambda indices, num_classes, axis: F.one_hot(indices, num_classes).to(torch.float64),
     ),
     # Reductions.
-    "sum": Peer(jnp.sum, over_dims(torch.sum)),
+    "sum": Peer(jax_reduction(jnp.sum), over_dims(torch.sum)),
     "prod": Peer(
-        jnp.prod, lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims)
+        jax_reduction(jnp.prod),
+        lambda x, axis, keepdims: torch.prod(x) if axis is None else torch.prod(x, axis, keepdims),
     ),
-    "max": Peer(jnp.max, over_dims(torch.amax)),
-    "min": Peer(jnp.min, over_dims(torch.amin)),
-    "any": Peer(jnp.any, over_dims(torch.any)),
-    "all": Peer(jnp.all, over_dims(torch.all)),
-    "mean": Peer(jnp.mean, over_dims(torch.mean)),
+    "max": Peer(jax_reduction(jnp.max), over_dims(torch.amax)),
+    "min": Peer(jax_reduction(jnp.min), over_dims(torch.amin)),
+    "any": Peer(jax_masked(jnp.any), over_dims(torch.any)),
+    "all": Peer(jax_masked(jnp.all), over_dims(torch.all)),
+    "mean": Peer(jax_masked(jnp.mean), over_dims(torch.mean)),
     "ptp": Peer(
         jnp.ptp,
         lambda x, axis, keepdims: (
@@ -329,8 +347,8 @@ PEERS: dict[str, Peer] = {
     ),
     "count_nonzero": Peer(jnp.count_nonzero, lambda x, axis, keepdims: torch.count_nonzero(x, axis)),
     "logsumexp": Peer(
-        lambda x, b=None, *, axis, keepdims: jax.nn.logsumexp(x, axis, b, keepdims),
-        lambda x, axis, keepdims: torch.logsumexp(x, dims(axis, x), keepdims),
+        lambda x, b=None, *, axis, keepdims, return_sign: jax.nn.logsumexp(x, axis, b, keepdims),
+        lambda x, axis, keepdims, return_sign: torch.logsumexp(x, dims(axis, x), keepdims),
     ),
     "cumsum": Peer(plain(jnp.cumsum), plain(one_dim(torch.cumsum))),
     "vector_norm": Peer(
@@ -344,13 +362,15 @@ PEERS: dict[str, Peer] = {
         lambda x, ord, axis, keepdims: jnp.linalg.norm(x, ord, axis, keepdims),
         lambda x, ord, axis, keepdims: torch.linalg.norm(x, ord, axis, keepdims),
     ),
-    "average": Peer(lambda x, w=None, *, axis, keepdims: jnp.average(x, axis, w, keepdims=keepdims), None),
+    "average": Peer(
+        lambda x, w=None, *, axis, keepdims, returned: jnp.average(x, axis, w, keepdims=keepdims), None
+    ),
     "var": Peer(
-        jnp.var,
+        jax_masked(jnp.var),
         lambda x, axis, ddof, keepdims: torch.var(x, dims(axis, x), correction=ddof, keepdim=keepdims),
     ),
     "std": Peer(
-        jnp.std,
+        jax_masked(jnp.std),
         lambda x, axis, ddof, keepdims: torch.std(x, dims(axis, x), correction=ddof, keepdim=keepdims),
     ),
     # Products.
@@ -372,7 +392,7 @@ PEERS: dict[str, Peer] = {
     **{name: Peer(*pair) for name, pair in LINEAR.items()},
 }
 PEERS |= {name: Peer(f, None) for name, f in nested_table.JAX.items()}
-for _table in (arrays_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
+for _table in (arrays_table.PAIRS, names_table.PAIRS, layers_table.LAYERS, special_table.TABLE):
     PEERS |= {name: Peer(*pair) for name, pair in _table.items()}
 
 NEITHER = {
@@ -382,6 +402,7 @@ NEITHER = {
     "cond", "scan", "fori_loop", "while_loop", "map", "checkpoint",  # bodies are programs
     *arrays_table.NEITHER,
     *layers_table.NEITHER,
+    *names_table.NEITHER,
     *special_table.NEITHER,
 }  # fmt: skip
 """Ops that neither has, or that the conformance test compares with NumPy more simply."""

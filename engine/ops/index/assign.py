@@ -14,7 +14,7 @@ from engine.attrs import AXIS, COUNT, INDEX, IndexArray, Slice, one_of
 from engine.aval import Shape, normalize_axis
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import Arity, ShapeMismatch
-from engine.op import Attr, Example, InputRef, Op, Operand, registry
+from engine.op import Attr, Example, InputRef, Op, Operand, Spelling, registry
 from engine.ops.index.gather import INDICES, checked, gather_axis, known, reshaped
 from engine.ops.index.sorting import argsort
 from engine.ops.layout.shape import joined, slice_axis
@@ -302,6 +302,11 @@ written(
     INDICES,
     Attr("axis", AXIS, 0, ("dim",)),
     aliases=("GatherElements",),
+    spellings={
+        "torch.gather": Spelling(
+            parameters=(Operand("data", ("input",)), Attr("axis", AXIS, 0, ("dim",)), INDICES)
+        )
+    },
     doc="""Entries at indices of their own for every place, ONNX GatherElements: y[i, j] = data[indices[i, j], j] for axis 0.
 
     It is PyTorch's `gather(input, dim, index)`: axes of the indices beside the indexed one may be shorter than those of

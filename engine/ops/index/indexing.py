@@ -85,6 +85,7 @@ class TakeAlongAxis(Op):
     """
 
     name = "take_along_axis"
+    aliases = ("take_along_dim",)
     family = "indexing"
     parameters = (
         Operand("arr", ("x", "a", "input")),

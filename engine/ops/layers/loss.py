@@ -305,8 +305,8 @@ class HuberLoss(Op):
     parameters = (
         Operand("input", ("x", "prediction")),
         Operand("target", ("y",)),
-        REDUCTION,
-        Attr("delta", NUMBER, 1.0, keyword_only=True),
+        Attr("reduction", REDUCTION.kind, "mean"),
+        Attr("delta", NUMBER, 1.0),
     )
     spellings = {
         "scipy.special.huber": Spelling(

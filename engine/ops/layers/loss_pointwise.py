@@ -172,7 +172,7 @@ class PoissonNllLoss(PointwiseLoss):
         _TARGET,
         Attr("log_input", BOOL, True),
         Attr("full", BOOL, False),
-        Attr("eps", NUMBER, 1e-8),
+        Attr("eps", NUMBER, 1e-8, keyword_only=True),
         REDUCTION,
     )
     latex = "e^{{{input}}} - {target}\\,{input}"
@@ -209,9 +209,9 @@ class GaussianNllLoss(PointwiseLoss):
         _INPUT,
         _TARGET,
         Operand("var", ("variance",)),
-        Attr("full", BOOL, False, keyword_only=True),
-        Attr("eps", NUMBER, 1e-6, keyword_only=True),
-        REDUCTION,
+        Attr("full", BOOL, False),
+        Attr("eps", NUMBER, 1e-6),
+        Attr("reduction", REDUCTION.kind, "mean"),
     )
     latex = "\\tfrac12 \\left(\\log {var} + \\frac{{({input} - {target})^2}}{{{var}}}\\right)"
     derivative = {"input": "\\frac{x - t}{v}", "var": "\\frac{1}{2v} - \\frac{(x - t)^2}{2 v^2}"}

@@ -9,7 +9,7 @@ from engine.attrs import AXES, AXIS, INT, INTS, KNOWN_INTS, OPTIONAL_AXIS
 from engine.aval import Aval, normalize_axes, normalize_axis
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to
 from engine.errors import InvalidAttribute, ShapeMismatch
-from engine.op import Attr, Example, Op, Operand, Parameter, registry
+from engine.op import Attr, Example, Op, Operand, Parameter, Spelling, registry
 from engine.ops.layout.shape import joined, slice_axis, take_slice
 
 MATRIX = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
@@ -170,6 +170,7 @@ class SwapAxes(Arrangement):
     """Two axes exchanged."""
 
     name = "swapaxes"
+    spellings = {"torch.transpose": Spelling()}
     aliases = ("swapdims",)
     parameters = (
         *Arrangement.parameters,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from math import ceil, isfinite
 from typing import Any
 
-from engine.attrs import BOOL, INT, SHAPE, SIZE, number, optional
-from engine.aval import Aval, Shape, broadcast_shapes
+from engine.attrs import AXIS, BOOL, INT, SHAPE, SIZE, number, optional
+from engine.aval import Aval, Shape, broadcast_shapes, normalize_axis
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call, cast
 from engine.errors import Arity, InvalidAttribute, LimitExceeded
 from engine.op import Attr, Example, InputRef, Kind, Op, Operand, Parameter, Spelling, registry
@@ -176,10 +176,11 @@ class Arange(Creation):
     """
 
     name = "arange"
+    aliases = ("Range",)
     parameters = (
         Attr("start", optional(NUMBER), None),
         Attr("stop", optional(NUMBER), None, ("limit",)),
-        Attr("step", NUMBER, 1.0),
+        Attr("step", NUMBER, 1.0, ("delta",)),
     )
     latex = "\\operatorname{{arange}}"
     examples = (
@@ -217,13 +218,15 @@ class Arange(Creation):
 class Linspace(Creation):
     """`num` numbers at equal distances from start to stop, which is the last one (unless `endpoint` is false).
 
-    start and stop may be arrays: their entries then run along a new first axis. The last one is `stop` exactly.
+    start and stop may be arrays: their entries then run along a new axis, the first one unless `axis` is given. The last
+    one is `stop` exactly.
     """
 
     name = "linspace"
     floating = True
     parameters = (
         Operand("start"), Operand("stop"), Attr("num", SIZE, 50.0, ("steps",)), Attr("endpoint", BOOL, True),
+        Attr("axis", AXIS, 0, keyword_only=True),
     )  # fmt: skip
     latex = "\\operatorname{{linspace}}({start}, {stop})"
     derivative = {"start": "1 - \\frac{i}{n - 1}", "stop": "\\frac{i}{n - 1}"}
@@ -231,6 +234,7 @@ class Linspace(Creation):
         Example((0.5, 2.0), {"num": 5}),
         Example((0.5, 2.0), {"num": 4, "endpoint": False}),
         Example(([0.0, 1.0], [2.0, -1.0]), {"num": 3}),
+        Example(([0.0, 1.0], [2.0, -1.0]), {"num": 3, "axis": -1}),
         Example((0.5, 2.0), {"num": 1}, note="start alone"),
         Example((0.5, 2.0), {"num": 0}, note="empty"),
     )
@@ -243,13 +247,14 @@ class Linspace(Creation):
             raise InvalidAttribute(f"linspace: num {n} must not be negative.")
         shape = broadcast_shapes([start.shape, stop.shape])
         count = n - 1 if attrs["endpoint"] else n
+        axis = normalize_axis(attrs["axis"], len(shape) + 1)
         if count <= 0:
-            return stretched(start, (n, *shape))
+            return call(b, "moveaxis", stretched(start, (n, *shape)), source=(0,), destination=(axis,))
         i: Var = b.write("iota", n=n).reshape((n, *[1] * len(shape)))
         line: Var = start + cast(b, i, b.dtype) * ((stop - start) / float(count))
         if attrs["endpoint"]:
             line = call(b, "where", i.equals(count), stop, line)
-        return line
+        return line if not shape else call(b, "moveaxis", line, source=(0,), destination=(axis,))
 
 
 def _add(ops: Sequence[Op]) -> None:

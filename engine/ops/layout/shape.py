@@ -16,7 +16,7 @@ from engine.attrs import INTS, OPTIONAL_AXIS, SHAPE, optional
 from engine.aval import Aval, Avals, broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to
 from engine.errors import DtypeMismatch, ShapeMismatch
-from engine.op import Attr, Example, Linear, Op, Operand, registry
+from engine.op import Attr, Example, Linear, Op, Operand, Spelling, registry
 
 
 def _unbroadcast(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -157,6 +157,7 @@ class PermuteDims(Op):
 
     name = "permute_dims"
     aliases = ("transpose", "permute", "Transpose")
+    spellings = {"numpy.t": Spelling(parameters=(Operand("x", ("a",)),))}
     family = "shape"
     parameters = (Operand("x", ("a",)), Attr("axes", optional(INTS), None, ("perm", "dims")))
     passes_integers = True

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import one_of
+from engine.attrs import INT, one_of, optional
 from engine.builder import Builder, Var, cast
 from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.pointwise.elementwise import Elementwise
@@ -18,7 +18,7 @@ identity = registry.add(
         ("1",),
         doc="The value itself, as a node of its own: `y = x` in program text.",
         latex="{x}",
-        aliases=("Identity", "asarray", "copy"),
+        aliases=("Identity", "asarray", "copy", "clone", "real"),
         passes_integers=True,
         derivative={"x": "1"},
         weight=0,
@@ -52,18 +52,26 @@ registry.add(Astype())
 
 
 class Shape(Op):
-    """The shape of an array, as a vector of integers. Known before anything is computed."""
+    """The shape of an array, as a vector of integers. Known before anything is computed.
+
+    As ONNX's Shape it takes `start` and `end`: the sizes of a slice of the axes.
+    """
 
     name = "shape"
     family = "structure"
-    parameters = (Operand("x"),)
+    parameters = (
+        Operand("x", ("data",)),
+        Attr("start", INT, 0, keyword_only=True),
+        Attr("end", optional(INT), None, keyword_only=True),
+    )
     composite = True
     latex = "\\operatorname{{shape}} {x}"
-    examples = (Example(([[1.0, 2.0, 3.0]],)),)
+    examples = (Example(([[1.0, 2.0, 3.0]],)), Example(([[1.0, 2.0, 3.0]],), {"start": -1, "end": 7}))
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A constant."""
-        return b.var(np.asarray(operands[0].shape, np.int64), "int64")
+        shape = operands[0].shape[attrs["start"] : attrs["end"]]
+        return b.var(np.asarray(shape, np.int64), "int64")
 
 
 class Ndim(Op):

@@ -164,4 +164,34 @@ class Cholesky(Op):
         return transposed(factor) if up else factor
 
 
+class CholeskyFactor(Op):
+    """SciPy's `cho_factor`: the Cholesky factor of a, upper triangular (a = yᵀ y) unless `lower`, the other triangle 0.
+
+    In program text it gives the pair (factor, lower), as SciPy's does, which `cho_solve` takes.
+    """
+
+    name = "cho_factor"
+    family = "linalg"
+    composite = True
+    floating = True
+    parameters = (A, Attr("lower", BOOL, False))
+    spellings: Mapping[str, Spelling] = {
+        "scipy.linalg.cho_factor": Spelling(
+            parameters=(*parameters, Attr("overwrite_a", BOOL, False), Attr("check_finite", BOOL, True))
+        )
+    }
+    latex = "\\operatorname{{chol}} {a}"
+    derivative = {"a": Cholesky.derivative["a"]}
+    convention = Cholesky.convention
+    examples = (
+        Example(([[4.0, 2.0], [2.0, 3.0]],)),
+        Example(([[4.0, 2.0, 0.5], [2.0, 3.0, 1.0], [0.5, 1.0, 2.0]],), {"lower": True}),
+    )
+
+    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
+        """`cholesky`."""
+        return call(b, "cholesky", operands[0], upper=not attrs["lower"])
+
+
 registry.add(Cholesky())
+registry.add(CholeskyFactor())

@@ -157,9 +157,17 @@ class OfMatrix(Op):
     parameters = (A,)
 
     def __init__(
-        self, name: str, function: str, doc: str, latex: str, convention: str, examples: tuple[Example, ...]
+        self,
+        name: str,
+        function: str,
+        doc: str,
+        latex: str,
+        convention: str,
+        examples: tuple[Example, ...],
+        aliases: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.aliases = aliases
         self.function = function
         self.__doc__ = doc
         self.latex = latex
@@ -191,6 +199,7 @@ registry.add(
             Example(([[0.0, 0.0], [0.0, 0.0]],), note="zero"),
             Example(([[60.0, 80.0], [-80.0, 60.0]],), smooth=False, note="a norm of 100"),
         ),
+        ("matrix_exp",),
     )
 )  # fmt: skip
 registry.add(

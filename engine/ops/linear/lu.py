@@ -234,7 +234,7 @@ class LU(Op):
 class LUSolve(Op):
     """The solution x of a x = b from the factors of `lu_factor`; with `trans` 1 of aᵀ x = b.
 
-    SciPy's `lu_solve((lu, piv), b)` is written `lu_solve(lu, piv, b)`.
+    SciPy's `lu_solve((lu, piv), b)` and `lu_solve(lu_factor(a), b)` are read in program text, too.
     """
 
     name = "lu_solve"
@@ -247,6 +247,15 @@ class LUSolve(Op):
         B,
         Attr("trans", TRANS, 0),
     )
+    spellings = {
+        "scipy.linalg.lu_solve": Spelling(
+            parameters=(
+                *parameters,
+                Attr("overwrite_b", BOOL, False, keyword_only=True),
+                Attr("check_finite", BOOL, True, keyword_only=True),
+            )
+        )
+    }
     latex = "({lu})^{{-1}} {b}"
     convention = SINGULAR
     examples = (

@@ -95,6 +95,7 @@ class PseudoInverse(Op):
     """
 
     name = "pinv"
+    aliases = ("pinverse",)
     family = "linalg"
     composite = True
     floating = True
@@ -239,7 +240,10 @@ class ConditionNumber(Op):
     composite = True
     floating = True
     parameters = (Operand("x", ("a", "A", "input")), Attr("p", ORDER, None))
-    spellings: Mapping[str, Spelling] = {"numpy.linalg.cond": Spelling()}
+    spellings: Mapping[str, Spelling] = {
+        "numpy.linalg.cond": Spelling(),
+        "torch.linalg.cond": Spelling(),
+    }
     latex = "\\kappa({x})"
     derivative = {"x": "\\dot{\\|x\\|}\\,\\|x^{-1}\\| - \\|x\\|\\,\\dot{\\|x^{-1}\\|}"}
     convention = "Of a singular matrix it is infinite and has no derivative."

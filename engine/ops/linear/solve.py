@@ -319,11 +319,18 @@ def _by_cholesky(factor: Var, y: Var) -> Var:
     return triangular(transposed(factor), triangular(factor, y, lower=True), lower=False)
 
 
+_UNUSED = (
+    Attr("overwrite_b", BOOL, False, keyword_only=True),
+    Attr("check_finite", BOOL, True, keyword_only=True),
+)
+"""Arguments of SciPy's that say how to compute, not what."""
+
+
 class CholeskySolve(Op):
     """The solution x of a x = b from the Cholesky factor c of a: two triangular systems.
 
     c is lower triangular, a = c cᵀ, unless `lower` is false or `upper` true: a = cᵀ c. SciPy's
-    `cho_solve((c, lower), b)` is written `cho_solve(c, b, lower)`; `cholesky_solve(b, c)` has PyTorch's order.
+    `cho_solve((c, lower), b)` is read in program text, too; `cholesky_solve(b, c)` has PyTorch's order.
     """
 
     name = "cho_solve"
@@ -331,6 +338,7 @@ class CholeskySolve(Op):
     composite = True
     floating = True
     parameters = (Operand("c", ("L", "factor")), B, Attr("lower", BOOL, True), Attr("upper", BOOL, False))
+    spellings = {"scipy.linalg.cho_solve": Spelling(parameters=(*parameters, *_UNUSED))}
     latex = "({c} {c}^\\top)^{{-1}} {b}"
     convention = SINGULAR
     examples = (

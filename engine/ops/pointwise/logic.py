@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from engine.op import Example, Op, registry
+from engine.attrs import BOOL
+from engine.builder import Builder, Var, call
+from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.pointwise.elementwise import Elementwise
+from engine.ops.written import written
 
 _NOTE = "A mask has no derivative; what it chooses (where) has."
 
@@ -127,3 +130,31 @@ isfinite = _test(
     "isfinite", np.isfinite, "\\operatorname{{isfinite}} {x}", "Whether an entry is a finite number."
 )
 isinf = _test("isinf", np.isinf, "\\operatorname{{isinf}} {x}", "Whether an entry is infinite.", "IsInf")
+
+
+def _array_equal(b: Builder, x: Var, y: Var, **attrs: Any) -> Var:
+    if x.shape != y.shape:
+        return b.var(False, "bool")
+    same = call(b, "equal", x, y)
+    if attrs["equal_nan"]:
+        same = call(b, "logical_or", same, call(b, "logical_and", call(b, "isnan", x), call(b, "isnan", y)))
+    return call(b, "all", same)
+
+
+written(
+    "array_equal",
+    _array_equal,
+    Operand("x", ("a1", "a", "input")),
+    Operand("y", ("a2", "b", "other")),
+    Attr("equal_nan", BOOL, False),
+    doc="Whether two arrays have one shape and equal entries; with `equal_nan` NaN is equal to NaN.",
+    latex="{x} = {y}",
+    family="elementwise",
+    convention=_NOTE,
+    examples=(
+        Example(([1.0, 2.0], [1.0, 2.0])),
+        Example(([1.0, 2.0], [1.0, 2.5])),
+        Example(([1.0, 2.0], [[1.0], [2.0]]), note="other shapes"),
+        Example(([1.0, float("nan")], [1.0, float("nan")]), {"equal_nan": True}, smooth=False),
+    ),
+)

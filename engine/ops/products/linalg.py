@@ -269,7 +269,8 @@ class Cross(Op):
         Attr("axis", OPTIONAL_AXIS, None, ("dim",)),
     )
     spellings: Mapping[str, Spelling] = {
-        "numpy.linalg.cross": Spelling({"axis": -1}, (_A, _B, Attr("axis", AXIS, -1)))
+        name: Spelling({"axis": -1}, (_A, _B, Attr("axis", AXIS, -1, ("dim",))))
+        for name in ("numpy.linalg.cross", "torch.linalg.cross", "torch.cross")
     }
     composite = True
     latex = "{a} \\times {b}"

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from engine.attrs import AXES, BOOL
+from engine.attrs import AXES, BOOL, only_false
 from engine.aval import Array, Aval, Avals, broadcast_shapes, normalize_axes, without_axes
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
 from engine.ops.layers.nn import Softmax
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, spread
 from engine.transforms.strong import times
+
+_SIGN = Attr(
+    "return_sign", only_false("the sign of the sum is 1, or the result is NaN"), False, keyword_only=True
+)
+"""SciPy's choice to return a second result."""
 
 
 class Shares(Softmax):
@@ -70,9 +75,11 @@ class LogSumExp(Op):
     """
 
     name = "logsumexp"
-    aliases = ("reduce_logsumexp", "ReduceLogSumExp")
+    aliases = ("reduce_logsumexp",)
     family = "reduction"
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, Operand("b", ("weights",), optional=True))
+    parameters = (
+        Operand("x", ("a", "input")), *AXIS_ATTRS, Operand("b", ("weights",), optional=True), _SIGN,
+    )  # fmt: skip
     spellings = {
         # SciPy's third positional parameter is the weights.
         "scipy.special.logsumexp": Spelling(
@@ -81,6 +88,7 @@ class LogSumExp(Op):
                 Attr("axis", AXES, None),
                 Operand("b", optional=True),
                 Attr("keepdims", BOOL, False),
+                _SIGN,
             )
         )
     }

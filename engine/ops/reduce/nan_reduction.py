@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from engine.aval import normalize_axes
-from engine.builder import Builder, Var, call, cast
+from engine.builder import Builder, Var, call
 from engine.op import Example, Operand, registry
-from engine.ops.reduce.reduction import AXIS_ATTRS, Extreme, keep, spread
-from engine.ops.reduce.statistics import Variance
+from engine.ops.reduce import masked
+from engine.ops.reduce.reduction import AXIS_ATTRS, Extreme, keep
+from engine.ops.reduce.statistics import DDOF
 from engine.ops.written import written
 
 _NAN = float("nan")
 _ROWS = [[1.0, _NAN, 4.5], [3.0, -1.0, 0.5]]
 _X = Operand("x", ("a", "input"))
 _PARAMETERS = (_X, *AXIS_ATTRS)
+_SPREAD_PARAMETERS = (_X, AXIS_ATTRS[0], DDOF, AXIS_ATTRS[1])
 
 
 class NanExtreme(Extreme):
@@ -30,6 +32,7 @@ class NanExtreme(Extreme):
             f"{word.capitalize()} element over axes that is not NaN, all by default; NaN where there is none."
         )
         super().__init__(name, fn, word, doc, ())
+        self.parameters = _PARAMETERS
         self.latex = f"\\operatorname{{{{{name}}}}} {{x}}"
         self.derivative = {}
         self.examples = (
@@ -59,41 +62,30 @@ def _nanprod(b: Builder, x: Var, **attrs: Any) -> Var:
     return call(b, "prod", _there(x, 1.0), **attrs)
 
 
-def _count(x: Var, axes: tuple[int, ...]) -> Var:
-    return cast(x.b, call(x.b, "logical_not", call(x.b, "isnan", x)), x.b.dtype).sum(axes)
-
-
-def _nanmean(b: Builder, x: Var, **attrs: Any) -> Var:
-    axes = normalize_axes(attrs["axis"], x.rank)
-    return keep(_there(x, 0.0).sum(axes) / _count(x, axes), x, axes, attrs["keepdims"])
-
-
-def _centred(x: Var, axes: tuple[int, ...]) -> Var:
-    """Distances from the mean, 0 in the place of NaN."""
-    mean = _there(x, 0.0).sum(axes) / _count(x, axes)
-    return call(x.b, "where", call(x.b, "isnan", x), 0.0, x - spread(mean, x.shape, axes))
+def _number(x: Var) -> Var:
+    return call(x.b, "logical_not", call(x.b, "isnan", x))
 
 
 def _degrees(x: Var, axes: tuple[int, ...], ddof: float) -> Var:
     """n − ddof; NaN where that is not positive."""
-    left = _count(x, axes) - ddof
+    left = masked.count(_number(x), axes) - ddof
     return call(x.b, "where", left > 0.0, left, nan)
+
+
+def _nanmean(b: Builder, x: Var, **attrs: Any) -> Var:
+    axes = normalize_axes(attrs["axis"], x.rank)
+    return keep(masked.mean(x, _number(x), axes), x, axes, attrs["keepdims"])
 
 
 def _nanvar(b: Builder, x: Var, **attrs: Any) -> Var:
     axes = normalize_axes(attrs["axis"], x.rank)
-    total = call(b, "square", _centred(x, axes)).sum(axes)
+    total = call(b, "square", masked.centred(x, _number(x), axes)).sum(axes)
     return keep(total / _degrees(x, axes, attrs["ddof"]), x, axes, attrs["keepdims"])
 
 
 def _nanstd(b: Builder, x: Var, **attrs: Any) -> Var:
     axes = normalize_axes(attrs["axis"], x.rank)
-    centred = _centred(x, axes)
-    if all(x.shape[a] for a in axes):
-        # As in `std`: entries that are all equal are equal to their mean, however that was rounded.
-        width: Var = b.write("nanmax", x, axes=axes) - b.write("nanmin", x, axes=axes)
-        centred = call(b, "where", spread(width.equals(0.0), x.shape, axes), 0.0, centred)
-    length: Var = b.write("vector_norm", centred, axes=axes)
+    length: Var = b.write("vector_norm", masked.centred(x, _number(x), axes, flat=True), axes=axes)
     return keep(length / call(b, "sqrt", _degrees(x, axes, attrs["ddof"])), x, axes, attrs["keepdims"])
 
 
@@ -148,7 +140,7 @@ written(
 written(
     "nanvar",
     _nanvar,
-    *Variance.parameters,
+    *_SPREAD_PARAMETERS,
     doc="""Variance over axes, all by default, of the entries that are not NaN: Σ (x − mean)² / (n − ddof).
 
     NaN where n − ddof is not positive; `ddof` is 0 unless given.""",
@@ -161,7 +153,7 @@ written(
 written(
     "nanstd",
     _nanstd,
-    *Variance.parameters,
+    *_SPREAD_PARAMETERS,
     doc="Standard deviation over axes of the entries that are not NaN: the root of `nanvar`, without overflow.",
     latex="\\operatorname{{std}} {x}",
     family="reduction",

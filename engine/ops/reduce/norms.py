@@ -93,7 +93,6 @@ class VectorNorm(Op):
     """
 
     name = "vector_norm"
-    aliases = ("ReduceL2",)
     family = "reduction"
     parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, Attr("ord", ORDER, 2.0, ("p",)))
     floating = True

@@ -16,8 +16,10 @@ from engine.attrs import AXES, BOOL, OPTIONAL_AXIS
 from engine.aval import Array, Aval, Avals, kept_axes, normalize_axes, normalize_axis, without_axes
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import EmptyReduction, ShapeMismatch
-from engine.op import Attr, Example, General, Linear, Op, Operand, Zero, registry
+from engine.op import Attr, Example, General, Linear, Op, Operand, Parameter, Zero, registry
 from engine.ops.layout.shape import joined, slice_axis
+from engine.ops.reduce import masked
+from engine.ops.reduce.masked import INITIAL, WHERE
 from engine.transforms.strong import times
 
 AXIS_ATTRS = (
@@ -51,12 +53,15 @@ def _sum_back(ct: Var, k: int, operands: Sequence[Var], *, axes: tuple[int, ...]
 
 
 class Sum(Op):
-    """Sum over axes, all by default. Of booleans: how many hold."""
+    """Sum over axes, all by default. Of booleans: how many hold.
+
+    As NumPy's, it starts from `initial` (0), and a mask `where` tells which entries take part.
+    """
 
     name = "sum"
-    aliases = ("reduce_sum", "ReduceSum")
+    aliases = ("reduce_sum",)
     family = "reduction"
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
+    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, INITIAL, WHERE)
     latex = "\\sum {x}"
     derivative = {"x": "1"}
     rules = (Linear(_sum_back),)
@@ -64,13 +69,23 @@ class Sum(Op):
         Example(([[1.0, 2.0], [3.0, 4.0]],)),
         Example(([[1.0, 2.0], [3.0, 4.0]],), {"axis": 0, "keepdims": True}),
         Example(([],), note="the sum of nothing is 0"),
+        Example(([[1.0, 2.0], [3.0, 4.0]], 0.5, [True, False]), {"axis": 0}, note="a mask and a start"),
+        Example(
+            ([1.0, float("nan"), 3.0], None, [True, False, True]),
+            smooth=False,
+            note="what is masked does not count",
+        ),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node, and a reshape for `keepdims`."""
-        x = counted(b, operands[0])
+        x, initial, mask = operands
+        x = masked.there(self.name, counted(b, x), mask, 0)
         axes = normalize_axes(attrs["axis"], x.rank)
-        return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
+        y: Var = b.write(self, x, axes=axes)
+        if initial is not None:
+            y = masked.scalar(self.name, counted(b, initial)) + y
+        return keep(y, x, axes, attrs["keepdims"])
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Without the axes."""
@@ -88,14 +103,15 @@ class Prod(Op):
     """Product over axes, all by default.
 
     Written as products of neighbours, then of those, and so on: a tree of multiplications, so that no derivative
-    divides by an entry, and those of every order are right where entries are 0.
+    divides by an entry, and those of every order are right where entries are 0. As NumPy's, it starts from `initial` (1),
+    and a mask `where` tells which entries take part.
     """
 
     name = "prod"
-    aliases = ("product", "reduce_prod", "ReduceProd")
+    aliases = ("product", "reduce_prod")
     family = "reduction"
     composite = True
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
+    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, INITIAL, WHERE)
     latex = "\\prod {x}"
     derivative = {"x": "\\prod_{j \\ne i} x_j"}
     examples = (
@@ -108,11 +124,17 @@ class Prod(Op):
             note="two zeros: the gradient is 0, the second derivative is not",
         ),
         Example(([],), note="the product of nothing is 1"),
+        Example(([[2.0, 0.0], [3.0, 0.0]], -1.5, [[True], [False]]), {"axis": 1}, note="a mask and a start"),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A tree of products, log₂ n deep."""
-        x = counted(b, operands[0])
+        x, initial, mask = operands
+        x = masked.there(self.name, counted(b, x), mask, 1)
+        y = self._product(b, x, **attrs)
+        return y if initial is None else masked.scalar(self.name, counted(b, initial)) * y
+
+    def _product(self, b: Builder, x: Var, **attrs: Any) -> Var:
         axes = normalize_axes(attrs["axis"], x.rank)
         shape = without_axes(x.shape, axes)
         y = gathered(x, axes)
@@ -148,7 +170,7 @@ class Extreme(Op):
     """Largest or smallest entry over axes. Entries that tie for it share the derivative equally."""
 
     family = "reduction"
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
+    parameters: tuple[Parameter, ...] = (Operand("x", ("a", "input")), *AXIS_ATTRS, INITIAL, WHERE)
     rules = (General(),)
     convention = (
         "Entries that tie share the derivative equally; where the result is NaN, the entries that are NaN do."
@@ -169,11 +191,17 @@ class Extreme(Op):
             Example(([[1.0, 5.0, 2.0], [4.0, 3.0, 6.0]],), {"axis": 1, "keepdims": True}),
             Example(([3.0, 1.0, 3.0, 1.0],), smooth=False, note="ties share"),
             Example(([1.0, float("nan"), 2.0],), smooth=False, note="NaN stays NaN"),
-        )
+            Example(([[1.0, 5.0], [4.0, 3.0]], 3.5), {"axis": 1}, note="a value that counts as well"),
+            Example(([3.0, 1.0, 3.0], 3.0), smooth=False, note="it shares, too"),
+            Example(
+                ([[1.0, 5.0, float("nan")], [4.0, 3.0, 0.5]], 2.5, [True, True, False]), {"axis": 1}, smooth=False,
+                note="a mask",
+            ),
+        )  # fmt: skip
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node, and a reshape for `keepdims`."""
-        (x,) = operands
+        x, *further = operands
         try:
             axes = normalize_axes(attrs["axis"], x.rank)
         except ShapeMismatch as wrong:
@@ -181,7 +209,18 @@ class Extreme(Op):
                 raise
             pair = f" The {self.word} of two values is {self.name}imum(x, y)."
             raise ShapeMismatch(f"{self.name}: {wrong.detail}{pair}") from None
+        if any(v is not None for v in further):
+            return self._among(x, axes, further, attrs["keepdims"])
         return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
+
+    def _among(self, x: Var, axes: tuple[int, ...], further: Sequence[Var | None], keepdims: bool) -> Var:
+        """With a mask, or a value that counts as one more entry; of booleans by way of 0 and 1."""
+        initial, mask = further
+        rows = gathered(counted(x.b, x), axes)
+        mask = None if mask is None else gathered(masked.stretched(self.name, x, mask), axes)
+        y = masked.extreme(self.name, rows, mask, None if initial is None else counted(x.b, initial))
+        y = cast(x.b, y, x.dtype)
+        return y.reshape(kept_axes(x.shape, axes) if keepdims else without_axes(x.shape, axes))
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Without the axes. Raises `EmptyReduction` where there is nothing to choose from."""
@@ -220,13 +259,13 @@ class Extreme(Op):
 registry.add(
     Extreme(
         "max", np.max, "largest", "Largest element over axes, all by default; NaN if one is NaN.",
-        ("amax", "reduce_max", "ReduceMax"),
+        ("amax", "reduce_max"),
     )
 )  # fmt: skip
 registry.add(
     Extreme(
         "min", np.min, "smallest", "Smallest element over axes, all by default; NaN if one is NaN.",
-        ("amin", "reduce_min", "ReduceMin"),
+        ("amin", "reduce_min"),
     )
 )  # fmt: skip
 
@@ -235,7 +274,7 @@ class Quantifier(Op):
     """Whether one, or every, entry over axes holds. Numbers count as true unless 0."""
 
     family = "reduction"
-    parameters = (Operand("x", ("a", "input"), boolean=True), *AXIS_ATTRS)
+    parameters = (Operand("x", ("a", "input"), boolean=True), *AXIS_ATTRS, WHERE)
     rules = (Zero(),)
     convention = "A mask has no derivative."
 
@@ -248,11 +287,13 @@ class Quantifier(Op):
             Example(([[True, False], [True, True]],), {"axis": 0}),
             Example(([0.0, -0.5, 2.0],), note="numbers count as true unless 0"),
             Example(([],), note=note),
+            Example(([[True, False], [False, True]], [[True], [False]]), {"axis": 0}, note="a mask"),
         )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """One node, and a reshape for `keepdims`."""
-        (x,) = operands
+        x, mask = operands
+        x = masked.there(self.name, x, mask, self.name == "all")
         axes = normalize_axes(attrs["axis"], x.rank)
         return keep(b.write(self, x, axes=axes), x, axes, attrs["keepdims"])
 

@@ -6,37 +6,49 @@ from collections.abc import Sequence
 from math import nan, sqrt
 from typing import Any
 
-from engine.attrs import AXES, NUMBER
+from engine.attrs import AXES, NUMBER, only_false
 from engine.aval import normalize_axes, normalize_axis
 from engine.builder import Builder, Var, call, cast
 from engine.errors import ShapeMismatch
-from engine.op import Attr, Example, Op, Operand, registry
+from engine.op import Attr, Example, Op, Operand, Spelling, registry
+from engine.ops.reduce import masked
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, reduced_size, spread
 
 DDOF = Attr("ddof", NUMBER, 0.0, ("correction",))
+_NAN = float("nan")
+_MASKED = (
+    Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]], [True, False, True]), {"axis": 1, "ddof": 1}, note="a mask"),
+    Example(([[1.0, 2.0, _NAN], [3.0, -1.0, 0.5]], [[True, True, False], [False, True, False]]), {"axis": 1, "ddof": 1},
+            smooth=False, note="0 / 0 of what takes part"),
+)  # fmt: skip
 
 
 class Mean(Op):
-    """Arithmetic mean over axes, all by default; NaN of nothing."""
+    """Arithmetic mean over axes, all by default; NaN of nothing. A mask `where` tells which entries take part."""
 
     name = "mean"
-    aliases = ("reduce_mean", "ReduceMean")
+    aliases = ("reduce_mean",)
     family = "reduction"
     composite = True
     floating = True
-    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS)
+    parameters = (Operand("x", ("a", "input")), *AXIS_ATTRS, masked.WHERE)
     latex = "\\overline{{{x}}}"
     derivative = {"x": "\\frac{1}{n}"}
     examples = (
         Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],)),
         Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],), {"axis": 0, "keepdims": True}),
         Example(([],), smooth=False, note="the mean of nothing is NaN"),
+        Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]], [True, False, True]), {"axis": 1}, note="a mask"),
+        Example(([[1.0, _NAN], [3.0, 0.5]], [[True, False], [False, False]]), {"axis": 1}, smooth=False),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Σ x / n."""
-        (x,) = operands
+        x, mask = operands
         axes = normalize_axes(attrs["axis"], x.rank)
+        if mask is not None:
+            y = masked.mean(x, masked.stretched(self.name, x, mask), axes)
+            return keep(y, x, axes, attrs["keepdims"])
         return keep(mean_over(x, axes), x, axes, attrs["keepdims"])
 
 
@@ -63,6 +75,7 @@ class Average(Op):
         Attr("axis", AXES, None, ("axes", "dim")),
         Operand("weights", optional=True),
         Attr("keepdims", AXIS_ATTRS[1].kind, False),
+        Attr("returned", only_false("the sum of the weights is sum(weights)"), False, keyword_only=True),
     )
     latex = "\\frac{{\\sum {weights}\\,{x}}}{{\\sum {weights}}}"
     derivative = {"x": "\\frac{w_i}{\\sum_j w_j}", "weights": "\\frac{x_i - y}{\\sum_j w_j}"}
@@ -114,15 +127,17 @@ def _along(x: Var, weights: Var, axis: Any) -> Var:
 class Variance(Op):
     """Variance over axes, all by default: mean square distance from the mean, divided by n − ddof.
 
-    As NumPy's, `ddof` is 0 unless given, and the result is NaN where n − ddof is not positive.
+    As NumPy's, `ddof` is 0 unless given, and where n − ddof is not positive, the result is ∞, or NaN if all distances are 0.
+    A mask `where` tells which entries take part.
     """
 
     name = "var"
+    spellings = {"torch.var": Spelling({"ddof": 1.0})}
     aliases = ("variance",)
     family = "reduction"
     composite = True
     floating = True
-    parameters = (Operand("x", ("a", "input")), AXIS_ATTRS[0], DDOF, AXIS_ATTRS[1])
+    parameters = (Operand("x", ("a", "input")), AXIS_ATTRS[0], DDOF, AXIS_ATTRS[1], masked.WHERE)
     latex = "\\operatorname{{var}} {x}"
     derivative = {"x": "\\frac{2 (x_i - \\overline{x})}{n - \\mathrm{ddof}}"}
     examples = (
@@ -130,12 +145,17 @@ class Variance(Op):
         Example(([[1.0, 2.0, 4.5], [3.0, -1.0, 0.5]],), {"axis": 1, "ddof": 1, "keepdims": True}),
         Example(([2.0, 2.0],), note="a constant"),
         Example(([5.0],), {"ddof": 1}, smooth=False, note="0 / 0"),
+        *_MASKED,
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Σ (x − mean)² / (n − ddof)."""
-        (x,) = operands
+        x, mask = operands
         axes = normalize_axes(attrs["axis"], x.rank)
+        if mask is not None:
+            mask = masked.stretched(self.name, x, mask)
+            part: Var = call(b, "square", masked.centred(x, mask, axes)).sum(axes)
+            return keep(masked.shared(part, x, mask, axes, attrs["ddof"]), x, axes, attrs["keepdims"])
         centred = x - spread(mean_over(x, axes), x.shape, axes)
         total: Var = call(b, "square", centred).sum(axes)
         return keep(shared_by(total, x, axes, degrees(x, axes, attrs["ddof"])), x, axes, attrs["keepdims"])
@@ -170,6 +190,7 @@ class Std(Op):
     """
 
     name = "std"
+    spellings = {"torch.std": Spelling({"ddof": 1.0})}
     aliases = ("stddev",)
     family = "reduction"
     composite = True
@@ -184,12 +205,20 @@ class Std(Op):
         Example(([0.1, 0.1, 0.1],), smooth=False, note="a constant whose mean is rounded"),
         Example(([5.0],), smooth=False),
         Example(([1e200, 2e200, 4e200],), smooth=False, note="no overflow"),
+        *_MASKED,
+        Example(
+            ([0.1, 0.1, 7.0, 0.1], [True, True, False, True]), smooth=False, note="a constant where it counts"
+        ),
     )
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """‖x − mean‖ / √(n − ddof)."""
-        (x,) = operands
+        x, mask = operands
         axes = normalize_axes(attrs["axis"], x.rank)
+        if mask is not None:
+            mask = masked.stretched(self.name, x, mask)
+            part: Var = b.write("vector_norm", masked.centred(x, mask, axes, flat=True), axes=axes)
+            return keep(masked.shared(part, x, mask, axes, attrs["ddof"], True), x, axes, attrs["keepdims"])
         centred = x - spread(mean_over(x, axes), x.shape, axes)
         divisor = degrees(x, axes, attrs["ddof"])
         if divisor > 0 and reduced_size(x.shape, axes):
