@@ -67,7 +67,9 @@ class Operand:
     `optional` operands may be absent (None); a `variadic` one stands for any number of arrays, at least `least`;
     an `integer` one is an integer position in the sense of `api.md`, section 1 (indices, labels, counts), which takes
     floating-point numbers too if it says `floats` (labels, or else probabilities), and booleans, which stay such, if it
-    says `masks` (an index); a `boolean` one is a mask. The other operands of an op are promoted to a common dtype.
+    says `masks` (an index); a `boolean` one is a mask; a `named` one that is a constant stands in a graph by its
+    name among the attributes, since libraries have another argument in its position (`sum(x, 0)` sums over axis 0). The
+    other operands of an op are promoted to a common dtype.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Operand:
     least: int = 1
     masks: bool = False
     floats: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ class Program:
         literals: dict[Literal, str] = {}
         piece: list[str] = []
         for i, s in enumerate(self.steps):
-            if s.attrs or not s.operands:
+            if s.attrs or not s.operands or any(p.named for p in s.op.operands[1 : len(s.operands)]):
                 text = canonical_json(step_json(self, s))
             else:
                 refs = []
@@ -269,10 +269,16 @@ def step_json(program: Program, step: Step) -> dict[str, Any]:
         if "value" in attrs:
             node["value"] = attrs["value"].to_json()
         return node
-    if step.operands:
+    written = list(step.operands)
+    for k, p in enumerate(step.op.operands[: len(written)]):
+        constant = written[k]
+        if p.named and isinstance(constant, Literal):
+            attrs[p.name], written[k] = constant, None
+    while written and written[-1] is None and len(written) > 1:
+        written.pop()
+    if written:
         node["inputs"] = [
-            program.steps[a].id if isinstance(a, int) else None if a is None else a.to_json()
-            for a in step.operands
+            program.steps[a].id if isinstance(a, int) else None if a is None else a.to_json() for a in written
         ]
     if attrs:
         node["attrs"] = {k: attr_json(v) for k, v in attrs.items()}

@@ -370,6 +370,11 @@ class NodeReader:
                 own -= 1
         for k in range(own):
             operand = call.operands[min(k, len(call.operands) - 1)] if k < call.most else None
+            if operand is not None and operand.named and isinstance(args[k], Literal):
+                detail = (
+                    f"{op.name} takes a constant {operand.name} by its name, in attrs (as it takes axis):"
+                )
+                self.note(Arity, f"{detail} {call.signature}.", f"/inputs/{k}")
             if args[k] is None and operand is not None and not operand.optional:
                 detail = f"{op.name} needs its operand {operand.name}: {call.signature}."
                 self.note(
@@ -392,7 +397,11 @@ class NodeReader:
     ) -> Step | None:
         """The step, if the op takes as many operands; `own` of them are its own, the others further ones."""
         op = call.op
-        positional = [None if args[k] is None else k for k in range(own)]
+        positional: list[Any] = [None if args[k] is None else k for k in range(own)]
+        for k, p in enumerate(call.operands[:own]):
+            if p.named and positional[k] is None and p.name in given:  # its place is kept by a null
+                given = dict(given)
+                positional[k] = given.pop(p.name)
         try:
             bound = bind(op, positional, given, spelling=call.spelling)
         except (Arity, InvalidAttribute) as error:

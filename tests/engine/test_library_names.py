@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from engine.errors import EngineError
+from engine.errors import Arity, EngineError
 from engine.language import parse_text
+from engine.spec import read_graph
 from tests.engine.helpers import ask
 
 A = np.array([[4.0, 1.0], [0.5, 3.0]])
@@ -101,3 +102,13 @@ def test_a_value_makes_it_an_input() -> None:
 def test_mistake(text: str, says: str) -> None:
     with pytest.raises(EngineError, match=says):
         value(text)
+
+
+def test_a_constant_start_stands_by_its_name_in_a_graph() -> None:
+    """`sum(x, 0)` is a sum over axis 0 in every library: in its place a constant would start the sum instead."""
+    program = parse_text("np.max(x, initial=0, where=x < 5) + np.sum(x, initial=2.5)")
+    again = read_graph(program.to_json())
+    assert again.digest == program.digest
+    assert program.to_json()["nodes"][3]["attrs"] == {"initial": 2.5}
+    with pytest.raises(Arity, match="by its name"):
+        read_graph({"nodes": [{"id": "x", "op": "input"}, {"id": "y", "op": "sum", "inputs": ["x", 0]}]})

@@ -16,7 +16,7 @@ from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Operand
 from engine.ops.layout.shape import joined
 
-INITIAL = Operand("initial", optional=True)
+INITIAL = Operand("initial", optional=True, named=True)
 WHERE = Operand("where", optional=True, boolean=True)
 
 
