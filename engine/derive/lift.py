@@ -261,7 +261,7 @@ def _counts(graph: Graph) -> list[bool]:
 def _nothing(b: GraphBuilder, aval: Aval) -> int:
     """NaN in every place; zeros of what is no float."""
     if not aval.floating:
-        return b.zeros(aval)  # type: ignore[no-any-return]
+        return b.zeros(aval)  # type: ignore[no-any-return]  # a position
     nan = b.constant(np.asarray(np.nan, aval.dtype))
     return nan if aval.shape == () else b.core("broadcast_to", nan, shape=aval.shape)
 

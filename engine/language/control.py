@@ -55,7 +55,7 @@ class Control(Applicable):
         from engine.language.arguments import Given
 
         positional: list[Any] = [Given(v, at) for v, at in zip(request.values, request.origins, strict=True)]
-        keywords: list[Any] = [Keyword(at, n, Given(v, at)) for n, (v, at) in request.keywords.items()]  # type: ignore[arg-type]
+        keywords: list[Any] = [Keyword(at, n, Given(v, at)) for n, (v, at) in request.keywords.items()]  # type: ignore[arg-type]  # a known value
         node = Call(request.at, Name(request.at, self.name), positional, keywords)
         return (yield from CONTROL[self.name](walker, node))
 

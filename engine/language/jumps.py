@@ -144,12 +144,12 @@ def _entry(walker: Walker, request: Entry) -> Walk:
     index = walker.name(request.counter)
     place: Expression = request.counter
     if source.backwards:
-        last = Binary(at, "-", Given(request.lengths[0], at), Constant(at, 1))  # type: ignore[arg-type]
+        last = Binary(at, "-", Given(request.lengths[0], at), Constant(at, 1))  # type: ignore[arg-type]  # a known value
         place = Binary(at, "-", last, request.counter)
     arrays = source.arrays()
     slices: list[Any] = [None] * len(arrays)
     for k, array in enumerate(arrays):
-        slices[k] = yield Index(at, Given(array, at), [place])  # type: ignore[arg-type]
+        slices[k] = yield Index(at, Given(array, at), [place])  # type: ignore[arg-type]  # a known value
     return source.value(walker, index if type(index) is Ref else None, iter(slices))
 
 
@@ -169,7 +169,7 @@ def counted(walker: Walker, source: Source, node: For, body: Block, flag: Name) 
     walker.frame.names[flag.name] = False
     # zip ends with the shortest.
     tests: list[Expression] = [
-        Comparison(at, counter, [("<", at, Given(stop, at))])  # type: ignore[list-item]
+        Comparison(at, counter, [("<", at, Given(stop, at))])  # type: ignore[list-item]  # a known value
         for stop in stops
     ]
     condition = tests[0]

@@ -230,10 +230,6 @@ class Modules:
             module = inner
         return module, node.name
 
-    def is_module(self, module: str, name: str) -> bool:
-        """Whether `module.name` is a module."""
-        return f"{module}.{name}" in MODULES
-
 
 def _no_module(module: str) -> str:
     if module.endswith(".random"):

@@ -152,12 +152,6 @@ class ImplicitCore(Op):
             * (16 if params["diagonal"] else 2 * int(aval.shape[-1]) + 8 if written else dense.RESTART + 8)
         )
 
-    def push(
-        self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any
-    ) -> list[Var | None]:
-        """Not used: the tangent is written with the result."""
-        raise NotImplementedError
-
     def push_from(
         self, b: Builder, xs: Sequence[Var], ys: Any, dxs: Sequence[Var | None], **params: Any
     ) -> list[Var | None]:

@@ -136,12 +136,6 @@ class LinearSolveCore(Op):
             )
         )
 
-    def push(
-        self, b: Builder, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any
-    ) -> list[Var | None]:
-        """Not used: the tangent is written with the result."""
-        raise NotImplementedError
-
     def push_from(
         self, b: Builder, xs: Sequence[Var], ys: Any, dxs: Sequence[Var | None], **params: Any
     ) -> list[Var | None]:

@@ -53,6 +53,24 @@ class ConvolutionBase(Op):
     floating = True
     derivative = LINEAR
     axes: int | None = None
+    arguments: tuple[Parameter, ...] = ()
+    """What all members of a family take, in PyTorch's order."""
+
+    def __init__(
+        self,
+        name: str,
+        axes: int | None,
+        doc: str,
+        examples: Sequence[Example],
+        aliases: tuple[str, ...] = (),
+        further: tuple[Parameter, ...] = (),
+    ) -> None:
+        self.name = name
+        self.axes = axes
+        self.__doc__ = doc
+        self.aliases = aliases
+        self.parameters = (*self.arguments, *further)
+        self.examples = tuple(examples)
 
     def check(self, x: Var, weight: Var, bias: Var | None, groups: int, *, transposed: bool) -> int:
         """The number of spatial axes. Raises `ShapeMismatch` and `InvalidAttribute` naming shapes and what would fit."""
@@ -167,22 +185,7 @@ class Convolution(ConvolutionBase):
     """Front of conv1d, conv2d, conv3d and conv."""
 
     latex = "{weight} \\star {input} + {bias}"
-
-    def __init__(
-        self,
-        name: str,
-        axes: int | None,
-        doc: str,
-        examples: Sequence[Example],
-        aliases: tuple[str, ...] = (),
-        further: tuple[Parameter, ...] = (),
-    ) -> None:
-        self.name = name
-        self.axes = axes
-        self.__doc__ = doc
-        self.aliases = aliases
-        self.parameters = (X, WEIGHT, BIAS, STRIDE, PADDINGS, DILATION, GROUPS, *further)
-        self.examples = tuple(examples)
+    arguments = (X, WEIGHT, BIAS, STRIDE, PADDINGS, DILATION, GROUPS)
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """Windows and a matrix product."""

@@ -10,7 +10,7 @@ import numpy as np
 from engine.attrs import optional
 from engine.builder import Builder, Var
 from engine.errors import InvalidAttribute, ShapeMismatch
-from engine.op import Attr, Example, Parameter, registry
+from engine.op import Attr, Example, registry
 from engine.ops.layers.convolution import (
     AUTO,
     BIAS,
@@ -39,22 +39,7 @@ class TransposedConvolution(ConvolutionBase):
     """Front of conv_transpose1d, conv_transpose2d, conv_transpose3d and conv_transpose."""
 
     latex = "{weight}^\\top \\star {input} + {bias}"
-
-    def __init__(
-        self,
-        name: str,
-        axes: int | None,
-        doc: str,
-        examples: Sequence[Example],
-        aliases: tuple[str, ...] = (),
-        further: tuple[Parameter, ...] = (),
-    ) -> None:
-        self.name = name
-        self.axes = axes
-        self.__doc__ = doc
-        self.aliases = aliases
-        self.parameters = (X, WEIGHT, BIAS, STRIDE, PADDINGS, OUTPUT_PADDING, GROUPS, DILATION, *further)
-        self.examples = tuple(examples)
+    arguments = (X, WEIGHT, BIAS, STRIDE, PADDINGS, OUTPUT_PADDING, GROUPS, DILATION)
 
     def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
         """A matrix product, and its columns laid over one another."""
