@@ -147,6 +147,7 @@ stop_gradient = registry.add(
         family="control",
         passes_integers=True,
         weight=0,
+        view=True,
         derivative={"x": "0"},
         convention="Its derivative is 0 because that is what it is for.",
         examples=(Example(([1.0, -2.0],)), Example((0.5,))),

@@ -23,6 +23,7 @@ identity = registry.add(
         passes_integers=True,
         derivative={"x": "1"},
         weight=0,
+        view=True,
         family="structure",
         examples=(Example(([1.0, 2.0],)),),
     )

@@ -17,7 +17,7 @@ from engine.attrs import NUMBER, one_of
 from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import InvalidAttribute
-from engine.op import Attr, Example, General, Op, Operand, Parameter, Spelling, registry
+from engine.op import Attr, Example, General, Into, Op, Operand, Parameter, Spelling, registry
 from engine.ops.pointwise.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -77,6 +77,7 @@ relu = _row(
     derivative={"x": "[x > 0]"},
     domain=((0.1, 2.0),),
     bools=False,
+    into=Into(lambda x, out: np.maximum(x, 0, out=out), (0,), stretches=True),
     kink="a == 0",
     convention="At 0 the subgradient of least norm, 0.",
     examples=(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from engine.attrs import INT, INTS
-from engine.aval import Aval, Avals
+from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, InvalidAttribute
 from engine.formula import strong_product
-from engine.op import Attr, Example, General, Op, Operand, Params, registry
+from engine.op import Attr, Example, General, Into, Op, Operand, Params, registry
 from engine.ops.pointwise.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -47,6 +48,17 @@ subtract = registry.add(
 )
 
 
+def _strong_into(strong: tuple[int, ...], x: Any, y: Any, out: Array) -> None:
+    """`strong_product`, written into `out`."""
+    np.multiply(x, y, out)
+    bad = np.isnan(out)
+    if bad.any():
+        zero = np.zeros((), bool)
+        for k in strong:
+            zero = zero | (np.asarray((x, y)[k]) == 0)
+        np.copyto(out, 0, where=bad & zero)
+
+
 class Multiply(Elementwise):
     """Product of two arrays, x·y.
 
@@ -79,6 +91,15 @@ class Multiply(Elementwise):
         x, y = arrays
         strong = params.get("strong")
         return strong_product(x, y, strong) if strong else np.multiply(x, y)
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """A strong product is looked through and mended where it lies."""
+        strong = dict(params).get("strong")
+        return Into(partial(_strong_into, strong)) if strong else self.writer
+
+    def unguarded(self, params: Params) -> tuple[Op, Params]:
+        """An ordinary product."""
+        return self, ()
 
     def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
         """As every elementwise op; a strong product of scalars is an ordinary one unless that is NaN."""
@@ -347,6 +368,12 @@ class PowerBy(Op):
         x, n = np.asarray(arrays[0]), params["exponent"]
         return np.power(x, int(n) if x.dtype.kind == "i" else x.dtype.type(n))[()]
 
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """NumPy's power."""
+        dtype, n = np.dtype(avals[0].dtype), params[0][1]
+        exponent = dtype.type(int(n) if dtype.kind == "i" else n)
+        return Into(lambda x, out: np.power(x, exponent, out), (0,), stretches=True)
+
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """n·x^(n−1)·ẋ."""
         n = params["exponent"]
@@ -491,6 +518,12 @@ def _choose(condition: Any, x: Any, y: Any) -> Any:
     return chosen[()]
 
 
+def _choose_into(condition: Any, x: Any, y: Any, out: Array) -> None:
+    if y is not out:
+        np.copyto(out, y)
+    np.copyto(out, x, where=condition)
+
+
 class Clip(Elementwise):
     """x held between min and max; either may be absent. As NumPy's, max wins where min > max."""
 
@@ -530,6 +563,11 @@ clip = registry.add(
         domain=((0.1, 0.9), (-1.0, 0.0), (1.0, 2.0)),
         derivative={"x": "[min < x < max]"},
         kink="logical_or(a == b, a == c)",
+        into=Into(
+            lambda x, low, high, out: np.minimum(np.maximum(x, low, out=out), high, out=out),
+            (0,),
+            stretches=True,
+        ),
         convention="At a bound the derivative is 0.",
         weight=2,
         examples=(
@@ -550,6 +588,7 @@ where = registry.add(
         names=("condition", "x", "y"),
         aliases=("select", "Where"),
         masks=(0,),
+        into=Into(_choose_into, (2,), stretches=True),
         domain=((0.5, 1.0), (-2.0, 2.0), (-2.0, 2.0)),
         derivative={"x": "[condition]", "y": "[\\lnot condition]"},
         examples=(Example(([True, False], [1.0, 2.0], [3.0, 4.0])),),
