@@ -208,60 +208,63 @@ class Plain:
         return lists
 
 
-class _State:
+class State:
     """What this process has loaded. Readers take no lock: `native` is assigned once, when it is ready."""
 
     def __init__(self) -> None:
         self.native: Native | None = None
         self.begun = False
+        self.loading = False
         self.work = 0
         self.lock = threading.Lock()
 
 
 PLAIN = Plain()
-_state = _State()
+STATE = State()
 
 
 def machine(tape: Tape) -> Machine:
     """The loops to use now, for a tape as long as this one. Never waits."""
-    native = _state.native
+    state = STATE
+    native = state.native
     if native is not None:
         return native
-    if not _state.begun:
-        # Counts from several threads may be lost, which only puts off what is not urgent.
-        _state.work += len(tape)
-        if _state.work >= WORTH:
-            _load_behind()
+    if not state.begun:
+        # Counts of threads that add at the same time may be lost, which only puts off what is not urgent.
+        state.work += len(tape)
+        if state.work >= WORTH:
+            _load_behind(state)
     return PLAIN
 
 
 def load() -> bool:
-    """Load Numba's machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
-    with _state.lock:
-        _state.begun = True
-        if _state.native is None and not os.environ.get(NEVER):
-            _state.native = _import()
-    return _state.native is not None
+    """Load the machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
+    state = STATE
+    with state.lock:
+        state.begun = True
+        if state.native is None and not os.environ.get(NEVER):
+            state.native = _import()
+    return state.native is not None
 
 
-def _load_behind() -> None:
-    with _state.lock:
-        if _state.begun:
+def _load_behind(state: State) -> None:
+    with state.lock:
+        if state.begun:
             return
-        _state.begun = True
-    if os.environ.get(NEVER):
-        return
-    threading.Thread(target=_behind, name="tape-loader", daemon=True).start()
+        state.begun = True
+        state.loading = not os.environ.get(NEVER) and importlib.util.find_spec("numba") is not None
+    if state.loading:
+        threading.Thread(target=_behind, args=(state,), name="tape-loader", daemon=True).start()
 
 
-def _behind() -> None:
-    if importlib.util.find_spec("numba") is None:
-        return
-    if not cache.fresh() and not _compile_apart():
-        return
-    native = _import()
-    with _state.lock:
-        _state.native = native
+def _behind(state: State) -> None:
+    try:
+        if cache.fresh() or _compile_apart():
+            native = _import()
+            with state.lock:
+                state.native = native
+    finally:
+        state.loading = False
 
 
 def _compile_apart() -> bool:
@@ -271,12 +274,12 @@ def _compile_apart() -> bool:
         done = subprocess.run(command, capture_output=True, timeout=300, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return done.returncode == 0 and cache.fresh()
 
 
 def _import() -> Native | None:
     try:
         return Native(cache.load())
     except Exception:  # whatever keeps Numba from loading, the plain machine serves
-        log.warning("the compiled tape machine could not be loaded; the plain one serves", exc_info=True)
+        log.warning("The compiled tape machine could not be loaded; the plain one serves.", exc_info=True)
         return None
