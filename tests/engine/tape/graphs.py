@@ -25,6 +25,8 @@ BINARY = (
     "multiply", "add", "subtract", "divide", "maximum", "minimum", "logaddexp", "pow", "hypot", "atan2", "copysign", "fmod",
     "xlogy", "remainder",
 )  # fmt: skip
+POSITIVE = ("pow", "xlogy", "gammaln")
+"""Ops that stay on the tape for positive operands: elsewhere they, or parts of their derivative, are not defined."""
 COMPARE = ("less", "greater_equal", "not_equal")
 CORE = {
     "pow_by": ("exponent", (2.0, 3.0, 0.5, -1.0, 1.0, -1.5)),
@@ -79,7 +81,9 @@ def careful(graph: Graph, arguments: Sequence[float]) -> Reference:
     return Reference(graph, refs)
 
 
-def random_graph(seed: int, size: int, inputs: int = 4) -> tuple[Graph, list[float]]:
+def random_graph(
+    seed: int, size: int, inputs: int = 4, without: Sequence[str] = ()
+) -> tuple[Graph, list[float]]:
     """A graph over most of the tape's ops, and a point where its values are neither large nor close to a kink or a jump.
 
     Its output is the last node, which depends on all that nothing else uses.
@@ -129,6 +133,8 @@ def random_graph(seed: int, size: int, inputs: int = 4) -> tuple[Graph, list[flo
         if not 1e-3 < abs(value) < 20.0 or any(abs(x - round(x)) < 1e-3 for x in floats):
             continue
         if len(floats) == 2 and abs(abs(floats[0]) - abs(floats[1])) < 1e-3:
+            continue
+        if (name in POSITIVE and min(floats) <= 0) or name in without:
             continue
         used.update(operands)
         numbers.append(b.core(name, *operands, **params))
