@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 from pydantic_core import from_json
 
 from service.limits import DEPTH
+from service.long_values import LONG, estimate, read_long
 from service.problems import Problem, problem
 
 LARGE = 1 << 20
@@ -40,6 +40,10 @@ def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
     """The JSON object in `data`. Raises `Problem`."""
     if not data or (data[0] in _BLANK and not data.strip(_BLANK)):
         raise problem("missing-body", "The request has no body. It needs a JSON object.")
+    if len(data) >= LONG:
+        body = read_long(data, memory_bytes=memory_bytes)
+        if body is not None:
+            return body
     if len(data) >= LARGE:
         _check_estimate(data, memory_bytes)
     try:
@@ -53,16 +57,14 @@ def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
 
 
 def _check_estimate(data: bytes, memory_bytes: int) -> None:
-    """Refuse a body that would not fit memory once it is Python objects: counted in a few passes that free the GIL."""
-    codes = np.frombuffer(data, np.uint8)
-    lists, objects, commas = (int(np.count_nonzero(codes == c)) for c in b"[{,")
-    estimate = len(data) + 88 * lists + 232 * objects + 40 * commas
-    if estimate > memory_bytes:
+    """Refuse a body that would not fit memory once it is Python objects."""
+    bytes_ = estimate(data)
+    if bytes_ > memory_bytes:
         raise problem(
             "limit-exceeded",
-            f"This JSON would take about {estimate:,} bytes of memory; the limit is {memory_bytes:,}. Arrays in "
+            f"This JSON would take about {bytes_:,} bytes of memory; the limit is {memory_bytes:,}. Arrays in "
             "encoded form (base64) take a fraction of that.",
-            limit=("memory_bytes", memory_bytes, estimate),
+            limit=("memory_bytes", memory_bytes, bytes_),
         )
 
 
