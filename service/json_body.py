@@ -36,7 +36,7 @@ _MEANINGS = {
 }
 
 
-def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
+def read_object(data: bytes | bytearray, *, memory_bytes: int) -> dict[str, Any]:
     """The JSON object in `data`. Raises `Problem`."""
     if not data or (data[0] in _BLANK and not data.strip(_BLANK)):
         raise problem("missing-body", "The request has no body. It needs a JSON object.")
@@ -56,7 +56,7 @@ def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
     return found
 
 
-def _check_estimate(data: bytes, memory_bytes: int) -> None:
+def _check_estimate(data: bytes | bytearray, memory_bytes: int) -> None:
     """Refuse a body that would not fit memory once it is Python objects."""
     bytes_ = estimate(data)
     if bytes_ > memory_bytes:
@@ -68,7 +68,7 @@ def _check_estimate(data: bytes, memory_bytes: int) -> None:
         )
 
 
-def _problem(data: bytes, message: str) -> Problem:
+def _problem(data: bytes | bytearray, message: str) -> Problem:
     """What the parser's message means, with the position in code points."""
     match = _PLACE.match(message)
     if match is None:
@@ -99,7 +99,7 @@ def _problem(data: bytes, message: str) -> Problem:
     return problem("invalid-json", f"The body is not JSON: {meaning} {place}.", position=position)
 
 
-def _offset(data: bytes, line: int, column: int) -> int:
+def _offset(data: bytes | bytearray, line: int, column: int) -> int:
     """Offset of the parser's line and column, which count bytes."""
     start = 0
     for _ in range(line - 1):
@@ -107,7 +107,7 @@ def _offset(data: bytes, line: int, column: int) -> int:
     return min(len(data), start + max(column - 1, 0))
 
 
-def _position(data: bytes, line: int, column: int) -> tuple[int, int]:
+def _position(data: bytes | bytearray, line: int, column: int) -> tuple[int, int]:
     """Line and column from 1 in code points, of the parser's line and column in bytes."""
     end = _offset(data, line, column)
     start = data.rfind(b"\n", 0, end) + 1

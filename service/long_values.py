@@ -245,7 +245,7 @@ class _Reader:
             edge = self.data.find(b",", at + PIECE, stop)
             edge = stop if edge < 0 else edge
             text = self.data[at:edge]
-            numbers = orjson.loads(b"[%b]" % text)
+            numbers = orjson.loads(b"".join((b"[", text, b"]")))
             if not numbers:
                 raise _Irregular
             self._put(numbers, len(numbers), text)
@@ -255,7 +255,7 @@ class _Reader:
     def _rows(self, at: int, stop: int, rank: int) -> tuple[int, Shape]:
         """Whole lists of `rank` axes, separated by commas; returns how many, and their shape."""
         text = self.data[at:stop]
-        rows = orjson.loads(b"[%b]" % text)
+        rows = orjson.loads(b"".join((b"[", text, b"]")))
         flat = rows
         shape: list[int] = []
         for _ in range(rank):

@@ -8,6 +8,7 @@ from service import examples, media
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.routes.verbs import ticket
+from service.transfer import whole_body
 from service.work import RenderWork, Services, perform
 
 OPERATION = Operation(
@@ -26,7 +27,7 @@ async def render(request: Request) -> Response:
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
     media.check_json(request.headers)
-    work = RenderWork(services, "render", await request.body(), ticket(request, services))
+    work = RenderWork(services, "render", await whole_body(request.receive), ticket(request, services))
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

@@ -23,6 +23,7 @@ from service.schemas import (
     TraceAnswer,
     VjpAnswer,
 )
+from service.transfer import PiecesResponse, whole_body
 from service.work import ParseWork, Services, Work, perform
 
 OPERATIONS: dict[str, Operation] = {
@@ -108,10 +109,11 @@ def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awai
         services: Services = request.app.state.services
         chosen = media.choose(request.headers, offered)
         media.check_json(request.headers)
-        data = await request.body()
-        work = kind(services, verb, data, ticket(request, services), chosen)
+        work = kind(services, verb, await whole_body(request.receive), ticket(request, services), chosen)
         await perform(work, request.receive)
         headers = {"Vary": "Accept"} if len(offered) > 1 else None
+        if work.begin:
+            return PiecesResponse([*work.begin, work.body], media_type=chosen, headers=headers)
         return Response(work.body, media_type=chosen, headers=headers)
 
     return endpoint
