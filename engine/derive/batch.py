@@ -103,8 +103,9 @@ class Runner:
         self.dtype = dtype
         self.limits = limits
         self.meter = meter
-        self.traced: Callable[[EngineError, Meter], EngineError] = lambda error, _: error
-        """Finds the step to which an error of a run belongs: a derived graph's nodes have no names of the user's."""
+        self.traced: Callable[[], Callable[[EngineError, Meter], EngineError] | None] = lambda: None
+        """A weak reference to what finds the step to which an error of a run belongs: a derived graph's nodes have no names
+        of the user's. It is the runner's owner, and a circle would keep its arrays until the collector comes by."""
         self.met = 0
         """Bytes that the way back over a loop took whose length showed only when it was computed."""
 
@@ -143,4 +144,5 @@ class Runner:
             with np.errstate(all="ignore"):
                 return self.builder(meter).inline(graph, arguments)
         except EngineError as error:
-            raise self.traced(error, meter) from None
+            traced = self.traced()
+            raise (error if traced is None else traced(error, meter)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, Self
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Job:
         self.request = request
         self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
         self.runner = Runner(self.batch, self.dtype, self.limits, meter)
-        self.runner.traced = self.traced
+        self.runner.traced = WeakMethod(self.traced)
 
     def bound(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> Self:
         """This job for the numbers of another request of the same shapes."""
