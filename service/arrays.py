@@ -55,12 +55,17 @@ class Encoding:
             return [self.text]
         texts = _MARKS.split(self.text)  # text, number of the array behind it, text, …
         found = [texts[0]]
-        for number, text in zip(texts[1::2], texts[2::2], strict=True):
-            array = self.long[int(number)]
-            for piece in _in_base64(array) if self.form == "base64" else _in_lists(array):
-                if look is not None:
-                    look()
-                found.append(piece)
+        printed: dict[int, list[bytes]] = {}  # an output stands among the values as well
+        for number, text in zip(map(int, texts[1::2]), texts[2::2], strict=True):
+            pieces = printed.get(number)
+            if pieces is None:
+                pieces = printed[number] = []
+                array = self.long[number]
+                for piece in _in_base64(array) if self.form == "base64" else _in_lists(array):
+                    if look is not None:
+                        look()
+                    pieces.append(piece)
+            found += pieces
             found.append(text)
         return found
 
@@ -131,8 +136,10 @@ def _array(value: Any, form: Form) -> Any:
 
 def _marked(value: Array, form: Form, long: list[Array]) -> Any:
     """What stands for a long array until it is printed."""
-    mark = f"{_MARK}{len(long)}"
-    long.append(value)
+    number = next((k for k, known in enumerate(long) if known is value), len(long))
+    if number == len(long):
+        long.append(value)
+    mark = f"{_MARK}{number}"
     return _encoded(value, mark) if form == "base64" else mark
 
 
