@@ -161,12 +161,16 @@ def _text(plain: Array) -> bytes:
     if not bad.size:
         return text
     kinds = np.where(np.isnan(bad), 0, np.where(bad > 0, 1, 2))
-    if bad.size > plain.size // 8 and (kinds == kinds[0]).all():
+    dense = bad.size > plain.size // 8
+    if dense and (kinds == kinds[0]).all():
         return text.replace(b"null", _WORDS[kinds[0]])
-    second = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("u"))
-    starts, stops = [0, *(second + 3).tolist()], [*(second - 1).tolist(), len(text)]
     parts = [b""] * (2 * bad.size + 1)
-    parts[::2] = map(text.__getitem__, map(slice, starts, stops))
+    if dense:
+        parts[::2] = text.split(b"null")
+    else:  # the search for one letter is many times faster
+        at = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("u"))
+        starts, stops = [0, *(at + 3).tolist()], [*(at - 1).tolist(), len(text)]
+        parts[::2] = map(text.__getitem__, map(slice, starts, stops))
     parts[1::2] = _WORDS[kinds].tolist()
     return b"".join(parts)
 
@@ -208,8 +212,8 @@ def _in_base64(value: Array) -> Iterator[bytes]:
     """A JSON string of base64 in pieces, each of a multiple of three bytes."""
     little = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
     yield b'"'
-    for k in range(0, little.size, 24 * PIECE):
-        yield binascii.b2a_base64(little[k : k + 24 * PIECE].data, newline=False)
+    for k in range(0, little.size, 18 * PIECE):
+        yield binascii.b2a_base64(little[k : k + 18 * PIECE].data, newline=False)
     yield b'"'
 
 
