@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from engine.derive import Plans
 from service import __version__, openapi, problems, schemas
 from service.admission import Admission
 from service.envelope import REQUESTS
@@ -77,7 +78,12 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         redirect_slashes=False,
         lifespan=serving,
     )
-    services = Services(settings, engine_limits(settings), Admission(settings.threads, settings.queue))
+    services = Services(
+        settings,
+        engine_limits(settings),
+        Admission(settings.threads, settings.queue),
+        Plans(settings.plans_bytes),
+    )
     app.state.services = services
     app.state.draining = False
     app.state.documents = {}
