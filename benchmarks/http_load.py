@@ -321,9 +321,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     request = post("/v1/grad", options.body.encode())
     with serving(EMPTY_ROUTE) as empty, serving(SERVICE) as service:
         targets = {"FastAPI alone": Target(empty, [request]), "the service": Target(service, [request])}
-        compare(
-            targets, rounds=options.rounds, seconds=options.seconds, connections=options.connections
-        )
+        compare(targets, rounds=options.rounds, seconds=options.seconds, connections=options.connections)
     for name, target in targets.items():
         busy = "" if target.busy_us is None else f"{target.busy_us:8.1f} µs of its own"
         print(

@@ -18,6 +18,7 @@ from service.envelope import REQUESTS
 from service.limits import engine_limits
 from service.middleware import BodyLimit, Context, Hosts
 from service.problems import problem
+from service.readings import Readings
 from service.routes import operations, render, verbs
 from service.settings import Settings
 from service.work import Services
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         engine_limits(settings),
         Admission(settings.threads, settings.queue),
         Plans(settings.plans_bytes),
+        Readings(settings),
     )
     app.state.services = services
     app.state.draining = False
