@@ -5,6 +5,7 @@
 - A head is at most `HEAD_BYTES` long.
 - What is no HTTP gets a problem document, too.
 - A connection that is just sending a request is not closed by a shutdown, but answered.
+- An answer that comes in one piece is written in one piece.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from asyncio.events import TimerHandle
+from functools import partial
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import __version__, problems
+from service.exchange import WRITE, lines
 from service.problems import problem
 
 SLOWEST = 16 * 1024
@@ -101,6 +104,8 @@ class Protocol(HttpToolsProtocol):
         """The head is there."""
         self.in_head = False
         super().on_headers_complete()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a TypedDict
+        scope[WRITE] = partial(write_at_once, self.cycle)
         self.first = False
         if self.closing:
             self.cycle.keep_alive = False
@@ -165,3 +170,18 @@ class Protocol(HttpToolsProtocol):
             arriving.disconnected = True  # the application sees that there is nobody to answer
             arriving.message_event.set()
         self.transport.close()
+
+
+def write_at_once(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+    """Write an answer whole, as `RequestResponseCycle.send` would its two messages; False where that is not as simple.
+
+    `head` has all header lines, Content-Length among them, and the empty line."""
+    if cycle.response_started or not cycle.keep_alive or cycle.flow.write_paused or cycle.disconnected:
+        return False
+    cycle.response_started = True
+    cycle.waiting_for_100_continue = False
+    cycle.transport.write(b"".join((STATUS_LINE[status], lines(cycle.default_headers), head, body)))
+    cycle.response_complete = True
+    cycle.message_event.set()
+    cycle.on_response()
+    return True

@@ -35,6 +35,9 @@ from service.settings import Settings
 INLINE_STEPS = 100
 """Longest program that is planned on the event loop."""
 
+SMALL_BYTES = 1 << 18
+"""Up to this memory of a computation its answer counts as small."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -141,7 +144,7 @@ class Work:
         """The answer as bytes."""
         if self.media == MARKDOWN:
             return trace_table(self.answer).encode()
-        return arrays.encode(self.answer, self.envelope.form)
+        return arrays.encode(self.answer, self.envelope.form, small=self.peak_bytes < SMALL_BYTES)
 
     def check_drawing(self) -> None:
         """Raise `Problem` for a program that is too large to be drawn."""
