@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
@@ -14,8 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from engine.derive import Plans
 from service import __version__, openapi, problems, schemas
 from service.admission import Admission
+from service.at_once import AtOnce
 from service.envelope import REQUESTS
 from service.limits import engine_limits
+from service.logs import AccessLog
 from service.middleware import BodyLimit, Context, Hosts
 from service.problems import problem
 from service.readings import Readings
@@ -33,7 +36,11 @@ class Application(FastAPI):
     of contexts, matching of routes, dependencies) costs several times what a small gradient does. So `POST` to a path in
     `state.shortcuts` goes to that endpoint through the same middleware, and through nothing else."""
 
-    shortcut: ASGIApp
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.shortcut: ASGIApp = self.to_endpoint
+        self.at_once: AtOnce | None = None
+        """A still shorter way, for servers that can take it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (or the lifespan)."""
@@ -92,14 +99,16 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
     app.state.shortcuts = {}
     for part in (verbs, render, operations):
         part.add_routes(app)
-    app.shortcut = app.to_endpoint
+    log = AccessLog() if settings.access_log else None
     for kind, options in (  # the last one is the outermost
         (BodyLimit, {"most": settings.body_bytes}),
         (Hosts, {"allowed": settings.allowed_hosts, "own": settings.host}),
-        (Context, {"access_log": settings.access_log}),
+        (Context, {"log": log}),
     ):
         app.add_middleware(kind, **options)
         app.shortcut = kind(app.shortcut, **options)
+    hosts = Hosts(app, allowed=settings.allowed_hosts, own=settings.host)
+    app.at_once = AtOnce(app.state.shortcuts, hosts.fine, lambda: app.state.draining, log)
     app.add_exception_handler(HTTPException, _http_error)
     app.openapi = lambda: openapi.build(app, _models())  # type: ignore[method-assign]
     return app

@@ -49,7 +49,7 @@ def lines(headers: list[Header]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-_COMMON_LINES = lines([*COMMON_HEADERS, CLOSED_POLICY])
+COMMON_LINES = lines([*COMMON_HEADERS, CLOSED_POLICY])
 
 
 class Exchange:
@@ -74,7 +74,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         head = head_of(scope)
         self.scope = scope
-        self.request_id = _request_id(head)
+        self.request_id = request_id_of(head)
         self.bodyless = scope["method"] == "HEAD"
         self.status = 0
         """Status of the answer, 0 as long as there is none."""
@@ -136,11 +136,11 @@ class Exchange:
         if CONTENT_POLICY in own or own.count(b"\n") != n or own.count(b"\r") != n or b"\0" in own:
             return False  # a page, or what the server's own checks will refuse
         assert self._write is not None
-        head = b"%bx-request-id: %b\r\n%b\r\n" % (own, self.request_id, _COMMON_LINES)
+        head = b"%bx-request-id: %b\r\n%b\r\n" % (own, self.request_id, COMMON_LINES)
         return self._write(start["status"], head, body)
 
 
-def _request_id(head: Head) -> bytes:
+def request_id_of(head: Head) -> bytes:
     """The caller's id of the request, if it has one that can be logged and sent back; else a new one."""
     given = head.get(b"x-request-id")
     if given is not None and REQUEST_ID.fullmatch(given):

@@ -37,9 +37,9 @@ CLIENT_CLOSED = 499
 class Context:
     """The outermost layer: every request leaves it with an answer, and every answer with its headers."""
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, log: AccessLog | None = None) -> None:
         self.app = app
-        self.log = AccessLog() if access_log else None
+        self.log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -105,7 +105,7 @@ class Hosts:
         """Pairs of server address and Host that were found to be fine."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self.open and not self._fine(scope):
+        if scope["type"] == "http" and not self.fine(scope):
             raise problem(
                 "forbidden",
                 "This server does not answer under this Host. Names of this machine do (localhost, 127.0.0.1, [::1]); "
@@ -113,7 +113,10 @@ class Hosts:
             )
         await self.app(scope, receive, send)
 
-    def _fine(self, scope: Scope) -> bool:
+    def fine(self, scope: Scope) -> bool:
+        """Whether the request names this server."""
+        if self.open:
+            return True
         server = scope.get("server")
         host = head_of(scope).get(b"host")
         address = "" if server is None else str(server[0])

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
+from service.exchange import lines
 from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
@@ -112,12 +113,17 @@ class Verb:
         self.offered = offered
         self.services = services
         self.kind = ParseWork if verb == "parse" else Work
+        self.headers = [(b"content-type", b"application/json")]
+        """Headers of an answer in JSON."""
+        if len(offered) > 1:
+            self.headers.append((b"vary", b"Accept"))
+        self.lines = lines(self.headers)
 
     async def work(self, scope: Scope, receive: Receive) -> Work:
         """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
         head = head_of(scope)
         chosen = media.JSON
-        if head.get(b"accept", b"*/*") not in _PLAINLY_JSON or len(head) < len(scope["headers"]):
+        if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
             chosen = media.choose(Headers(scope=scope), self.offered)
         if head.get(b"content-type") != b"application/json":
             media.check_json(Headers(scope=scope))
@@ -129,16 +135,16 @@ class Verb:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         work = await self.work(scope, receive)
-        if len(self.offered) == 1:
-            headers = [(b"content-length", b"%d" % len(work.body)), _JSON_TYPE]
+        if work.media == media.JSON:
+            headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": work.body})
         else:
             await Response(work.body, media_type=work.media, headers={"Vary": "Accept"})(scope, receive, send)
 
 
-_PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
-_JSON_TYPE = (b"content-type", b"application/json")
+PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
+"""Values of Accept under which every verb answers in JSON."""
 
 
 async def read_body(receive: Receive) -> bytes:
@@ -180,4 +186,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "add_routes", "ticket"]
+__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "ticket"]
