@@ -44,10 +44,12 @@ _MARKS = re.compile(f'"{_MARK}([0-9]+)"'.encode())
 class Encoding:
     """An answer on its way to bytes: all of it is printed but the arrays that are `long`."""
 
-    def __init__(self, answer: Any, form: Form) -> None:
+    def __init__(self, answer: Any, form: Form, *, small: bool = False) -> None:
+        """`small` answers are worth an attempt to print them as they are, which most of them can be."""
         self.form = form
         self.long: list[Array] = []
-        self.text = _printed(_prepared(answer, form, self.long))
+        plain = _as_it_is(answer) if small and form == "list" and type(answer) is dict else None
+        self.text = _printed(_prepared(answer, form, self.long)) if plain is None else plain
 
     def pieces(self, look: Callable[[], None] | None = None) -> list[bytes]:
         """The answer in order, in pieces of bounded size. `look` is called before each, and may raise."""
@@ -70,12 +72,12 @@ class Encoding:
         return found
 
 
-def encode(answer: Any, form: Form = "list") -> bytes:
+def encode(answer: Any, form: Form = "list", *, small: bool = False) -> bytes:
     """JSON of an answer made of dictionaries, lists, strings, numbers, booleans, None and NumPy arrays and scalars.
 
     Raises `LimitExceeded` for an answer nested deeper than JSON is printed (a program of very many loops in loops).
     """
-    return b"".join(Encoding(answer, form).pieces())
+    return b"".join(Encoding(answer, form, small=small).pieces())
 
 
 def _printed(prepared: Any) -> bytes:
@@ -87,6 +89,29 @@ def _printed(prepared: Any) -> bytes:
         raise LimitExceeded(
             "depth", DEPTH, DEPTH + 1, f"The answer is nested more than {DEPTH} levels deep."
         ) from None
+
+
+def _as_it_is(answer: dict[str, Any]) -> bytes | None:
+    """The answer as orjson prints it; None where that may not be what is wanted.
+
+    It prints `null` for non-finite numbers and `[]` for arrays without elements. So there must be no `null`, and no `[]` but
+    those of empty lists in the answer's own fields."""
+    try:
+        printed = orjson.dumps(answer, default=_scalar, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        return None
+    if b"null" in printed or printed.count(b"[]") != sum(
+        [v == [] for v in answer.values() if type(v) is list]
+    ):
+        return None
+    return printed
+
+
+def _scalar(value: Any) -> Any:
+    """For orjson, which does not know arrays without axes."""
+    if type(value) is np.ndarray and not value.ndim:
+        return value[()]
+    raise TypeError
 
 
 def _prepared(answer: Any, form: Form, long: list[Array]) -> Any:
