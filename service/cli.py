@@ -19,7 +19,6 @@ PROCESS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
 }
 """What a serving process has in its environment unless it is set there already. NumPy reads it when it is imported.
 
@@ -27,8 +26,6 @@ Requests are computed side by side, so a request's BLAS has one thread: with mor
 turning in a loop until the last is done, and where cores are busy with other requests that is for ever. (Two cores, three
 quarters of one free, products of 128 × 128 matrices in two requests at once: 3 requests a second with two threads, 100
 with one.) It also keeps results from depending on the number of cores: sums are cut where threads begin.
-
-Memory that one thread frees stays with that thread's arena; two arenas for all keep what is at rest small.
 """
 
 

@@ -114,7 +114,7 @@ def _spans(data: bytes | bytearray) -> list[_Span]:
                 found.append(_Span("list", first, last))
         if quote < 0:
             return found
-        end = _end_of_string(data, quote)
+        end = _end_of_string(data, quote, most)
         if end < 0:
             return []
         if end - quote >= LONG and _BUFFER.search(data[max(0, quote - 64) : quote]):
@@ -123,10 +123,10 @@ def _spans(data: bytes | bytearray) -> list[_Span]:
     return []
 
 
-def _end_of_string(data: bytes | bytearray, quote: int) -> int:
-    """Behind the closing quote of the string that opens at `quote`; −1 if there is none."""
+def _end_of_string(data: bytes | bytearray, quote: int, most: int) -> int:
+    """Behind the closing quote of the string that opens at `quote`; −1 if there is none, or too many quotes inside."""
     at = quote + 1
-    while True:
+    for _ in range(most):
         end = data.find(b'"', at)
         if end < 0 or data[end - 1] != 0x5C:
             return end + 1 if end >= 0 else -1
@@ -134,6 +134,7 @@ def _end_of_string(data: bytes | bytearray, quote: int) -> int:
         if (len(part) - len(part.rstrip(b"\\"))) % 2 == 0:
             return end + 1
         at = end + 1
+    return -1
 
 
 def _without(data: bytes | bytearray, spans: list[_Span]) -> bytes:
