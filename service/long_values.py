@@ -102,9 +102,9 @@ def _count(codes: Array, code: int, step: int = 1 << 20) -> int:
 def _spans(data: bytes | bytearray) -> list[_Span]:
     """Long values, found by looking from string to string. None in a body of very many short strings: a program."""
     found: list[_Span] = []
-    most = 64 + (len(data) >> 9)
+    left = 64 + (len(data) >> 9)  # quotes that are still looked at
     at = 0
-    for _ in range(most):
+    while left > 0:
         quote = data.find(b'"', at)
         stop = len(data) if quote < 0 else quote
         if stop - at >= LONG:
@@ -114,7 +114,8 @@ def _spans(data: bytes | bytearray) -> list[_Span]:
                 found.append(_Span("list", first, last))
         if quote < 0:
             return found
-        end = _end_of_string(data, quote, most)
+        end, looks = _end_of_string(data, quote, left)
+        left -= looks
         if end < 0:
             return []
         if end - quote >= LONG and _BUFFER.search(data[max(0, quote - 64) : quote]):
@@ -123,18 +124,21 @@ def _spans(data: bytes | bytearray) -> list[_Span]:
     return []
 
 
-def _end_of_string(data: bytes | bytearray, quote: int, most: int) -> int:
-    """Behind the closing quote of the string that opens at `quote`; −1 if there is none, or too many quotes inside."""
+def _end_of_string(data: bytes | bytearray, quote: int, most: int) -> tuple[int, int]:
+    """Behind the closing quote of the string that opens at `quote`, and how many quotes were looked at; −1 if there is no
+    closing one among `most`."""
     at = quote + 1
-    for _ in range(most):
+    for looks in range(1, most + 1):
         end = data.find(b'"', at)
-        if end < 0 or data[end - 1] != 0x5C:
-            return end + 1 if end >= 0 else -1
+        if end < 0:
+            return -1, looks
+        if data[end - 1] != 0x5C:
+            return end + 1, looks
         part = data[at:end]
         if (len(part) - len(part.rstrip(b"\\"))) % 2 == 0:
-            return end + 1
+            return end + 1, looks
         at = end + 1
-    return -1
+    return -1, most
 
 
 def _without(data: bytes | bytearray, spans: list[_Span]) -> bytes:
