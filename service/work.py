@@ -61,6 +61,7 @@ class Work:
         self.verb = verb
         self.data = data
         self.ticket = ticket
+        self.meter = ticket.meter()
         self.media = media
         """Media type of the answer."""
         self.times: dict[str, float] = {}
@@ -109,7 +110,7 @@ class Work:
             self.dot = self.make_dot()
             if "dot" in self.envelope.include:
                 self.answer["dot"] = self.dot
-        self.ticket.check()
+        self.meter.look()
         start = time.perf_counter()
         self.body = self.encode()
         self.times["encode_ms"] = _ms(start)
@@ -130,7 +131,7 @@ class Work:
 
     def rest(self) -> None:
         """All but reading."""
-        self.ticket.check()
+        self.meter.look()
         self.plan()
         self.finish()
 
@@ -156,12 +157,12 @@ class Work:
     def prepare(self, verb: str) -> Job:
         """The engine's job for the request. Raises `EngineError`."""
         services = self.services
-        return prepare(verb, self.envelope.request, services.limits, self.ticket.meter(), services.plans)
+        return prepare(verb, self.envelope.request, services.limits, self.meter, services.plans)
 
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = self.job.run(self.ticket.meter())
+        self.answer = self.job.run(self.meter)
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
@@ -271,7 +272,7 @@ class RenderWork(Work):
 
     def run(self) -> None:
         """Compute what is shown."""
-        self.answer = {} if self.job is None else self.job.run(self.ticket.meter())
+        self.answer = {} if self.job is None else self.job.run(self.meter)
 
     def encode(self) -> bytes:
         """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""

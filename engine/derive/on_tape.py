@@ -95,9 +95,7 @@ class OnTape:
         return answer
 
 
-def jacobian_on_tape(
-    at: Linearized, of: Sequence[int], wrt: Sequence[int], reverse: bool
-) -> Array | None:
+def jacobian_on_tape(at: Linearized, of: Sequence[int], wrt: Sequence[int], reverse: bool) -> Array | None:
     """∂of/∂wrt between entries of a tape, [len(of), len(wrt)], by rows or by columns; None where that is not to be trusted."""
     if at.suspicious or at.kinked:
         return None
