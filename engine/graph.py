@@ -215,6 +215,10 @@ def graph_bytes(*parts: Graph | Params) -> int:
                 continue
             seen.add(id(part))
             total += 500 * len(part.nodes)
+            # Plans and tapes that were made of it hang on it, and tell what they hold.
+            total += sum(
+                n for made in vars(part).values() if isinstance(n := getattr(made, "nbytes", None), int)
+            )
             for node in part.nodes:
                 todo += [value for _, value in node.params]
         elif isinstance(part, tuple):

@@ -12,7 +12,8 @@ import pytest
 
 from engine.attrs import IndexArray
 from engine.aval import Aval
-from engine.graph import CONSTANT, Constant, Graph, Node, graph_bytes
+from engine.execute.plan import plan_of
+from engine.graph import CONSTANT, INPUT, Constant, Graph, Node, graph_bytes
 from engine.transforms.pull import PULLBACKS
 from engine.transforms.taylor import TANGENTS
 from service import programs
@@ -91,3 +92,8 @@ def test_constants_and_indices_count() -> None:
     assert big.nbytes <= graph_bytes(inner) < big.nbytes + 2000
     assert 8000 <= graph_bytes(index) < 9000
     assert 8000 + big.nbytes <= graph_bytes((("body", inner), *index), inner) < 12_000 + big.nbytes
+    array = Node(INPUT, (), (), Aval((9,), "float64"))
+    bare = Graph((array,), (0,), (0,))
+    before = graph_bytes(bare)
+    plan = plan_of(bare)  # hangs on the graph
+    assert graph_bytes(bare) == before + plan.nbytes > before
