@@ -103,8 +103,9 @@ class Runner:
         self.dtype = dtype
         self.limits = limits
         self.meter = meter
-        self.traced: Callable[[EngineError, Meter], EngineError] = lambda error, _: error
-        """Finds the step to which an error of a run belongs: a derived graph's nodes have no names of the user's."""
+        self.traced: Callable[[], Callable[[EngineError, Meter], EngineError] | None] = lambda: None
+        """A weak reference to what finds the step to which an error of a run belongs: a derived graph's nodes have no names
+        of the user's. It is the runner's owner, and a circle would keep its arrays until the collector comes by."""
         self.guarded = False
         """Whether strong zeros must be kept on the way: where the program uses derivatives itself."""
         self.kinked = False
@@ -148,7 +149,8 @@ class Runner:
             if not self.guarded and not all_finite(results):
                 results, kinked = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
         except EngineError as error:
-            raise self.traced(error, meter) from None
+            traced = self.traced()
+            raise (error if traced is None else traced(error, meter)) from None
         self.kinked = self.kinked or kinked
         return results
 

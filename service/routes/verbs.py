@@ -6,9 +6,13 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
+from service.exchange import lines
+from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.schemas import (
@@ -23,6 +27,7 @@ from service.schemas import (
     TraceAnswer,
     VjpAnswer,
 )
+from service.transfer import PiecesResponse, whole_body
 from service.work import ParseWork, Services, Work, perform
 
 OPERATIONS: dict[str, Operation] = {
@@ -83,10 +88,10 @@ OPERATIONS: dict[str, Operation] = {
 """What the documentation says about each verb, and in which media types besides JSON it answers."""
 
 
-def ticket(request: Request, services: Services) -> Ticket:
+def ticket(head: Head, services: Services) -> Ticket:
     """Permission to compute until the server's deadline, or a shorter one that the client asks for."""
     seconds = services.settings.timeout_s
-    asked = request.headers.get("x-request-timeout")
+    asked = head.get(b"x-request-timeout")
     if asked is not None:
         try:
             wanted = float(asked[:40])
@@ -100,30 +105,79 @@ def ticket(request: Request, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
-def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a verb."""
-    kind = ParseWork if verb == "parse" else Work
+class Verb:
+    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`)."""
 
-    async def endpoint(request: Request) -> Response:
-        services: Services = request.app.state.services
-        chosen = media.choose(request.headers, offered)
-        media.check_json(request.headers)
-        data = await request.body()
-        work = kind(services, verb, data, ticket(request, services), chosen)
-        await perform(work, request.receive)
-        headers = {"Vary": "Accept"} if len(offered) > 1 else None
-        return Response(work.body, media_type=chosen, headers=headers)
+    def __init__(self, verb: str, offered: Sequence[str], services: Services) -> None:
+        self.verb = verb
+        self.offered = offered
+        self.services = services
+        self.kind = ParseWork if verb == "parse" else Work
+        self.headers = [(b"content-type", b"application/json")]
+        """Headers of an answer in JSON."""
+        if len(offered) > 1:
+            self.headers.append((b"vary", b"Accept"))
+        self.lines = lines(self.headers)
 
-    return endpoint
+    async def work(self, scope: Scope, receive: Receive) -> Work:
+        """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
+        head = head_of(scope)
+        chosen = media.JSON
+        if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
+            chosen = media.choose(Headers(scope=scope), self.offered)
+        if head.get(b"content-type") != b"application/json":
+            media.check_json(Headers(scope=scope))
+        # The work alone has the body, and drops it when it is read.
+        work = self.kind(
+            self.services, self.verb, await whole_body(receive), ticket(head, self.services), chosen
+        )
+        await perform(work, receive)
+        return work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        work = await self.work(scope, receive)
+        if work.begin:
+            await in_pieces(work, self.offered)(scope, receive, send)
+        elif work.media == media.JSON:
+            headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": work.body})
+        else:
+            await Response(work.body, media_type=work.media, headers={"Vary": "Accept"})(scope, receive, send)
+
+
+PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
+"""Values of Accept under which every verb answers in JSON."""
+
+
+def in_pieces(work: Work, offered: Sequence[str]) -> Response:
+    """The response for a long answer."""
+    headers = {"Vary": "Accept"} if len(offered) > 1 else None
+    return PiecesResponse([*work.begin, work.body], media_type=work.media, headers=headers)
+
+
+def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+    """The verb as FastAPI has it, for the documentation and for paths that are unusually written."""
+
+    async def answer(request: Request) -> Response:
+        work = await verb.work(request.scope, request.receive)
+        if work.begin:
+            return in_pieces(work, verb.offered)
+        headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
+        return Response(work.body, media_type=work.media, headers=headers)
+
+    return answer
 
 
 def add_routes(app: FastAPI) -> None:
     """Add the routes."""
     for verb, operation in OPERATIONS.items():
-        offered = (media.JSON, *operation.also)
+        made = Verb(verb, (media.JSON, *operation.also), app.state.services)
+        app.state.shortcuts[f"/v1/{verb}"] = made
         app.add_api_route(
             f"/v1/{verb}",
-            verb_endpoint(verb, offered),
+            endpoint(made),
             methods=["POST"],
             name=verb,
             response_model=None,
@@ -131,4 +185,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "add_routes", "ticket"]
+__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "ticket"]
