@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -16,9 +18,15 @@ from service.envelope import REQUESTS
 from service.limits import engine_limits
 from service.middleware import BodyLimit, Context, Hosts
 from service.problems import problem
-from service.routes import operations, render, verbs
+from service.programs import Programs
+from service.routes import operations, registry, render, verbs
 from service.settings import Settings
+from service.store import Store, make_store
+from service.store.interface import StoreUnavailable
 from service.work import Services
+
+STORAGE_THREADS = 4
+"""Threads that read and write registered programs."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -29,6 +37,7 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
 
     @asynccontextmanager
     async def serving(app: FastAPI) -> AsyncIterator[None]:
+        opening = asyncio.get_running_loop().run_in_executor(None, _open, store)
         try:
             if lifespan is None:
                 yield
@@ -37,6 +46,9 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
                     yield
         finally:
             services.admission.close()
+            services.storage.close()
+            await opening
+            store.close()
 
     app = FastAPI(
         title="Wengert",
@@ -47,11 +59,19 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         redirect_slashes=False,
         lifespan=serving,
     )
-    services = Services(settings, engine_limits(settings), Admission(settings.threads, settings.queue))
+    store = make_store(settings)
+    services = Services(
+        settings,
+        engine_limits(settings),
+        Admission(settings.threads, settings.queue),
+        store,
+        Programs(store, settings),
+        Admission(STORAGE_THREADS, settings.queue),
+    )
     app.state.services = services
     app.state.draining = False
     app.state.documents = {}
-    for part in (verbs, render, operations):
+    for part in (verbs, render, registry, operations):
         part.add_routes(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit, most=settings.body_bytes)
@@ -60,6 +80,12 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
     app.add_exception_handler(HTTPException, _http_error)
     app.openapi = lambda: openapi.build(app, _models())  # type: ignore[method-assign]
     return app
+
+
+def _open(store: Store) -> None:
+    """Open the store, beside all else: without it the server still computes. What is wrong stands in the log."""
+    with contextlib.suppress(StoreUnavailable):
+        store.open()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -95,6 +121,10 @@ def _models() -> list[type[BaseModel]]:
     """The models that the OpenAPI document refers to."""
     answers = [o.answer for o in verbs.OPERATIONS.values() if o.answer is not None]
     own: list[type[BaseModel]] = [
+        schemas.RegisterRequest,
+        schemas.ProgramRecord,
+        schemas.ProgramDocument,
+        schemas.ProgramPage,
         schemas.OpDocument,
         schemas.OpsDocument,
         schemas.LimitsDocument,

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from service import examples, media
 from service.openapi import Operation, describe_operation
 from service.problems import problem
-from service.routes.verbs import ticket
+from service.routes.verbs import json_body, ticket
 from service.work import RenderWork, Services, perform
 
 OPERATION = Operation(
@@ -25,8 +25,9 @@ async def render(request: Request) -> Response:
     services: Services = request.app.state.services
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
-    media.check_json(request.headers)
-    work = RenderWork(services, "render", await request.body(), ticket(request, services))
+    ref = request.path_params.get("ref")
+    data = await json_body(request, needed=ref is None)
+    work = RenderWork(services, "render", data, ticket(request, services), ref=ref)
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

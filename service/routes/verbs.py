@@ -100,16 +100,23 @@ def ticket(request: Request, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
+async def json_body(request: Request, *, needed: bool) -> bytes:
+    """The body, which is declared to be JSON; where none is `needed`, it may be empty and undeclared."""
+    if needed or media.has_body(request.headers):
+        media.check_json(request.headers)
+    return await request.body()
+
+
 def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a verb."""
+    """The endpoint of a verb, for programs in the body and for one that the path names (`ref`)."""
     kind = ParseWork if verb == "parse" else Work
 
     async def endpoint(request: Request) -> Response:
         services: Services = request.app.state.services
         chosen = media.choose(request.headers, offered)
-        media.check_json(request.headers)
-        data = await request.body()
-        work = kind(services, verb, data, ticket(request, services), chosen)
+        ref = request.path_params.get("ref")
+        data = await json_body(request, needed=ref is None)
+        work = kind(services, verb, data, ticket(request, services), chosen, ref)
         await perform(work, request.receive)
         headers = {"Vary": "Accept"} if len(offered) > 1 else None
         return Response(work.body, media_type=chosen, headers=headers)
@@ -131,4 +138,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "add_routes", "ticket"]
+__all__ = ["OPERATIONS", "add_routes", "json_body", "ticket", "verb_endpoint"]
