@@ -27,6 +27,9 @@ BUSY_S = 5.0
 PAUSE_S = 1.0
 """Seconds between two attempts to open a file that cannot be opened."""
 
+JOURNAL = "WAL"
+"""Mode of the file; where its file system cannot do it, SQLite takes another one, in which readers may have to wait."""
+
 CACHE_KIB = 512
 """Pages that each connection keeps."""
 
@@ -61,6 +64,7 @@ class Connections:
         self._lock = threading.RLock()
         self._writing = threading.Lock()
         self._opened = False
+        self._file: tuple[int, int] | None = None
         self._failed: tuple[float, StoreUnavailable] | None = None
         self._generation = 0
         self._writer: sqlite3.Connection | None = None
@@ -71,6 +75,10 @@ class Connections:
 
     def open(self) -> None:
         """Make the file ready, if it is not. Raises `StoreUnavailable`."""
+        # What is written to a file that was removed or exchanged would be lost with this process.
+        if self._opened and self._identity() != self._file:
+            logger.warning("the store %s is another file than before, and is opened anew", self.path)
+            self.close()
         if not self._opened:
             with self._lock:
                 self._open_once()
@@ -94,7 +102,7 @@ class Connections:
             connection = self._connect(BUSY_S)
             try:
                 # Not all locks on the way to WAL mode wait: two processes that make the file may meet here.
-                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(f"PRAGMA journal_mode = {JOURNAL}")
                 migrate(connection)
                 break
             except sqlite3.OperationalError as error:
@@ -106,8 +114,17 @@ class Connections:
                 connection.close()
                 raise
         self._writer = connection
+        self._file = self._identity()
         self._failed = None
         self._opened = self.available = True
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file is there."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connect(self, busy_s: float) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -161,15 +178,21 @@ class Connections:
         self.close()
         return found
 
+    def _refused(self, error: sqlite3.Error, wait: bool) -> StoreUnavailable | WouldBlock:
+        """The same for reading, where without `wait` a lock is no failure."""
+        if not wait and code_of(error) == sqlite3.SQLITE_BUSY:
+            return WouldBlock()
+        return self._failure(error)
+
     # -- using
 
     @contextlib.contextmanager
     def reading(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
         """A connection to read with. Raises `StoreUnavailable`; without `wait`, `WouldBlock` instead of waiting."""
-        if not self._opened:
-            if not wait:
-                raise WouldBlock
+        if wait:
             self.open()
+        elif not self._opened:
+            raise WouldBlock
         generation = self._generation
         pool = self._patient if wait else self._instant
         try:
@@ -178,13 +201,11 @@ class Connections:
             try:
                 connection = self._connect(BUSY_S if wait else 0.0)
             except sqlite3.Error as error:
-                raise self._failure(error) from error
+                raise self._refused(error, wait) from error
         try:
             yield connection
         except sqlite3.Error as error:
-            if not wait and code_of(error) == sqlite3.SQLITE_BUSY:
-                raise WouldBlock from None
-            raise self._failure(error) from error
+            raise self._refused(error, wait) from error
         finally:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
