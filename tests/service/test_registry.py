@@ -161,9 +161,13 @@ def test_once_registered_it_is_there(registry: Client) -> None:
     assert again == first
     other = register(registry, "x  *  y # the same", status=200)
     assert other == first, "the first source stays"
-    assert registry.post("/v1/graphs", json={"graph": {"nodes": [
-        {"id": "t1", "op": "multiply", "inputs": ["x", "y"]}, {"id": "x", "op": "input"}, {"id": "y", "op": "input"},
-    ]}}).status_code == 201, "inputs in another order are another program"  # fmt: skip
+    nodes = [
+        {"id": "t1", "op": "mul", "inputs": ["x", "y"]},
+        {"id": "x", "op": "input"},
+        {"id": "y", "op": "input"},
+    ]
+    graph = registry.post("/v1/graphs", json={"graph": {"nodes": nodes}})
+    assert (graph.status_code, graph.json()) == (200, first), "nor does it matter that it was a text"
 
 
 def test_names(registry: Client) -> None:
@@ -287,8 +291,7 @@ def test_unknown_programs(client: Client) -> None:
         NO_ID.upper(),
         "N",
         "n.",
-        "..",
-        "%2e%2e",
+        "%2e%2e%20",
         "a b",
         "%00",
         "%ff",
@@ -805,8 +808,9 @@ def test_a_stored_graph_that_is_another_program(registry: Client) -> None:
     if not hasattr(store, "connections"):
         pytest.skip("only a file can be changed behind one's back")
     with store.connections.writing() as c:
-        c.execute("UPDATE programs SET source = NULL, graph = replace(graph, 'multiply', 'add')")
-        c.execute("UPDATE programs SET graph = CAST(graph AS BLOB)")
+        c.execute(
+            "UPDATE programs SET source = NULL, graph = CAST(replace(graph, 'multiply', 'add') AS BLOB)"
+        )
     response = registry.post(f"/v1/graphs/{record['id']}/grad", json={"inputs": {"x": 1, "y": 2}})
     check_problem(response, 503, "storage-unavailable")
 
