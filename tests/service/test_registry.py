@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import itertools
-import json
 import re
 import string
 import tracemalloc
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+import rfc8785
 
 from engine.language import parse_text
 from engine.program import canonical_json
@@ -122,22 +122,22 @@ def test_the_record(registry: Client) -> None:
     assert page == {"graphs": [{**record, "created": created}], "next_cursor": None}
 
 
-def test_the_id_is_the_digest_of_the_graph(client: Client) -> None:
-    """Over JSON without white space and with sorted keys: what Python's own encoder makes of a graph of integers."""
-    body = {"graph": {"nodes": [{"op": "mul", "inputs": ["é", 2], "id": "p"}, {"id": "é", "op": "input"}]}}
-    record = client.post("/v1/graphs", json=body).json()
+@pytest.mark.parametrize(
+    "program",
+    [
+        {"graph": {"nodes": [{"op": "mul", "inputs": ["é", 2], "id": "p"}, {"id": "é", "op": "input"}]}},
+        {"expression": "x * 1e21 + 1e-7 * y - 0.1"},
+        {"expression": "for i in range(3):\n    x = sin(x)\nx"},
+        *(e.body for e in examples.REGISTER),
+    ],
+)
+def test_the_id_is_the_digest_of_the_graph(client: Client, program: Json) -> None:
+    """As `GET` shows it, in the canonical form that another's RFC 8785 makes of it."""
+    record = client.post("/v1/graphs", json=program).json()
     graph = client.get(f"/v1/graphs/{record['id']}").json()["graph"]
-    assert graph == {
-        "nodes": [{"id": "é", "op": "input"}, {"id": "p", "op": "multiply", "inputs": ["é", 2]}],
-        "outputs": ["p"],
-    }
-    for node in graph["nodes"]:
-        node["inputs"] = [int(v) if isinstance(v, float) else v for v in node.get("inputs", [])]
-        if not node["inputs"]:
-            del node["inputs"]
-    text = json.dumps(graph, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert record["id"] == f"sha256-{hashlib.sha256(text.encode()).hexdigest()}"
-    assert record["source"] is None
+    assert record["id"] == f"sha256-{hashlib.sha256(rfc8785.dumps(graph)).hexdigest()}"
+    assert record["source"] == program.get("expression")
+    assert record["nodes"] == len(graph["nodes"])
 
 
 def test_defaults_are_shown(client: Client) -> None:
