@@ -18,7 +18,7 @@ from service.envelope import REQUESTS
 from service.limits import engine_limits
 from service.middleware import BodyLimit, Context, Hosts
 from service.problems import problem
-from service.programs import Programs
+from service.registered import Programs
 from service.routes import operations, registry, render, verbs
 from service.settings import Settings
 from service.store import Store, make_store

@@ -25,7 +25,7 @@ from engine.values import SAFE_INTEGER, Given, read_value
 from service import signatures
 from service.arrays import Form
 from service.problems import Collector, Mistake, pointer_to, problem
-from service.programs import Known, Programs
+from service.registered import Known, Programs
 from service.schemas import (
     EvaluateRequest,
     GradRequest,

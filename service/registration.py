@@ -12,7 +12,7 @@ from service import records, signatures
 from service.envelope import read_fields, read_program, read_signature, unknown_program
 from service.json_body import read_object
 from service.problems import Collector, Mistake, Problem, problem
-from service.programs import Known, unavailable
+from service.registered import Known, unavailable
 from service.schemas import MAX_DESCRIPTION, NAME, RegisterRequest
 from service.store.interface import Name, NameTaken, Naming, NewProgram, Record, StoreFull, StoreUnavailable
 from service.work import Services

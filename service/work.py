@@ -29,7 +29,7 @@ from service.json_body import read_object
 from service.markdown import trace_table
 from service.media import JSON, MARKDOWN
 from service.problems import problem
-from service.programs import Programs
+from service.registered import Programs
 from service.settings import Settings
 from service.store import Store
 from service.store.interface import WouldBlock

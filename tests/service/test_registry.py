@@ -22,7 +22,7 @@ from engine.program import canonical_json
 from service import examples
 from service.envelope import PROGRAMS, REQUESTS
 from service.examples import EXAMPLES, Example
-from service.programs import footprint, read_content
+from service.registered import footprint, read_content
 from service.records import new_program
 from service.routes.registry import MAX_PAGE
 from service.schemas import ProgramDocument, ProgramPage, ProgramRecord
