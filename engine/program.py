@@ -212,6 +212,11 @@ class Program:
         return tuple(i for i, s in enumerate(self.steps) if s.op is INPUT)
 
     @cached_property
+    def input_ids(self) -> tuple[str, ...]:
+        """Ids of the inputs, in order."""
+        return tuple(self.steps[i].id for i in self.inputs)
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Position of each id."""
         return {s.id: i for i, s in enumerate(self.steps)}
@@ -220,6 +225,12 @@ class Program:
     def output_ids(self) -> list[str]:
         """Ids of the outputs, in order."""
         return [self.steps[i].id for i in self.outputs]
+
+    @cached_property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes two programs the same in every respect: the digest, what its steps are called by, and the source, which
+        errors point into."""
+        return (self.digest, self.source, hash(tuple([(s.origin, s.named) for s in self.steps])))
 
     def where(self, i: int) -> Where | None:
         """Place of step `i` in the request."""

@@ -98,7 +98,19 @@ def input_arrays(
 
     Raises `UnknownInput`, `MissingInput`, `InvalidArray` (all of them together).
     """
-    known = [program.steps[i].id for i in program.inputs]
+    steps = program.steps
+    integer = integer_inputs(program)
+    if not integer and len(inputs) == len(program.input_ids):  # the common case, fast
+        plain: dict[str, Array] = {}
+        for name in program.input_ids:
+            given = inputs.get(name)
+            if given is None:
+                break
+            value = given.value
+            plain[name] = value if value.dtype == dtype else typed_array(given, dtype)
+        else:
+            return plain, {n for n, a in plain.items() if a.dtype == np.int64}
+    known = program.input_ids
     mistakes = MistakeCollector(most)
     names = set(known)
     for name in inputs:
@@ -113,10 +125,9 @@ def input_arrays(
                     suggestions=near,
                 )
             )
-    integer = integer_inputs(program)
     arrays: dict[str, Array] = {}
     for i in program.inputs:
-        step = program.steps[i]
+        step = steps[i]
         given = inputs.get(step.id)
         if given is None:
             default = step.attrs.get("value")
@@ -132,7 +143,7 @@ def input_arrays(
             given = Given(default.value, default.weak, default.weak and default.integral)
         arrays[step.id] = typed_array(given, dtype, integer=i in integer)
     mistakes.raise_if_any()
-    static = {program.steps[i].id for i in program.inputs if arrays[program.steps[i].id].dtype == np.int64}
+    static = {name for name, a in arrays.items() if a.dtype == np.int64}
     return arrays, static
 
 
@@ -158,8 +169,15 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     return (shown + (f" and {len(names) - most} more" if len(names) > most else "")) or "none"
 
 
-def integer_inputs(program: Program) -> set[int]:
+def integer_inputs(program: Program) -> frozenset[int]:
     """Inputs that reach an integer position through indexing, shape ops or + − * // % (`api.md`, section 1)."""
+    found: frozenset[int] | None = vars(program).get("_integer_inputs")
+    if found is None:
+        found = vars(program)["_integer_inputs"] = frozenset(_integer_inputs(program))
+    return found
+
+
+def _integer_inputs(program: Program) -> set[int]:
     ops = {s.op for s in program.steps}
     if not any(p.integer for op in ops for p in op.operands) and not any(
         s.attrs for s in program.steps if s.op is not INPUT

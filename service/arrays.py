@@ -25,11 +25,17 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 _COO = ("format", "shape", "row", "col", "data")
 
 
-def encode(answer: Any, form: Form = "list") -> bytes:
+def encode(answer: Any, form: Form = "list", *, small: bool = False) -> bytes:
     """JSON of an answer made of dictionaries, lists, strings, numbers, booleans, None and NumPy arrays and scalars.
+
+    `small` answers are worth an attempt to print them as they are, which most of them can be.
 
     Raises `LimitExceeded` for an answer nested deeper than JSON is printed (a program of very many loops in loops).
     """
+    if small and form == "list" and type(answer) is dict:
+        printed = _as_it_is(answer)
+        if printed is not None:
+            return printed
     try:
         return orjson.dumps(_prepared(answer, form), option=_OPTIONS)
     except orjson.JSONEncodeError as error:
@@ -38,6 +44,29 @@ def encode(answer: Any, form: Form = "list") -> bytes:
         raise LimitExceeded(
             "depth", DEPTH, DEPTH + 1, f"The answer is nested more than {DEPTH} levels deep."
         ) from None
+
+
+def _as_it_is(answer: dict[str, Any]) -> bytes | None:
+    """The answer as orjson prints it; None where that may not be what is wanted.
+
+    It prints `null` for non-finite numbers and `[]` for arrays without elements. So there must be no `null`, and no `[]` but
+    those of empty lists in the answer's own fields."""
+    try:
+        printed = orjson.dumps(answer, default=_scalar, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        return None
+    if b"null" in printed or printed.count(b"[]") != sum(
+        [v == [] for v in answer.values() if type(v) is list]
+    ):
+        return None
+    return printed
+
+
+def _scalar(value: Any) -> Any:
+    """For orjson, which does not know arrays without axes."""
+    if type(value) is np.ndarray and not value.ndim:
+        return value[()]
+    raise TypeError
 
 
 def _prepared(answer: Any, form: Form) -> Any:

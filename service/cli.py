@@ -25,7 +25,9 @@ def application() -> FastAPI:
 
     settings = Settings()
     Protocol.receive_timeout_s = settings.receive_timeout_s
-    return create_app(settings, lifespan=process)
+    app = create_app(settings, lifespan=process)
+    Protocol.at_once = app.at_once
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,10 +7,10 @@ is wrong reported at once. (What needs a whole program and whole inputs, shapes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -18,14 +18,15 @@ from pydantic import BaseModel, ValidationError
 from engine.aval import MAX_RANK, Aval, DType
 from engine.derive import Request
 from engine.errors import EngineError, nearest, quoted
-from engine.language import TextLimits, parse_text
+from engine.language import TextLimits
 from engine.program import NON_FINITE, Program
 from engine.spec import GraphLimits, read_graph
 from engine.values import SAFE_INTEGER, Given, read_value
 from service import signatures
 from service.arrays import Form
 from service.problems import Collector, Mistake, pointer_to, problem
-from service.registered import Known, Programs
+from service.programs import program_of_text
+from service.registered import Known
 from service.schemas import (
     EvaluateRequest,
     GradRequest,
@@ -56,10 +57,6 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
     "render": RenderRequest,
 }
 """The request model of each verb."""
-
-CACHED_CHARS = 2048
-"""Longest program text whose program is kept for the next request (100 of them take 50 MB at the very most)."""
-CACHED_INPUTS = 64
 
 PROGRAMS = ("expression", "graph", "graph_id")
 """The fields that a program can stand in."""
@@ -94,6 +91,15 @@ _MUST_BE = {
 }
 
 
+Lookup: TypeAlias = Callable[[str], Known | None]
+"""The registered program of an id or name; None if there is none."""
+
+
+def nobody(ref: str) -> Known | None:
+    """No program is registered."""
+    return None
+
+
 @dataclass(frozen=True)
 class Envelope:
     """What was asked: the engine's part, and what the service itself looks after."""
@@ -115,22 +121,19 @@ def read_envelope(
     verb: str,
     body: dict[str, Any],
     settings: Settings,
-    programs: Programs,
+    registered: Lookup = nobody,
     *,
     ref: str | None = None,
-    wait: bool = True,
 ) -> Envelope:
-    """Everything in the body of a request for `verb`. Raises `Problem` with all that is wrong.
-
-    `ref` is the id or name of the program where the path says it. Without `wait`, raises `WouldBlock` where a registered
-    program would have to be read first."""
+    """Everything in the body of a request for `verb`. Raises `Problem` with all that is wrong, and what `registered` raises,
+    which looks up registered programs. `ref` is the id or name of the program where the path says it."""
     mistakes = Collector()
     model = REQUESTS[verb]
     if ref is None:
         fields = read_fields(verb, model, body, mistakes)
-        known = read_program(fields, body, fields.inputs, programs, mistakes, wait=wait)
+        known = read_program(fields, body, fields.inputs, settings, registered, mistakes)
     else:
-        known = programs.get(ref, wait=wait)
+        known = registered(ref)
         if known is None:
             raise problem("unknown-program", unknown_program(ref))
         fields = read_fields(verb, model, _without_program(body, mistakes), mistakes)
@@ -271,12 +274,6 @@ def _shown(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------- program
 
 
-@lru_cache(maxsize=128)
-def _short_text(text: str, inputs: frozenset[str], limits: TextLimits) -> Program:
-    """The program of a short text. The same one is often sent again with other values, and reading it is half the work."""
-    return parse_text(text, inputs=inputs, limits=limits)
-
-
 def _without_program(body: dict[str, Any], mistakes: Collector) -> dict[str, Any]:
     """The body of a request whose path names the program: a second program is a mistake."""
     for name in PROGRAMS:
@@ -295,14 +292,12 @@ def read_program(
     fields: Any,
     body: dict[str, Any],
     inputs: Collection[str],
-    programs: Programs,
+    settings: Settings,
+    registered: Lookup,
     mistakes: Collector,
-    *,
-    wait: bool = True,
 ) -> Known | None:
     """The program, of a text in which `inputs` are names of inputs, whatever they mean else; with the signature of a
     registered one. None where it is missing or wrong, which is noted."""
-    settings = programs.settings
     named = [name for name in PROGRAMS if body.get(name) is not None]
     if not named:
         mistakes.add(
@@ -324,14 +319,12 @@ def read_program(
     try:
         if fields.expression is not None:
             limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
-            if len(fields.expression) <= CACHED_CHARS and len(inputs) <= CACHED_INPUTS:
-                return Known(_short_text(fields.expression, frozenset(inputs), limits))
-            return Known(parse_text(fields.expression, inputs=inputs, limits=limits))
+            return Known(program_of_text(fields.expression, inputs, limits))
         if fields.graph is not None:
             limits_of_graph = GraphLimits(nodes=settings.nodes, elements=settings.elements)
             return Known(read_graph(fields.graph, limits=limits_of_graph))
         if fields.graph_id is not None:
-            known = programs.get(fields.graph_id, wait=wait)
+            known = registered(fields.graph_id)
             if known is None:
                 detail = unknown_program(fields.graph_id)
                 mistakes.add(Mistake("unknown-program", detail, pointer="/graph_id"))

@@ -66,15 +66,6 @@ def _quality(media: str, ranges: Sequence[tuple[str, float]]) -> float:
     return 0.0
 
 
-def has_body(headers: Headers) -> bool:
-    """Whether a body comes with the request, or is said to."""
-    return (
-        "transfer-encoding" in headers
-        or headers.get("content-length", "0") != "0"
-        or "content-type" in headers
-    )
-
-
 def check_json(headers: Headers) -> None:
     """Raise `Problem` (unsupported-media-type) unless the body is declared to be JSON; missing-body if there is none.
 

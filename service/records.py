@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import orjson
@@ -44,7 +44,7 @@ def new_program(program: Program, source: str | None) -> NewProgram:
 
 def _inputs(program: Program) -> bytes:
     """The inputs as far as the program itself knows them: its defaults, in the dtypes that they have in it."""
-    integer: set[int] | None = None
+    integer: Set[int] | None = None
     found = []
     for i in program.inputs:
         step = program.steps[i]

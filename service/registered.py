@@ -1,22 +1,21 @@
 """Programs by id or name, ready to use: found in the store, read once, kept in memory.
 
 Which program a name leads to, and whether it is still there, is asked of the store for each request (5 µs), since other
-processes may have changed it. What a program is never changes, so what was read stays: of a bounded number of bytes, the
-least recently used go first.
+processes may have changed it. What a program is never changes, so what was read stays, of a bounded number of bytes.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import NamedTuple
 
 from pydantic_core import from_json
 
 from engine.aval import Aval
 from engine.errors import EngineError
+from engine.kept import Kept
 from engine.language import TextLimits, parse_text
 from engine.program import Program
 from engine.spec import GraphLimits, read_graph
@@ -41,6 +40,8 @@ class Known(NamedTuple):
     program: Program
     signature: Mapping[str, Aval] = {}
     key: int = 0
+    mark: Hashable = None
+    """What requests for it depend on: equal only for the same program under the same signature."""
 
 
 class Programs:
@@ -49,12 +50,9 @@ class Programs:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self.bytes = 0
-        """Estimated memory of what is kept."""
+        self.kept: Kept[int, Program] = Kept(settings.store_cache_bytes)
         self.read = 0
         """How many programs were read."""
-        self._kept: OrderedDict[int, tuple[Program, int]] = OrderedDict()
-        self._lock = threading.Lock()
         self._reading = tuple(threading.Lock() for _ in range(STRIPES))
 
     def get(self, ref: str, *, wait: bool = True) -> Known | None:
@@ -67,25 +65,18 @@ class Programs:
             found = self.store.find(ref, wait=wait)
             if found is None:
                 return None
-            program = self._remembered(found.key)
+            program = self.kept.get(found.key)
             if program is None:
                 if not wait:
                     raise WouldBlock
                 with self._reading[found.key % STRIPES]:
-                    program = self._remembered(found.key) or self._read(found)
+                    program = self.kept.get(found.key) or self._read(found)
         except StoreUnavailable as error:
             raise unavailable(error) from None
         if program is None:
             return None
-        return Known(program, signatures.from_json(found.signature), found.key)
-
-    def _remembered(self, key: int) -> Program | None:
-        with self._lock:
-            kept = self._kept.get(key)
-            if kept is None:
-                return None
-            self._kept.move_to_end(key)
-            return kept[0]
+        mark = (found.key, found.signature)
+        return Known(program, signatures.from_json(found.signature), found.key, mark)
 
     def _read(self, found: Found) -> Program | None:
         content = self.store.content(found.key)
@@ -93,27 +84,12 @@ class Programs:
             return None  # removed since it was found
         program = read_content(content, found.id, self.settings)
         self.read += 1
-        self._keep(found.key, program, footprint(content))
+        self.kept.put(found.key, program, footprint(content))
         return program
-
-    def _keep(self, key: int, program: Program, size: int) -> None:
-        most = self.settings.store_cache_bytes
-        if size > most:
-            return
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = (program, size)
-                self.bytes += size
-            while self.bytes > most:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self.bytes -= freed
 
     def forget(self, key: int) -> None:
         """Let go of a program that was removed."""
-        with self._lock:
-            kept = self._kept.pop(key, None)
-            if kept is not None:
-                self.bytes -= kept[1]
+        self.kept.drop(key)
 
 
 def footprint(content: Content) -> int:

@@ -70,7 +70,7 @@ class Registration:
         mistakes = Collector()
         fields = read_fields("POST /v1/graphs", RegisterRequest, body, mistakes)
         types = fields.signature or {}
-        known = read_program(fields, body, types, self.services.programs, mistakes)
+        known = read_program(fields, body, types, settings, self.services.programs.get, mistakes)
         self.signature = read_signature(types, None if known is None else known.program, mistakes)
         if fields.name is not None:
             self.naming = self._naming(fields, body, mistakes)

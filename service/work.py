@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from engine.aval import Aval, aval_of
 from engine.cost import Limits
-from engine.derive import MAPPED, Job, prepare
+from engine.derive import MAPPED, Job, Plans, prepare
 from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
@@ -24,11 +24,12 @@ from engine.specialize import integer_inputs, typed_array
 from service import arrays
 from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, out_of_time, unless_gone
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
-from service.envelope import Envelope, read_envelope
+from service.envelope import Envelope
 from service.json_body import read_object
 from service.markdown import trace_table
 from service.media import JSON, MARKDOWN
 from service.problems import problem
+from service.readings import Readings
 from service.registered import Programs
 from service.settings import Settings
 from service.store import Store
@@ -36,6 +37,9 @@ from service.store.interface import WouldBlock
 
 INLINE_STEPS = 100
 """Longest program that is planned on the event loop."""
+
+SMALL_BYTES = 1 << 18
+"""Up to this memory of a computation its answer counts as small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class Services:
     settings: Settings
     limits: Limits
     admission: Admission
+    plans: Plans
+    """Prepared jobs, kept for the requests to come."""
+    readings: Readings
     store: Store
     programs: Programs
     """The registered ones."""
@@ -87,13 +94,11 @@ class Work:
     def read(self, *, wait: bool = True) -> None:
         """Bytes to an envelope. Raises `Problem`; without `wait`, `WouldBlock` if a program has to be fetched first."""
         start = time.perf_counter()
-        settings = self.services.settings
-        body = read_object(self.data, memory_bytes=settings.memory_bytes)
+        nbytes = len(self.data)
+        body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
         if wait:
             self.data = b""
-        self.envelope = read_envelope(
-            self.verb, body, settings, self.services.programs, ref=self.ref, wait=wait
-        )
+        self.envelope = self.services.readings.read(self.verb, body, nbytes, ref=self.ref, wait=wait)
         self.times["parse_ms"] = _ms(start)
         if "svg" in self.envelope.include or "dot" in self.envelope.include:
             self.check_drawing()
@@ -139,9 +144,14 @@ class Work:
 
     def make_plan(self) -> None:
         """Ask the engine for a job."""
-        self.job = prepare(self.verb, self.envelope.request, self.services.limits, meter=self.ticket.meter())
+        self.job = self.prepare(self.verb)
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
+
+    def prepare(self, verb: str) -> Job:
+        """The engine's job for the request. Raises `EngineError`."""
+        services = self.services
+        return prepare(verb, self.envelope.request, services.limits, self.ticket.meter(), services.plans)
 
     def run(self) -> None:
         """Run the job."""
@@ -153,7 +163,7 @@ class Work:
         """The answer as bytes."""
         if self.media == MARKDOWN:
             return trace_table(self.answer).encode()
-        return arrays.encode(self.answer, self.envelope.form)
+        return arrays.encode(self.answer, self.envelope.form, small=self.peak_bytes < SMALL_BYTES)
 
     def check_drawing(self) -> None:
         """Raise `Problem` for a program that is too large to be drawn."""
@@ -203,7 +213,8 @@ class Work:
             times = {
                 k: round(self.times.get(k, 0.0), 4) for k in ("parse_ms", "plan_ms", "run_ms", "encode_ms")
             }
-            self.add("timing", {**times, "cached": False, "peak_bytes": self.peak_bytes})
+            cached = self.job is not None and self.job.cached
+            self.add("timing", {**times, "cached": cached, "peak_bytes": self.peak_bytes})
 
 
 class ParseWork(Work):
@@ -235,7 +246,7 @@ class RenderWork(Work):
         Without `inputs` that is nothing, unless `show` asks for it (a graph's inputs may have defaults). By default
         gradients are shown where there are any: not of a node that is no scalar, and not of integers.
         """
-        fields, request = self.envelope.fields, self.envelope.request
+        fields = self.envelope.fields
         self.show = fields.show
         if self.show is None and "inputs" not in fields.model_fields_set:
             self.show = []
@@ -243,11 +254,11 @@ class RenderWork(Work):
             return
         verb = "grad" if self.show is None or "gradients" in self.show else "evaluate"
         try:
-            self.job = prepare(verb, request, self.services.limits, self.ticket.meter())
+            self.job = self.prepare(verb)
         except (NonScalarOutput, NotDifferentiable):
             if self.show is not None:
                 raise
-            self.job = prepare("evaluate", request, self.services.limits, self.ticket.meter())
+            self.job = self.prepare("evaluate")
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
 

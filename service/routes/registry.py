@@ -9,11 +9,12 @@ from fastapi import FastAPI, Request, Response
 
 from service import examples, media, records
 from service.envelope import unknown_program
+from service.head import head_of
 from service.openapi import describe_operation, describe_registry
 from service.problems import Problem, problem
 from service.registration import Registration, guarded
 from service.routes import render, verbs
-from service.routes.verbs import ticket, verb_endpoint
+from service.routes.verbs import ticket
 from service.schemas import ProgramDocument, ProgramPage, ProgramRecord
 from service.store.interface import Record, is_digest
 from service.work import Services
@@ -41,7 +42,9 @@ REVALIDATE = "private, no-cache"
 async def _with_store(request: Request, job: Callable[[], T]) -> T:
     """What a job with the store gives, in a thread of its own kind. Raises `Problem`."""
     services: Services = request.app.state.services
-    return await services.storage.run(lambda: guarded(job), ticket(request, services), request.receive)
+    return await services.storage.run(
+        lambda: guarded(job), ticket(head_of(request.scope), services), request.receive
+    )
 
 
 def _queried(request: Request, *known: str) -> Mapping[str, str]:
@@ -77,7 +80,7 @@ async def register(request: Request) -> Response:
             headers={"Accept-Post": media.JSON},
         )
     media.check_json(request.headers)
-    permit = ticket(request, services)
+    permit = ticket(head_of(request.scope), services)
     registration = Registration(services, await request.body())
     await services.admission.run(registration.read, permit, request.receive)
     record, created = await services.storage.run(registration.write, permit.next(), request.receive)
@@ -292,9 +295,10 @@ def add_routes(app: FastAPI) -> None:
     )
     for verb, operation in {**verbs.OPERATIONS, "render": render.OPERATION}.items():
         offered = (media.JSON, *operation.also)
+        made = verbs.Verb(verb, offered, app.state.services)
         app.add_api_route(
             f"/v1/graphs/{{ref}}/{verb}",
-            render.render if verb == "render" else verb_endpoint(verb, offered),
+            render.render if verb == "render" else verbs.endpoint(made),
             methods=["POST"],
             name=f"{verb}_by_id",
             response_model=None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 
 from service import examples, media
+from service.head import head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
-from service.routes.verbs import json_body, ticket
+from service.routes.verbs import needs_json, ticket
 from service.work import RenderWork, Services, perform
 
 OPERATION = Operation(
@@ -25,9 +26,11 @@ async def render(request: Request) -> Response:
     services: Services = request.app.state.services
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
+    head = head_of(request.scope)
     ref = request.path_params.get("ref")
-    data = await json_body(request, needed=ref is None)
-    work = RenderWork(services, "render", data, ticket(request, services), ref=ref)
+    if needs_json(head, ref):
+        media.check_json(request.headers)
+    work = RenderWork(services, "render", await request.body(), ticket(head, services), ref=ref)
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
+from service.exchange import lines
+from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.schemas import (
@@ -83,10 +88,10 @@ OPERATIONS: dict[str, Operation] = {
 """What the documentation says about each verb, and in which media types besides JSON it answers."""
 
 
-def ticket(request: Request, services: Services) -> Ticket:
+def ticket(head: Head, services: Services) -> Ticket:
     """Permission to compute until the server's deadline, or a shorter one that the client asks for."""
     seconds = services.settings.timeout_s
-    asked = request.headers.get("x-request-timeout")
+    asked = head.get(b"x-request-timeout")
     if asked is not None:
         try:
             wanted = float(asked[:40])
@@ -100,37 +105,111 @@ def ticket(request: Request, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
-async def json_body(request: Request, *, needed: bool) -> bytes:
-    """The body, which is declared to be JSON; where none is `needed`, it may be empty and undeclared."""
-    if needed or media.has_body(request.headers):
-        media.check_json(request.headers)
-    return await request.body()
+def needs_json(head: Head, ref: str | None) -> bool:
+    """Whether a body must be declared to be JSON: always, but where the path names the program there may be no body."""
+    return ref is None or (
+        b"content-type" in head or b"transfer-encoding" in head or head.get(b"content-length", b"0") != b"0"
+    )
 
 
-def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a verb, for programs in the body and for one that the path names (`ref`)."""
-    kind = ParseWork if verb == "parse" else Work
+class Verb:
+    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`).
 
-    async def endpoint(request: Request) -> Response:
-        services: Services = request.app.state.services
-        chosen = media.choose(request.headers, offered)
+    `ref` is the id or name of the program where the path says it."""
+
+    def __init__(self, verb: str, offered: Sequence[str], services: Services) -> None:
+        self.verb = verb
+        self.offered = offered
+        self.services = services
+        self.ref: str | None = None
+        self.kind = ParseWork if verb == "parse" else Work
+        self.headers = [(b"content-type", b"application/json")]
+        """Headers of an answer in JSON."""
+        if len(offered) > 1:
+            self.headers.append((b"vary", b"Accept"))
+        self.lines = lines(self.headers)
+
+    def of(self, ref: str) -> Verb:
+        """The same verb of a registered program."""
+        other = object.__new__(Verb)
+        vars(other).update(vars(self), ref=ref)
+        return other
+
+    async def work(self, scope: Scope, receive: Receive) -> Work:
+        """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
+        head = head_of(scope)
+        chosen = media.JSON
+        if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
+            chosen = media.choose(Headers(scope=scope), self.offered)
+        if head.get(b"content-type") != b"application/json" and needs_json(head, self.ref):
+            media.check_json(Headers(scope=scope))
+        data = await read_body(receive)
+        work = self.kind(self.services, self.verb, data, ticket(head, self.services), chosen, self.ref)
+        await perform(work, receive)
+        return work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        work = await self.work(scope, receive)
+        if work.media == media.JSON:
+            headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": work.body})
+        else:
+            await Response(work.body, media_type=work.media, headers={"Vary": "Accept"})(scope, receive, send)
+
+
+PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
+"""Values of Accept under which every verb answers in JSON."""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body. Raises `ClientDisconnect`."""
+    pieces: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece = message.get("body", b"")
+        if not message.get("more_body", False):
+            return b"".join((*pieces, piece)) if pieces else piece
+        pieces.append(piece)
+
+
+def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+    """The verb as FastAPI has it, for the documentation and for paths that are unusually written."""
+
+    async def answer(request: Request) -> Response:
         ref = request.path_params.get("ref")
-        data = await json_body(request, needed=ref is None)
-        work = kind(services, verb, data, ticket(request, services), chosen, ref)
-        await perform(work, request.receive)
-        headers = {"Vary": "Accept"} if len(offered) > 1 else None
-        return Response(work.body, media_type=chosen, headers=headers)
+        asked = verb if ref is None else verb.of(ref)
+        work = await asked.work(request.scope, request.receive)
+        headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
+        return Response(work.body, media_type=work.media, headers=headers)
 
-    return endpoint
+    return answer
+
+
+GRAPHS = "/v1/graphs/"
+
+
+def endpoint_at(path: str, endpoints: Mapping[str, ASGIApp]) -> ASGIApp | None:
+    """The endpoint at a path: one that stands there, or a verb of a registered program (`/v1/graphs/{ref}/{verb}`)."""
+    found = endpoints.get(path)
+    if found is None and path.startswith(GRAPHS):
+        ref, _, name = path[len(GRAPHS) :].partition("/")
+        verb = endpoints.get(f"/v1/{name}")
+        return verb.of(ref) if isinstance(verb, Verb) and ref else None
+    return found
 
 
 def add_routes(app: FastAPI) -> None:
     """Add the routes."""
     for verb, operation in OPERATIONS.items():
-        offered = (media.JSON, *operation.also)
+        made = Verb(verb, (media.JSON, *operation.also), app.state.services)
+        app.state.shortcuts[f"/v1/{verb}"] = made
         app.add_api_route(
             f"/v1/{verb}",
-            verb_endpoint(verb, offered),
+            endpoint(made),
             methods=["POST"],
             name=verb,
             response_model=None,
@@ -138,4 +217,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "add_routes", "json_body", "ticket", "verb_endpoint"]
+__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "endpoint", "needs_json", "ticket"]

@@ -61,8 +61,9 @@ def strict(data: bytes) -> Any:
     ],
     ids=repr,
 )
-def test_values(value: Any, expected: Any) -> None:
-    found = strict(encode({"v": value}))["v"]
+@pytest.mark.parametrize("small", [False, True])
+def test_values(value: Any, expected: Any, small: bool) -> None:
+    found = strict(encode({"v": value}, small=small))["v"]
     assert found == expected
     assert type(found) is type(expected)
 

@@ -22,8 +22,8 @@ from engine.program import canonical_json
 from service import examples
 from service.envelope import PROGRAMS, REQUESTS
 from service.examples import EXAMPLES, Example
-from service.registered import footprint, read_content
 from service.records import new_program
+from service.registered import footprint, read_content
 from service.routes.registry import MAX_PAGE
 from service.schemas import ProgramDocument, ProgramPage, ProgramRecord
 from service.settings import Settings
@@ -735,9 +735,8 @@ def test_the_memory_is_bounded() -> None:
     for k in (*range(40), *range(40)):
         answer = client.post(f"/v1/graphs/n{k}/evaluate", json={"inputs": {"x": 1}}).json()
         assert list(answer["outputs"].values()) == [1.0 + k]
-        assert 0 < programs.bytes <= 60_000
-    assert programs.bytes == sum(size for _, size in programs._kept.values())
-    assert 5 < len(programs._kept) < 40
+        assert 0 < programs.kept.nbytes <= 60_000
+    assert 5 < len(programs.kept) < 40
     read = programs.read
     for _ in range(5):
         client.post("/v1/graphs/n39/evaluate", json={"inputs": {"x": 1}})
@@ -747,9 +746,9 @@ def test_the_memory_is_bounded() -> None:
         assert client.post("/v1/graphs/large/parse").status_code == 200
     assert programs.read == read + 2, "what does not fit is read each time"
     delete(client, "n39")
-    before = programs.bytes
+    before = programs.kept.nbytes
     delete(client, parse_text("x + 39").digest)
-    assert programs.bytes < before
+    assert programs.kept.nbytes < before
     client.close()
 
 
