@@ -72,9 +72,7 @@ class Readings:
             key = (ref, registered.mark, key)
         known = self.kept.get(key)
         if known is not None:
-            found = _bound(known, body, self.settings)
-            if found is not None and registered is not None and registered.signature:
-                found = _fitted(found, registered)
+            found = _bound(known, body, self.settings, registered)
             if found is not None:
                 return found
         envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
@@ -83,16 +81,6 @@ class Readings:
 
     def _registered(self, ref: str, wait: bool) -> Known | None:
         return None if self.programs is None else self.programs.get(ref, wait=wait)
-
-
-def _fitted(found: Envelope, registered: Known) -> Envelope | None:
-    """The request with values as the program's signature has them; None if one of them does not fit."""
-    mistakes = Collector()
-    request = found.request
-    inputs = signatures.fitted(
-        registered.program, registered.signature, request.inputs, request.in_axes, mistakes
-    )
-    return None if mistakes.mistakes else replace(found, request=replace(request, inputs=inputs))
 
 
 def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
@@ -127,8 +115,11 @@ def _without_values(envelope: Envelope) -> Envelope:
     return replace(envelope, fields=fields, request=request)
 
 
-def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
-    """The request that a body like that of a known one is; None if one of its values is no plain one."""
+def _bound(
+    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+) -> Envelope | None:
+    """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
+    signature of a registered program."""
     found: dict[str, Any] = {}
     try:
         for name in _VALUES & body.keys():
@@ -140,6 +131,14 @@ def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Enve
                 found[name] = {k: _value(v, settings.elements) for k, v in value.items()}
     except EngineError:
         return None
+    if registered is not None and registered.signature:
+        mistakes = Collector()
+        given = found.get("inputs", {})
+        found["inputs"] = signatures.fitted(
+            registered.program, registered.signature, given, known.request.in_axes, mistakes
+        )
+        if mistakes.mistakes:
+            return None
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)

@@ -51,8 +51,8 @@ class Programs:
         self.store = store
         self.settings = settings
         self.kept: Kept[int, Program] = Kept(settings.store_cache_bytes)
-        self.read = 0
-        """How many programs were read."""
+        self.reads = 0
+        """How many programs were read so far."""
         self._reading = tuple(threading.Lock() for _ in range(STRIPES))
 
     def get(self, ref: str, *, wait: bool = True) -> Known | None:
@@ -83,7 +83,7 @@ class Programs:
         if content is None:
             return None  # removed since it was found
         program = read_content(content, found.id, self.settings)
-        self.read += 1
+        self.reads += 1
         self.kept.put(found.key, program, footprint(content))
         return program
 

@@ -86,9 +86,9 @@ class Settings(BaseSettings):
     store_programs: int = Field(100_000, ge=1, description="most registered programs")
     store_bytes: int = Field(1 << 30, ge=1, description="most bytes of registered programs and their names")
     store_cache_bytes: int = Field(
-        256 << 20,
+        512 << 20,
         ge=0,
-        description="most memory in which registered programs are kept ready, in each process",
+        description="most memory in which registered programs are kept ready, in each process; one may take a quarter",
     )
 
     # -- what is told

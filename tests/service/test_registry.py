@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import itertools
+import json
 import re
 import string
 import tracemalloc
@@ -29,6 +30,7 @@ from service.schemas import ProgramDocument, ProgramPage, ProgramRecord
 from service.settings import Settings
 from service.store.interface import MAX_NAMES
 from tests.service.conftest import Client, Json, check_problem
+from tests.service.test_roads import PLAIN, same_on_both, scope_of
 
 NO_ID = "sha256-" + "0" * 64
 
@@ -737,14 +739,14 @@ def test_the_memory_is_bounded() -> None:
         assert list(answer["outputs"].values()) == [1.0 + k]
         assert 0 < programs.kept.nbytes <= 60_000
     assert 5 < len(programs.kept) < 40
-    read = programs.read
+    read = programs.reads
     for _ in range(5):
         client.post("/v1/graphs/n39/evaluate", json={"inputs": {"x": 1}})
-    assert programs.read == read, "what was used just now is there"
+    assert programs.reads == read, "what was used just now is there"
     register(client, "+".join(["x"] * 2000), name="large")
     for _ in range(2):
         assert client.post("/v1/graphs/large/parse").status_code == 200
-    assert programs.read == read + 2, "what does not fit is read each time"
+    assert programs.reads == read + 2, "what does not fit is read each time"
     delete(client, "n39")
     before = programs.kept.nbytes
     delete(client, parse_text("x + 39").digest)
@@ -758,7 +760,67 @@ def test_a_program_is_read_once(client: Client) -> None:
         for _ in range(3):
             client.post(f"/v1/graphs/{ref}/grad", json={"inputs": {"x": 1, "y": 2}})
             client.post("/v1/grad", json={"graph_id": ref, "inputs": {"x": 1, "y": 2}})
-    assert client.app.state.services.programs.read == 1
+    assert client.app.state.services.programs.reads == 1
+
+
+def test_what_is_kept_of_requests_follows_the_name(registry: Client) -> None:
+    """Requests that were answered before, by a name that meanwhile means something else."""
+
+    def asked(x: Any) -> Any:
+        response = registry.post("/v1/graphs/n/evaluate", json={"inputs": {"x": x, "y": 3}})
+        again = registry.post("/v1/evaluate", json={"graph_id": "n", "inputs": {"x": x, "y": 3}})
+        assert response.status_code == again.status_code
+        found = response.json()
+        return found["outputs"]["t1"] if response.status_code == 200 else found["type"].rpartition("/")[2]
+
+    def warm() -> list[Any]:
+        return [(asked(2), asked([1, 2])) for _ in range(3)][2]  # type: ignore[return-value]
+
+    first = register(registry, name="n")
+    assert warm() == (6.0, [3.0, 6.0])
+    register(registry, status=200, name="n", signature={"x": {"shape": [2]}})
+    assert warm() == ("shape-mismatch", [3.0, 6.0])
+    register(registry, status=200, name="n", signature={"x": {"shape": []}})
+    assert warm() == (6.0, "shape-mismatch")
+    register(registry, "x + y", name="n", replace=True)
+    assert warm() == (5.0, [4.0, 5.0])
+    register(registry, status=200, name="n", replace=True)
+    assert warm() == (6.0, [3.0, 6.0])
+    delete(registry, first["id"])
+    assert warm() == ("unknown-program", "unknown-program")
+
+
+@pytest.mark.parametrize(
+    ("verb", "example"),
+    [pytest.param(v, e, id=f"{v}-{e.name}") for v, listed in EXAMPLES.items() for e in listed],
+)
+def test_at_once_by_id_and_name(client: Client, verb: str, example: Example) -> None:
+    """The shortest road gives the same answers, and takes what it takes with the program in the body."""
+    road = client.app.at_once
+    assert road is not None
+    rest = {k: v for k, v in example.body.items() if k not in PROGRAMS}
+    program = {k: v for k, v in example.body.items() if k in PROGRAMS}
+    record = client.post("/v1/graphs", json={**program, "name": "n"}).json()
+    data = json.dumps(rest).encode()
+    named = f"/v1/graphs/n/{verb}"
+    assert road(scope_of(client, named, PLAIN, data), data) is None, "the program has to be read first"
+    client.post(named, json=rest)
+    full = json.dumps(example.body).encode()
+    taken = [same_on_both(client, road, f"/v1/{verb}", full) for _ in range(2)][1]
+    for ref in (record["id"], "n"):
+        assert same_on_both(client, road, f"/v1/graphs/{ref}/{verb}", data) is taken
+        body = json.dumps({**rest, "graph_id": ref}).encode()
+        assert same_on_both(client, road, f"/v1/{verb}", body) is taken
+    for path in (
+        "/v1/graphs//grad",
+        "/v1/graphs/a/b/grad",
+        "/v1/graphs/n/",
+        "/v1/graphs/n",
+        "/v1/graphs/n/graphs",
+    ):
+        assert road(scope_of(client, path, PLAIN, data), data) is None
+    delete(client, record["id"])
+    assert road(scope_of(client, named, PLAIN, data), data) is None
 
 
 def test_a_program_that_comes_back_is_read_again(registry: Client) -> None:
@@ -800,18 +862,18 @@ def test_without_its_store_the_server_still_computes(tmp_path: Path) -> None:
     client.close()
 
 
-def test_a_stored_graph_that_is_another_program(registry: Client) -> None:
+def test_a_stored_graph_that_is_another_program(tmp_path: Path) -> None:
     """Damage that SQLite does not see is found when the program is read."""
+    registry = Client(store=f"sqlite:{tmp_path / 'p.db'}")
     record = register(registry, name="n")
     store = registry.app.state.services.store
-    if not hasattr(store, "connections"):
-        pytest.skip("only a file can be changed behind one's back")
     with store.connections.writing() as c:
         c.execute(
             "UPDATE programs SET source = NULL, graph = CAST(replace(graph, 'multiply', 'add') AS BLOB)"
         )
     response = registry.post(f"/v1/graphs/{record['id']}/grad", json={"inputs": {"x": 1, "y": 2}})
     check_problem(response, 503, "storage-unavailable")
+    registry.close()
 
 
 # ------------------------------------------------------------------------------------------------------- documentation
