@@ -77,6 +77,7 @@ class Work:
         """Id or name of the program, where the path says it; then the body may be empty."""
         self.data = data if data or ref is None else b"{}"
         self.ticket = ticket
+        self.meter = ticket.meter()
         self.media = media
         """Media type of the answer."""
         self.times: dict[str, float] = {}
@@ -118,14 +119,14 @@ class Work:
             self.dot = self.make_dot()
             if "dot" in self.envelope.include:
                 self.answer["dot"] = self.dot
-        self.ticket.check()
+        self.meter.look()
         start = time.perf_counter()
         self.body = self.encode()
         self.times["encode_ms"] = _ms(start)
 
     def rest(self) -> None:
         """All but reading."""
-        self.ticket.check()
+        self.meter.look()
         self.plan()
         self.finish()
 
@@ -151,12 +152,12 @@ class Work:
     def prepare(self, verb: str) -> Job:
         """The engine's job for the request. Raises `EngineError`."""
         services = self.services
-        return prepare(verb, self.envelope.request, services.limits, self.ticket.meter(), services.plans)
+        return prepare(verb, self.envelope.request, services.limits, self.meter, services.plans)
 
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = self.job.run(self.ticket.meter())
+        self.answer = self.job.run(self.meter)
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
@@ -264,7 +265,7 @@ class RenderWork(Work):
 
     def run(self) -> None:
         """Compute what is shown."""
-        self.answer = {} if self.job is None else self.job.run(self.ticket.meter())
+        self.answer = {} if self.job is None else self.job.run(self.meter)
 
     def encode(self) -> bytes:
         """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""
