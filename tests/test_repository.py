@@ -242,7 +242,9 @@ def test_the_patterns_find_what_they_are_for() -> None:
     assert not MACHINE_PATH.search(f"https://example.org{slash}home{slash}page")
 
 
-@pytest.mark.parametrize("name", ["build.txt", "runtime.txt", "fast.txt", "test.txt", "lint.txt", "peers.txt"])
+@pytest.mark.parametrize(
+    "name", ["build.txt", "runtime.txt", "fast.txt", "test.txt", "lint.txt", "peers.txt"]
+)
 def test_locks_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     for never in (
