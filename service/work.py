@@ -83,7 +83,9 @@ class Work:
         """Bytes to an envelope. Raises `Problem`."""
         start = time.perf_counter()
         nbytes = len(self.data)
-        body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
+        body = read_object(
+            self.data, memory_bytes=self.services.settings.memory_bytes, look=self.ticket.check
+        )
         self.data = b""
         self.envelope = self.services.readings.read(self.verb, body, nbytes)
         self.times["parse_ms"] = _ms(start)
