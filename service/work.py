@@ -99,7 +99,9 @@ class Work:
         """Bytes to an envelope. Raises `Problem`; without `wait`, `WouldBlock` if a program has to be fetched first."""
         start = time.perf_counter()
         nbytes = len(self.data)
-        body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
+        body = read_object(
+            self.data, memory_bytes=self.services.settings.memory_bytes, look=self.ticket.check
+        )
         if wait:
             self.data = b""
         self.envelope = self.services.readings.read(self.verb, body, nbytes, ref=self.ref, wait=wait)
