@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.derive import Request
+from engine.derive.ready import Ready
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
@@ -32,8 +33,42 @@ _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
 _VALUES = frozenset({*_MAPS, "seed"})
 
+_NUMBERS = frozenset({int, float})
+
 _make = tuple.__new__
 """What a named tuple's own constructor calls in the end."""
+
+
+class Known:
+    """What is known of all requests that differ in their numbers only."""
+
+    __slots__ = ("envelope", "ready", "tried")
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        """One of them as it was read, without values."""
+        self.ready: Ready | None = None
+        """Their job as a function of numbers, once one was run that can be had so."""
+        self.tried = False
+
+    def numbers(self, body: Mapping[str, Any]) -> list[float] | None:
+        """The numbers of a request for `ready`, if they are plain."""
+        assert self.ready is not None
+        given = body.get("inputs")
+        if type(given) is not dict:
+            return None
+        try:
+            numbers = [given[name] for name in self.ready.inputs]
+        except KeyError:
+            return None
+        if len(numbers) != len(given) or not _NUMBERS.issuperset(map(type, numbers)):
+            return None
+        try:
+            numbers = list(map(float, numbers))
+        except OverflowError:
+            return None
+        total = sum(numbers)
+        return numbers if total - total == 0.0 else None  # finite, and so all of them are
 
 
 class Readings:
@@ -41,7 +76,11 @@ class Readings:
 
     def __init__(self, settings: Settings, most_bytes: int = MOST_BYTES) -> None:
         self.settings = settings
-        self.kept: Kept[Hashable, Envelope] = Kept(most_bytes)
+        self.kept: Kept[Hashable, Known] = Kept(most_bytes)
+
+    def known(self, verb: str, body: Mapping[str, Any]) -> Known | None:
+        """What is known of requests like this one."""
+        return self.kept.get(_key(verb, body)[0])
 
     def read(self, verb: str, body: dict[str, Any], nbytes: int) -> Envelope:
         """The request in a body of so many bytes. Raises `Problem` with all that is wrong."""
@@ -54,7 +93,9 @@ class Readings:
             if found is not None:
                 return found
         envelope = read_envelope(verb, body, self.settings)
-        self.kept.put(key, _without_values(envelope), size + program_bytes(envelope.request.program))
+        program = envelope.request.program
+        # A job is only kept of short programs, and takes about as much.
+        self.kept.put(key, Known(_without_values(envelope)), size + 3 * program_bytes(program))
         return envelope
 
 
@@ -93,7 +134,7 @@ def _without_values(envelope: Envelope) -> Envelope:
     return replace(envelope, fields=fields, request=request)
 
 
-def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
+def _bound(like: Known, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
     """The request that a body like that of a known one is; None if one of its values is no plain one."""
     found: dict[str, Any] = {}
     most = settings.elements
@@ -108,6 +149,7 @@ def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Enve
                 found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
+    known = like.envelope
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)
