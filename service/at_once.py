@@ -107,7 +107,10 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
             work.plan()
             if work.seconds > INLINE_SECONDS:
                 return None
-            work.finish()
+            work.compute()
+            if work.unwritten:
+                return None
+            work.write()
             work.add_timing()
             if known is not None and not known.tried and work.job is not None:
                 known.ready = ready(work.job)

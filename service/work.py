@@ -54,7 +54,9 @@ class Services:
 class Work:
     """A request for values or derivatives, and the base of the others."""
 
-    def __init__(self, services: Services, verb: str, data: bytes, ticket: Ticket, media: str = JSON) -> None:
+    def __init__(
+        self, services: Services, verb: str, data: bytes | bytearray, ticket: Ticket, media: str = JSON
+    ) -> None:
         self.services = services
         self.verb = verb
         self.data = data
@@ -69,6 +71,9 @@ class Work:
         self.envelope: Envelope
         self.job: Job | None = None
         self.answer: dict[str, Any] = {}
+        self.encoding: arrays.Encoding | None = None
+        self.begin: list[bytes] = []
+        """A long answer's pieces but the last one, which is `body`."""
         self.body = b""
         self.dot: str | None = None
 
@@ -93,6 +98,11 @@ class Work:
 
     def finish(self) -> None:
         """The answer, and its bytes. Raises `EngineError`."""
+        self.compute()
+        self.write()
+
+    def compute(self) -> None:
+        """The answer, and its bytes but for long arrays. Raises `EngineError`."""
         start = time.perf_counter()
         self.run()
         self.times["run_ms"] = _ms(start)
@@ -104,6 +114,20 @@ class Work:
         start = time.perf_counter()
         self.body = self.encode()
         self.times["encode_ms"] = _ms(start)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are long arrays that `write` has to print."""
+        return self.encoding is not None and bool(self.encoding.long)
+
+    def write(self) -> None:
+        """The bytes of long arrays, looking between pieces whether somebody still waits for them."""
+        if self.encoding is not None and self.encoding.long:
+            start = time.perf_counter()
+            self.begin = self.encoding.pieces(self.ticket.check)
+            self.body = self.begin.pop()
+            self.times["encode_ms"] += _ms(start)
+        self.encoding = None
 
     def rest(self) -> None:
         """All but reading."""
@@ -142,10 +166,12 @@ class Work:
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
-        """The answer as bytes."""
+        """The answer as bytes; in `encoding` what `write` makes of them if there are long arrays."""
         if self.media == MARKDOWN:
             return trace_table(self.answer).encode()
-        return arrays.encode(self.answer, self.envelope.form, small=self.peak_bytes < SMALL_BYTES)
+        small = self.peak_bytes < SMALL_BYTES
+        self.encoding = arrays.Encoding(self.answer, self.envelope.form, small=small)
+        return self.encoding.text
 
     def check_drawing(self) -> None:
         """Raise `Problem` for a program that is too large to be drawn."""
@@ -322,8 +348,10 @@ async def _compute(work: Work, receive: Receive) -> None:
     work.plan()
     if work.seconds > INLINE_SECONDS:
         await admission.run(work.finish, work.ticket, receive)
-    else:
-        work.finish()
+        return
+    work.compute()
+    if work.unwritten:
+        await admission.run(work.write, work.ticket, receive)
 
 
 def _ms(start: float) -> float:

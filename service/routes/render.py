@@ -9,6 +9,7 @@ from service.head import head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.routes.verbs import ticket
+from service.transfer import whole_body
 from service.work import RenderWork, Services, perform
 
 OPERATION = Operation(
@@ -27,7 +28,9 @@ async def render(request: Request) -> Response:
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
     media.check_json(request.headers)
-    work = RenderWork(services, "render", await request.body(), ticket(head_of(request.scope), services))
+    work = RenderWork(
+        services, "render", await whole_body(request.receive), ticket(head_of(request.scope), services)
+    )
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

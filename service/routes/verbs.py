@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service import examples, media
@@ -28,6 +27,7 @@ from service.schemas import (
     TraceAnswer,
     VjpAnswer,
 )
+from service.transfer import PiecesResponse, whole_body
 from service.work import ParseWork, Services, Work, perform
 
 OPERATIONS: dict[str, Operation] = {
@@ -127,15 +127,19 @@ class Verb:
             chosen = media.choose(Headers(scope=scope), self.offered)
         if head.get(b"content-type") != b"application/json":
             media.check_json(Headers(scope=scope))
-        data = await read_body(receive)
-        work = self.kind(self.services, self.verb, data, ticket(head, self.services), chosen)
+        # The work alone has the body, and drops it when it is read.
+        work = self.kind(
+            self.services, self.verb, await whole_body(receive), ticket(head, self.services), chosen
+        )
         await perform(work, receive)
         return work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         work = await self.work(scope, receive)
-        if work.media == media.JSON:
+        if work.begin:
+            await in_pieces(work, self.offered)(scope, receive, send)
+        elif work.media == media.JSON:
             headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": work.body})
@@ -147,17 +151,10 @@ PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
 """Values of Accept under which every verb answers in JSON."""
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises `ClientDisconnect`."""
-    pieces: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        piece = message.get("body", b"")
-        if not message.get("more_body", False):
-            return b"".join((*pieces, piece)) if pieces else piece
-        pieces.append(piece)
+def in_pieces(work: Work, offered: Sequence[str]) -> Response:
+    """The response for a long answer."""
+    headers = {"Vary": "Accept"} if len(offered) > 1 else None
+    return PiecesResponse([*work.begin, work.body], media_type=work.media, headers=headers)
 
 
 def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
@@ -165,6 +162,8 @@ def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
 
     async def answer(request: Request) -> Response:
         work = await verb.work(request.scope, request.receive)
+        if work.begin:
+            return in_pieces(work, verb.offered)
         headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
         return Response(work.body, media_type=work.media, headers=headers)
 

@@ -538,6 +538,29 @@ def test_version() -> None:
     assert done.stdout.strip() == f"wengert-server {__version__}"
 
 
+def test_requests_share_the_cores_so_blas_has_one_thread() -> None:
+    """It is set before NumPy is loaded, which reads it then, and not where it is set already."""
+    code = (
+        "import os, sys\n"
+        "from service import cli\n"
+        "assert 'numpy' not in sys.modules\n"
+        "cli._serve = lambda settings: print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+        "cli.main(['serve'])\n"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    for given, expected in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=clean | given,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
+
+
 def test_help_names_every_setting() -> None:
     done = run("serve", "--help")
     assert done.returncode == 0
