@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from engine.derive import Request
+from engine.derive.ready import Ready
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
@@ -38,8 +39,42 @@ _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
 _VALUES = frozenset({*_MAPS, "seed"})
 
+_NUMBERS = frozenset({int, float})
+
 _make = tuple.__new__
 """What a named tuple's own constructor calls in the end."""
+
+
+class Like:
+    """What is known of all requests that differ in their numbers only."""
+
+    __slots__ = ("envelope", "ready", "tried")
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        """One of them as it was read, without values."""
+        self.ready: Ready | None = None
+        """Their job as a function of numbers, once one was run that can be had so."""
+        self.tried = False
+
+    def numbers(self, body: Mapping[str, Any]) -> list[float] | None:
+        """The numbers of a request for `ready`, if they are plain."""
+        assert self.ready is not None
+        given = body.get("inputs")
+        if type(given) is not dict:
+            return None
+        try:
+            numbers = [given[name] for name in self.ready.inputs]
+        except KeyError:
+            return None
+        if len(numbers) != len(given) or not _NUMBERS.issuperset(map(type, numbers)):
+            return None
+        try:
+            numbers = list(map(float, numbers))
+        except OverflowError:
+            return None
+        total = sum(numbers)
+        return numbers if total - total == 0.0 else None  # finite, and so all of them are
 
 
 class Readings:
@@ -50,7 +85,18 @@ class Readings:
     ) -> None:
         self.settings = settings
         self.programs = programs
-        self.kept: Kept[Hashable, Envelope] = Kept(most_bytes)
+        self.kept: Kept[Hashable, Like] = Kept(most_bytes)
+
+    def known(self, verb: str, body: Mapping[str, Any], ref: str | None = None) -> Like | None:
+        """What is known of requests like this one. Raises `WouldBlock` where its program would have to be fetched first."""
+        name = body.get("graph_id") if ref is None else ref
+        key, _ = _key(verb, body)
+        if name is None:
+            return self.kept.get(key)
+        registered = self._registered(name, False) if isinstance(name, str) else None
+        if registered is None or registered.signature:
+            return None
+        return self.kept.get((ref, registered.mark, key))
 
     def read(
         self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
@@ -73,13 +119,15 @@ class Readings:
         key, size = _key(verb, body)
         if registered is not None:
             key = (ref, registered.mark, key)
-        known = self.kept.get(key)
-        if known is not None:
-            found = _bound(known, body, self.settings, registered)
+        like = self.kept.get(key)
+        if like is not None:
+            found = _bound(like, body, self.settings, registered)
             if found is not None:
                 return found
         envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
-        self.kept.put(key, _without_values(envelope), size + program_bytes(envelope.request.program))
+        program = envelope.request.program
+        # A job is only kept of short programs, and takes about as much.
+        self.kept.put(key, Like(_without_values(envelope)), size + 3 * program_bytes(program))
         return envelope
 
     def _registered(self, ref: str, wait: bool) -> Known | None:
@@ -122,7 +170,7 @@ def _without_values(envelope: Envelope) -> Envelope:
 
 
 def _bound(
-    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+    like: Like, body: Mapping[str, Any], settings: Settings, registered: Known | None
 ) -> Envelope | None:
     """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
     signature of a registered program."""
@@ -139,6 +187,7 @@ def _bound(
                 found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
+    known = like.envelope
     if registered is not None and registered.signature:
         mistakes = Collector()
         given = found.get("inputs", {})

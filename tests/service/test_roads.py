@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from engine.kept import LARGEST, Kept
 from engine.language import TextLimits
 from engine.values import Given
-from service import programs
+from service import programs, work
 from service.at_once import AtOnce
 from service.envelope import Envelope, read_envelope
 from service.examples import EXAMPLES
@@ -123,7 +123,7 @@ def test_numbers_are_those_of_the_request(verb: str, body: dict[str, Any]) -> No
     """Kept is everything but the numbers, and none of the first request's arrays."""
     readings = Readings(SETTINGS)
     readings.read(verb, body, 100)
-    (kept,) = [envelope for envelope, _ in readings.kept._values.values()]
+    (kept,) = [known.envelope for known, _ in readings.kept._values.values()]
     assert kept.request.seed is None
     for name in ("inputs", "tangents", "cotangents", "vector", "direction"):
         assert not getattr(kept.request, name)
@@ -181,14 +181,14 @@ def test_kept_is_bounded_and_forgets_the_longest_unused() -> None:
 def test_kept_under_threads() -> None:
     kept: Kept[int, int] = Kept(1000)
 
-    def work(seed: int) -> None:
+    def use(seed: int) -> None:
         for k in np.random.default_rng(seed).integers(0, 300, 5000).tolist():
             if (found := kept.get(k)) is None:
                 kept.put(k, k, 1 + k % 20)
             else:
                 assert found == k
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    threads = [threading.Thread(target=use, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()
     for t in threads:
@@ -247,15 +247,73 @@ def same_on_both(client: Client, at_once: AtOnce, path: str, data: bytes, **head
 @pytest.mark.parametrize(("verb", "body"), BODIES, ids=str)
 def test_examples_at_once(client: Client, at_once: AtOnce, verb: str, body: dict[str, Any]) -> None:
     data = json.dumps(body).encode()
-    done = [same_on_both(client, at_once, f"/v1/{verb}", data) for _ in range(2)]
+    done = [same_on_both(client, at_once, f"/v1/{verb}", data) for _ in range(4)]
     if verb in ("evaluate", "grad", "jvp", "vjp"):
-        assert done == [True, True], "what the road is for takes it"
+        assert all(done), "what the road is for takes it"
 
 
 @given(near_examples())
 def test_near_examples_at_once(client: Client, at_once: AtOnce, asked: tuple[str, dict[str, Any]]) -> None:
     verb, body = asked
     same_on_both(client, at_once, f"/v1/{verb}", json.dumps(body).encode())
+
+
+SCALARS = [
+    "log(1 + exp(-y*(w*x + b)))",
+    "abs(w) * sqrt(x) + relu(y - b)",
+    "where(w > x, y / b, y**b)",
+    "t = w > x\nw * y, t, b + x",
+    "x[()] + w * y * b",
+    "eye(3)[2, 0] * w + x * y * b",
+    "take([1.5, 2.5, 3.5], b) * w + x * y",
+    "w + x + y + b - b",
+]
+NUMBERS: list[Any] = [0, 1, 2, -1, 0.5, -0.0, 1e-320, 1e308, 1e200, -745.2, 2**53, 2**60 + 1, 10**300]
+ODD: list[Any] = [10**400, "NaN", "-Infinity", True, None, [1.0], [[1]], "x", {}]
+
+
+@given(
+    st.sampled_from(["evaluate", "grad"]),
+    st.sampled_from(SCALARS),
+    st.dictionaries(
+        st.sampled_from(["dtype", "nodes", "arrays", "of", "seed", "mode"]),
+        st.sampled_from(["float32", "named", "none", "base64", "w", 2, "forward"]),
+        max_size=1,
+    ),
+    st.lists(st.tuples(*[st.one_of(st.floats(-3, 3), st.sampled_from(NUMBERS))] * 4), min_size=4, max_size=6),
+    st.sampled_from([None, *ODD]),
+    st.permutations("wxyb"),
+)
+def test_numbers_at_once(
+    client: Client,
+    at_once: AtOnce,
+    verb: str,
+    text: str,
+    more: dict[str, Any],
+    points: list[tuple[Any, ...]],
+    odd: Any,
+    names: list[str],
+) -> None:
+    """The same request with other numbers, again and again, an odd one at last."""
+    rows = [dict(zip(names, point, strict=True)) for point in points]
+    rows += [{**rows[0], "w": odd}, {**rows[0], "z": 1.0}, {k: v for k, v in rows[0].items() if k != "x"}]
+    for inputs in (*rows, rows[1]):
+        data = json.dumps({"expression": text, "inputs": inputs, **more}).encode()
+        same_on_both(client, at_once, f"/v1/{verb}", data)
+
+
+def test_numbers_are_all_that_is_read_in_the_end(
+    client: Client, at_once: AtOnce, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the third request of a kind on, nothing is prepared."""
+    asked: list[str] = []
+    real = work.prepare
+    monkeypatch.setattr(work, "prepare", lambda *a: asked.append(a[0]) or real(*a))
+    for i in range(5):
+        body = {"expression": "tanh(x * y) + 77.25", "inputs": {"x": 0.5 + i, "y": 2}}
+        data = json.dumps(body).encode()
+        assert at_once(scope_of(client, "/v1/grad", PLAIN, data), data) is not None
+    assert asked == ["grad", "grad"]
 
 
 @pytest.mark.parametrize(
@@ -318,7 +376,7 @@ def test_a_bug_is_left_to_the_long_road(
         raise RuntimeError
 
     monkeypatch.setattr("service.work.prepare", fail)
-    data = json.dumps(PRODUCT).encode()
+    data = json.dumps({"expression": "x * 2.125", "inputs": {"x": 1}}).encode()
     assert at_once(scope_of(client, "/v1/grad", PLAIN, data), data) is None
     assert not caplog.records
 
