@@ -56,7 +56,7 @@ def _check_estimate(data: bytes, memory_bytes: int) -> None:
     """Refuse a body that would not fit memory once it is Python objects: counted in a few passes that free the GIL."""
     codes = np.frombuffer(data, np.uint8)
     lists, objects, commas = (int(np.count_nonzero(codes == c)) for c in b"[{,")
-    estimate = len(data) + 88 * lists + 232 * objects + 40 * commas
+    estimate = estimated_bytes(len(data), lists, objects, commas)
     if estimate > memory_bytes:
         raise problem(
             "limit-exceeded",
@@ -64,6 +64,11 @@ def _check_estimate(data: bytes, memory_bytes: int) -> None:
             "encoded form (base64) take a fraction of that.",
             limit=("memory_bytes", memory_bytes, estimate),
         )
+
+
+def estimated_bytes(length: int, lists: int, objects: int, commas: int) -> int:
+    """Roughly what JSON text takes in memory, as text and as Python objects."""
+    return length + 88 * lists + 232 * objects + 40 * commas
 
 
 def _problem(data: bytes, message: str) -> Problem:

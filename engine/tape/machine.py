@@ -206,6 +206,7 @@ class _State:
         self.begun = False
         self.work = 0
         self.lock = threading.Lock()
+        self.compiling = threading.Lock()
 
 
 PLAIN = Plain()
@@ -247,20 +248,23 @@ def _load_behind() -> None:
 def _behind() -> None:
     if importlib.util.find_spec("numba") is None:
         return
-    if not cache.fresh() and not _compile_apart():
+    if not compile_apart():
         return
     native = _import()
     with _state.lock:
         _state.native = native
 
 
-def _compile_apart() -> bool:
-    """Fill the cache on disk in another process, so that this one is not held up."""
+def compile_apart() -> bool:
+    """Fill the cache on disk in another process, so that this one is not held up; whether it is filled. Takes its time."""
     command = [sys.executable, "-m", "engine.tape.ahead"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    with _state.compiling:
+        if cache.fresh():
+            return True
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
     return done.returncode == 0
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types  # type: ignore[import-untyped, unused-ignore]
 
-from engine.spec.plain.jit import BYTES, entry
+from engine.spec.plain.jit import BYTES, bare, entry, types
 from engine.spec.plain.names import ABSENT, find, insert
 from engine.spec.plain.scanner import FIRST, IDS, INT_SPANS, NONE, STATE
 from engine.spec.plain.text import CLOSE_LIST, COMMA, at, blank, name_end
@@ -18,7 +17,7 @@ FAILED, ORDERED, UNORDERED = 0, 1, 2
 @entry(types.int64, BYTES, IDS, types.int32[:, ::1], types.int64[::1], STATE)
 def link(s: Any, ids: Any, args: Any, table: Any, state: Any) -> Any:
     """Put positions in place of references to nodes further down: ORDERED if there were none, FAILED if one is unknown."""
-    starts, counts = ids
+    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
     found = ORDERED
     for i in range(len(args)):
         for k in range(3):
@@ -77,7 +76,7 @@ def evaluation_order(args: Any, order: Any) -> Any:
 @entry(types.int64, BYTES, types.int64, IDS, types.int64[::1], STATE, types.int32[::1])
 def outputs(s: Any, i: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
     """Positions of the ids in the list at s[i], each once: how many, 0 if it is not such a list."""
-    starts, counts = ids
+    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
     seen = np.zeros(len(found), np.bool_)
     i = blank(s, i + 1)
     n = 0
@@ -118,10 +117,20 @@ def unread(rows: Any, args: Any, found: Any) -> Any:
     return count
 
 
-@entry(types.boolean, types.uint8[::1], INT_SPANS, INT_SPANS, BYTES, IDS, types.int64[::1], STATE, types.int32[::1])
+@entry(
+    types.boolean,
+    types.uint8[::1],
+    INT_SPANS,
+    INT_SPANS,
+    BYTES,
+    IDS,
+    types.int64[::1],
+    STATE,
+    types.int32[::1],
+)
 def positions(t: Any, at: Any, length: Any, s: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
     """Positions of the nodes whose ids are spans of t; whether there is one for each."""
-    starts, counts = ids
+    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
     for k in range(len(found)):
         j = find(t, at[k], length[k], s, starts, counts, table, state)
         if j < 0:
@@ -133,7 +142,7 @@ def positions(t: Any, at: Any, length: Any, s: Any, ids: Any, table: Any, state:
 @entry(types.boolean, BYTES, INT_SPANS, INT_SPANS, IDS, types.int64[::1], STATE, types.int32[::1])
 def given_positions(s: Any, at: Any, length: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
     """As `positions`, of spans of the body itself."""
-    starts, counts = ids
+    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
     for k in range(len(found)):
         j = find(s, at[k], length[k], s, starts, counts, table, state)
         if j < 0:
@@ -145,6 +154,7 @@ def given_positions(s: Any, at: Any, length: Any, ids: Any, table: Any, state: A
 @entry(types.boolean, types.uint8[::1], INT_SPANS, INT_SPANS, INT_SPANS, types.int64[::1], STATE)
 def fill(t: Any, starts: Any, counts: Any, chosen: Any, table: Any, state: Any) -> Any:
     """Enter the chosen names of t into a table; False if two are the same."""
+    t, starts, counts, table, state = bare(t), bare(starts), bare(counts), bare(table), bare(state)
     for j in chosen:
         if find(t, starts[j], counts[j], t, starts, counts, table, state) != ABSENT:
             return False
@@ -153,21 +163,30 @@ def fill(t: Any, starts: Any, counts: Any, chosen: Any, table: Any, state: Any) 
 
 
 @entry(
-    types.boolean, types.int32[::1], types.int32[:, ::1], types.float64[::1], types.int32[::1], types.int32[::1],
-    types.uint8[::1], types.int32[:, ::1], types.float64[::1],
+    types.void, types.int32[::1], types.int32[:, ::1], types.float64[::1], types.int32[::1], types.int64,
+    types.Tuple((types.float64[::1], types.int32[::1])), types.uint8[::1], types.int32[:, ::1], types.float64[::1],
 )  # fmt: skip
 def assemble(
-    rows: Any, args: Any, literals: Any, codes: Any, literal_codes: Any, ops: Any, operands: Any, leaves: Any
-) -> Any:
+    rows: Any,
+    args: Any,
+    literals: Any,
+    codes: Any,
+    power: Any,
+    powers: Any,
+    ops: Any,
+    operands: Any,
+    leaves: Any,
+) -> None:
     """Nodes, then literals, as entries of a tape: op codes, positions of operands (0 where there is none), values of leaves.
 
-    Whether every op has a code, which may be another one where the last operand is a literal.
+    The row `power` has other codes where the exponent is a literal: those of `powers` for some exponents, its last otherwise.
     """
     n = len(rows)
     for k in range(len(literals)):
         ops[n + k] = 0
         operands[n + k, 0], operands[n + k, 1], operands[n + k, 2] = 0, 0, 0
         leaves[n + k] = literals[k]
+    exponents, power_codes = powers
     for i in range(n):
         row = rows[i]
         leaves[i] = 0.0
@@ -177,14 +196,15 @@ def assemble(
             if args[i, 0] != NONE:
                 leaves[i] = literals[-(args[i, 0] + 2) >> 1]
             continue
-        last = NONE
         for k in range(3):
             a = args[i, k]
-            if a != NONE:
-                last = a
             operands[i, k] = a if a >= 0 else 0 if a == NONE else n + (-(a + 2) >> 1)
-        code = literal_codes[row] if last < NONE else codes[row]
-        if code == 0:
-            return False
-        ops[i] = code
-    return True
+        ops[i] = codes[row]
+        if row == power and args[i, 1] < NONE:
+            x = literals[-(args[i, 1] + 2) >> 1]
+            code = power_codes[len(exponents)]
+            for k in range(len(exponents)):
+                if exponents[k] == x:
+                    code = power_codes[k]
+                    operands[i, 1] = 0
+            ops[i] = code

@@ -169,7 +169,7 @@ def read_number(s: Any, i: Any) -> Any:
             i += 1
         if not digit(s, i):
             return i, 0.0, INVALID
-        exponent = 0
+        exponent: Any = 0
         while digit(s, i):
             if exponent < 1 << 40:
                 exponent = exponent * 10 + np.int64(s[i] - 48)
@@ -205,7 +205,7 @@ def shortest(x: Any) -> Any:
     """
     bits = bits_of(x)
     fraction = bits & FRACTION
-    biased = np.int64(bits >> U(52))
+    biased: Any = np.int64(bits >> U(52))
     if biased == 0:
         q, c = -1074, fraction
     else:

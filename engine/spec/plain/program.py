@@ -6,12 +6,13 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.spec.plain.table import Ints, OpTable, State, Table, empty_table, new_state, spans
+from engine.tape import Tape
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -31,15 +32,6 @@ NON_FINITE = (b"NaN", b"Infinity", b"-Infinity")
 PIECE = 1 << 18
 """Canonical text is hashed in pieces of so many bytes."""
 WIDEST = 26
-
-
-class TapeArrays(NamedTuple):
-    """Entries for a tape: the nodes in evaluation order, then the literals. Leaves have code 0."""
-
-    ops: npt.NDArray[np.uint8]
-    args: npt.NDArray[np.int32]
-    leaves: Floats
-    nodes: int
 
 
 class PlainGraph:
@@ -65,6 +57,8 @@ class PlainGraph:
         self.outputs: Ints = np.zeros(0, np.int32)
         self.given: tuple[Ints, Floats] = (self.outputs, np.zeros(0))
         self.rest = b""
+        self.counts = (0, 0, 0)
+        """Opening braces, opening brackets and commas in the whole body."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -137,23 +131,22 @@ class PlainGraph:
         """Positions of the inputs."""
         return np.flatnonzero(self.rows == INPUT).astype(np.int32)
 
-    def tape(self) -> TapeArrays | None:
-        """The graph as entries of a tape, values of inputs in their places; None if an op has no code."""
+    def tape(self) -> Tape:
+        """The graph as a tape, entry i being node i, with the values of inputs in their places."""
         n = len(self.rows) + len(self.literals)
         ops, args, leaves = np.empty(n, np.uint8), np.empty((n, 3), np.int32), np.empty(n)
-        codes, literal_codes = self.table.codes, self.table.literal_codes
-        if not self.native.assemble(
-            self.rows, self.args, self.literals, codes, literal_codes, ops, args, leaves
-        ):
-            return None
+        table = self.table
+        self.native.assemble(
+            self.rows, self.args, self.literals, table.codes, table.power, table.powers, ops, args, leaves
+        )
         leaves[self.given[0]] = self.given[1]
-        return TapeArrays(ops, args, leaves, len(self.rows))
+        return Tape(ops, args, leaves, (), np.zeros(n, bool), len(self.rows))
 
     def digest(self, step: Callable[[], None] | None = None) -> str:
         """`Program.digest` of the graph: SHA-256 of its canonical JSON (RFC 8785). `step` is called now and then."""
         sha = hashlib.sha256()
         out = np.empty(PIECE, np.uint8)
-        piece = memoryview(out)
+        piece = out.data
         n, i = len(self.rows), 0
         while i < n:
             first = i == 0
@@ -168,7 +161,7 @@ class PlainGraph:
         names = np.empty(self._length(self.outputs, 3) + 2, np.uint8)
         count = self.native.weave_names(self.bytes, self.ids, self.outputs, names, 0)
         sha.update(b'],"outputs":')
-        sha.update(memoryview(names)[:count])
+        sha.update(names.data[:count])
         sha.update(b"}")
         return f"sha256-{sha.hexdigest()}"
 
@@ -202,6 +195,12 @@ class Weaver:
         graph = self.graph
         self.at = graph.native.weave_names(graph.bytes, graph.ids, nodes, self.out, self.at)
 
+    def name(self, node: int) -> None:
+        """The id of one node."""
+        graph = self.graph
+        start, count = int(graph.ids[0][node]), int(graph.ids[1][node])
+        self.text(b'"%b"' % graph.bytes[start : start + count].tobytes())
+
     def number(self, x: float) -> None:
         """One number."""
         self.at = self.graph.native.weave_number(x, self.out, self.at)
@@ -230,7 +229,7 @@ def read_plain(data: bytes, native: Any, table: OpTable, most_nodes: int) -> Pla
     args = np.empty((room, 3), np.int32)
     literals = np.empty(braces + brackets + commas)
     hard = np.empty((HARD_LITERALS, 3), np.int32)
-    given = (np.empty(commas + 1, np.int32), np.empty(commas + 1, np.int32), np.empty(commas + 1), hard)
+    given = (np.empty(commas + 1, np.int32), np.empty(commas + 1, np.int32), np.empty(commas + 1))
     index, state = empty_table(room), new_state(FREE_STEPS + STEPS * room)
     info = np.array([0, 0, 0, 0, -1, -1, -1, -1, -1, 0], np.int64)
     op_state = table.state.copy()
@@ -249,7 +248,8 @@ def read_plain(data: bytes, native: Any, table: OpTable, most_nodes: int) -> Pla
             return None
         numbers[k] = value
     state[1] = FREE_STEPS + STEPS * (commas + brackets + braces)
-    graph = PlainGraph(native, table, data, (starts[:n].copy(), counts[:n].copy()), rows[:n].copy(), args[:n].copy(), numbers, (index, state))
+    ids = (starts[:n].copy(), counts[:n].copy())
+    graph = PlainGraph(native, table, data, ids, rows[:n].copy(), args[:n].copy(), numbers, (index, state))
     linked = native.link(s, graph.posted, graph.args, index, state)
     if linked == FAILED or (linked == UNORDERED and not graph.order()):
         return None
@@ -261,7 +261,9 @@ def read_plain(data: bytes, native: Any, table: OpTable, most_nodes: int) -> Pla
     texts = spans(NON_FINITE)
     for k in range(len(NON_FINITE)):
         one = np.empty(1, np.int32)
-        if native.positions(texts.text, texts.starts[k : k + 1], texts.counts[k : k + 1], s, graph.posted, index, state, one):
+        if native.positions(
+            texts.text, texts.starts[k : k + 1], texts.counts[k : k + 1], s, graph.posted, index, state, one
+        ):
             return None
     cuts = sorted(
         (int(info[at]), int(info[end]), instead)
@@ -272,6 +274,7 @@ def read_plain(data: bytes, native: Any, table: OpTable, most_nodes: int) -> Pla
     for first, end, instead in cuts:
         pieces += [data[last:first], instead]
         last = end
+    graph.counts = (braces, brackets, commas)
     graph.rest = b"".join([*pieces, data[last:]])
     state[1] = np.iinfo(np.uint64).max  # who asks from now on is not a stranger
     return graph

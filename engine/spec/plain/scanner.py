@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types  # type: ignore[import-untyped, unused-ignore]
 
-from engine.spec.plain.jit import BYTES, entry, helper
+from engine.spec.plain.jit import BYTES, bare, entry, helper, types
 from engine.spec.plain.names import ABSENT, find, insert
 from engine.spec.plain.numbers import HARD, OK, read_number
 from engine.spec.plain.text import (
@@ -44,8 +43,8 @@ INPUT, CONSTANT = 0, 1
 FIRST = 2
 MOST_OPERANDS = 3
 
-(N_NODES, N_LITERALS, N_HARD, N_GIVEN, GRAPH_AT, GRAPH_END, INPUTS_AT, INPUTS_END, OUTPUTS_AT, FORWARD) = range(
-    10
+(N_NODES, N_LITERALS, N_HARD, N_GIVEN, GRAPH_AT, GRAPH_END, INPUTS_AT, INPUTS_END, OUTPUTS_AT, FORWARD) = (
+    range(10)
 )
 FIELDS = 10
 """What `read` finds: counts, places of parts (−1: there is none), whether a node refers to one further down."""
@@ -87,18 +86,20 @@ def after_key(s: Any, i: Any) -> Any:
 
 
 @helper
-def find_op(s: Any, a: Any, end: Any, ops: Any, lower: Any, state: Any) -> Any:
+def find_op(
+    s: Any, a: Any, end: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    lower: Any, state: Any,
+) -> Any:  # fmt: skip
     """The row of an op by name: exactly as written, else in lower case; −1 for what is not in the table."""
-    text, starts, counts, rows, exact, folded = ops
-    j = find(s, a, end - a, text, starts, counts, exact, state)
+    j = find(s, a, end - a, text, op_starts, op_counts, exact, state)
     if j == ABSENT:
         if end - a > len(lower):
             return -1
         for k in range(end - a):
             c = s[a + k]
             lower[k] = c + 32 if 65 <= c <= 90 else c
-        j = find(lower, 0, end - a, text, starts, counts, folded, state)
-    return rows[j] if j >= 0 else -1
+        j = find(lower, 0, end - a, text, op_starts, op_counts, folded, state)
+    return op_rows[j] if j >= 0 else -1
 
 
 @helper
@@ -121,10 +122,10 @@ def read_literal(s: Any, i: Any, values: Any, hard: Any, info: Any) -> Any:
 
 
 @helper
-def read_operands(s: Any, i: Any, n: Any, args: Any, ids: Any, table: Any, state: Any, literals: Any, info: Any) -> Any:
+def read_operands(
+    s: Any, i: Any, n: Any, args: Any, starts: Any, counts: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
+) -> Any:  # fmt: skip
     """The list of operands of node n at s[i]: (the position behind it, how many there are); −1 if there is more to it."""
-    starts, counts = ids
-    values, hard = literals
     if at(s, i) != OPEN_LIST:
         return -1, 0
     i = blank(s, i + 1)
@@ -162,11 +163,11 @@ def read_operands(s: Any, i: Any, n: Any, args: Any, ids: Any, table: Any, state
 
 @helper
 def read_node(
-    s: Any, i: Any, n: Any, ops: Any, arity: Any, lower: Any, op_state: Any,
-    ids: Any, rows: Any, args: Any, table: Any, state: Any, literals: Any, info: Any,
+    s: Any, i: Any, n: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    arity: Any, lower: Any, op_state: Any,
+    starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
     """Node n, an object at s[i]; the position behind it, −1 if it is not plain."""
-    starts, counts = ids
     if at(s, i) != OPEN_OBJECT:
         return -1
     i = blank(s, i + 1)
@@ -191,7 +192,7 @@ def read_node(
             end = name_end(s, i)
             if end < 0:
                 return -1
-            row = find_op(s, i + 1, end, ops, lower, op_state)
+            row = find_op(s, i + 1, end, text, op_starts, op_counts, op_rows, exact, folded, lower, op_state)
             if row < 0:
                 return -1
             i = end + 1
@@ -199,7 +200,7 @@ def read_node(
             bit = 4
             if seen & 8:
                 return -1
-            i, operands = read_operands(s, i, n, args, ids, table, state, literals, info)
+            i, operands = read_operands(s, i, n, args, starts, counts, table, state, values, hard, info)
             if i < 0:
                 return -1
         elif is_key(s, key, end, VALUE):
@@ -207,7 +208,7 @@ def read_node(
             if operands:
                 return -1
             args[n, 0] = -(2 * info[N_LITERALS] + 2)
-            i = read_literal(s, i, literals[0], literals[1], info)
+            i = read_literal(s, i, values, hard, info)
             if i < 0:
                 return -1
         elif is_key(s, key, end, ATTRS):
@@ -251,9 +252,8 @@ def read_node(
 
 
 @helper
-def read_given(s: Any, i: Any, given: Any, info: Any) -> Any:
+def read_given(s: Any, i: Any, starts: Any, counts: Any, values: Any, info: Any) -> Any:
     """Values of inputs, an object of numbers at s[i]; the position behind it, −1 if there are others in it."""
-    starts, counts, values, hard = given
     if at(s, i) != OPEN_OBJECT:
         return -1
     i = blank(s, i + 1)
@@ -286,13 +286,14 @@ OPS = types.Tuple(
 STATE = types.uint64[::1]
 IDS = types.UniTuple(INT_SPANS, 2)
 LITERALS = types.Tuple((types.float64[::1], types.int32[:, ::1]))
-GIVEN = types.Tuple((INT_SPANS, INT_SPANS, types.float64[::1], types.int32[:, ::1]))
+GIVEN = types.Tuple((INT_SPANS, INT_SPANS, types.float64[::1]))
 
 
 @helper
 def read_nodes(
-    s: Any, i: Any, ops: Any, arity: Any, lower: Any, op_state: Any,
-    ids: Any, rows: Any, args: Any, table: Any, state: Any, literals: Any, info: Any,
+    s: Any, i: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    arity: Any, lower: Any, op_state: Any,
+    starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
     """The list of nodes at s[i]; the position behind it, −1 if one of them is not plain."""
     if at(s, i) != OPEN_LIST:
@@ -300,7 +301,29 @@ def read_nodes(
     i = blank(s, i + 1)
     n = 0
     while n < len(rows):
-        i = read_node(s, i, n, ops, arity, lower, op_state, ids, rows, args, table, state, literals, info)
+        i = read_node(
+            s,
+            i,
+            n,
+            text,
+            op_starts,
+            op_counts,
+            op_rows,
+            exact,
+            folded,
+            arity,
+            lower,
+            op_state,
+            starts,
+            counts,
+            rows,
+            args,
+            table,
+            state,
+            values,
+            hard,
+            info,
+        )
         if i < 0:
             return -1
         n += 1
@@ -317,8 +340,9 @@ def read_nodes(
 
 @helper
 def read_graph(
-    s: Any, i: Any, ops: Any, arity: Any, lower: Any, op_state: Any,
-    ids: Any, rows: Any, args: Any, table: Any, state: Any, literals: Any, info: Any,
+    s: Any, i: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    arity: Any, lower: Any, op_state: Any,
+    starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
     """The graph at s[i]; the position behind it, −1 if it is not plain."""
     if at(s, i) != OPEN_OBJECT:
@@ -333,7 +357,28 @@ def read_graph(
         if is_key(s, key, end, NODES):
             if info[N_NODES]:
                 return -1
-            i = read_nodes(s, i, ops, arity, lower, op_state, ids, rows, args, table, state, literals, info)
+            i = read_nodes(
+                s,
+                i,
+                text,
+                op_starts,
+                op_counts,
+                op_rows,
+                exact,
+                folded,
+                arity,
+                lower,
+                op_state,
+                starts,
+                counts,
+                rows,
+                args,
+                table,
+                state,
+                values,
+                hard,
+                info,
+            )
         elif is_key(s, key, end, OUTPUTS):
             if info[OUTPUTS_AT] >= 0 or at(s, i) != OPEN_LIST:
                 return -1
@@ -366,6 +411,13 @@ def read(
     and `args` for each node, `table` with the ids, `literals` (numbers, and where those are that still have to be read),
     `given` (spans of keys, and numbers), and `info`.
     """
+    text, op_starts, op_counts = bare(ops[0]), bare(ops[1]), bare(ops[2])
+    op_rows, exact, folded = bare(ops[3]), bare(ops[4]), bare(ops[5])
+    starts, counts = bare(ids[0]), bare(ids[1])
+    values, hard = bare(literals[0]), bare(literals[1])
+    given_starts, given_counts, given_values = bare(given[0]), bare(given[1]), bare(given[2])
+    s, arity, lower, op_state = bare(s), bare(arity), bare(lower), bare(op_state)
+    rows, args, table, state, info = bare(rows), bare(args), bare(table), bare(state), bare(info)
     i = blank(s, 0)
     if at(s, i) != OPEN_OBJECT:
         return False
@@ -380,13 +432,34 @@ def read(
             if info[GRAPH_AT] >= 0:
                 return False
             info[GRAPH_AT] = i
-            i = read_graph(s, i, ops, arity, lower, op_state, ids, rows, args, table, state, literals, info)
+            i = read_graph(
+                s,
+                i,
+                text,
+                op_starts,
+                op_counts,
+                op_rows,
+                exact,
+                folded,
+                arity,
+                lower,
+                op_state,
+                starts,
+                counts,
+                rows,
+                args,
+                table,
+                state,
+                values,
+                hard,
+                info,
+            )
             info[GRAPH_END] = i
         elif is_key(s, key, end, INPUTS):
             if info[INPUTS_AT] >= 0:
                 return False
             info[INPUTS_AT] = i
-            i = read_given(s, i, given, info)
+            i = read_given(s, i, given_starts, given_counts, given_values, info)
             info[INPUTS_END] = i
         else:
             i = skip(s, i)

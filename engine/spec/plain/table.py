@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,6 +13,8 @@ from engine import ops  # noqa: F401  # fills the registry
 from engine.op import Op, registry
 from engine.ops.pointwise.elementwise import Elementwise
 from engine.program import CONSTANT, INPUT
+from engine.tape.build import POWERS
+from engine.tape.table import CODES
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Ints: TypeAlias = npt.NDArray[np.int32]
@@ -36,8 +38,9 @@ class Spans(NamedTuple):
 class OpTable(NamedTuple):
     """Rows are ops: the input, the constant, and those that compute one float from floats. −1 is an op that is not plain.
 
-    `arity`, `codes` and `literal_codes` are by row: operands, code on the tape, and code where the last operand is a literal
-    (0 if there is none). `names` are the pieces of canonical JSON that `writer.canonical_nodes` puts together.
+    `arity` and `codes` are by row: operands, and the code on the tape. Of the row `power`, literal exponents have codes of
+    their own: `powers` are some exponents and their codes, at the end that of all others. `names` are the pieces of canonical
+    JSON that `writer.canonical_nodes` puts together.
     """
 
     spans: Spans
@@ -48,7 +51,8 @@ class OpTable(NamedTuple):
     longest: int
     arity: Ints
     codes: Ints
-    literal_codes: Ints
+    power: int
+    powers: tuple[npt.NDArray[np.float64], Ints]
     ops: tuple[Op, ...]
     names: Spans
 
@@ -77,13 +81,13 @@ def new_state(steps: int) -> State:
     return np.array([secrets.randbits(64), steps, 0, 0], np.uint64)
 
 
-def plain_ops(codes: Mapping[str, int]) -> list[Op]:
+def plain_ops() -> list[Op]:
     """The ops that make one float of floats by one node, and have a code."""
     return [
         op
         for op in registry
         if isinstance(op, Elementwise)
-        and op.name in codes
+        and op.name in CODES
         and (op.plain or op.name in ONE_NODE)
         and not op.boolean
         and 1 <= len(op.operands) <= MOST_OPERANDS
@@ -91,9 +95,9 @@ def plain_ops(codes: Mapping[str, int]) -> list[Op]:
     ]
 
 
-def make_table(native: Any, codes: Mapping[str, int]) -> OpTable:
-    """The table for a tape whose codes these are. `native` is the module of that name."""
-    chosen = [INPUT, CONSTANT, *plain_ops(codes)]
+def make_table(native: Any) -> OpTable:
+    """The table. `native` is the module of that name."""
+    chosen = [INPUT, CONSTANT, *plain_ops()]
     row_of = {op: row for row, op in enumerate(chosen)}
     exact: dict[str, int] = {}
     folded: dict[str, int] = {}
@@ -102,29 +106,30 @@ def make_table(native: Any, codes: Mapping[str, int]) -> OpTable:
             exact[name] = row_of.get(op, -1)
             folded.setdefault(name.lower(), row_of.get(op, -1))
     texts = spans(name.encode() for name in (*exact, *folded))
-    tables = []
+    tables: list[Table] = []
+    state = new_state(1 << 60)
     for first, count in ((0, len(exact)), (len(exact), len(folded))):
         tables.append(empty_table(count))
-        state = new_state(1 << 60)
-        if tables[1:]:
-            state[0] = seed
-        seed = state[0]
-        assert native.fill(*texts, np.arange(first, first + count, dtype=np.int32), tables[-1], state)
-    code = np.array([0, 0, *[codes[op.name] for op in chosen[2:]]], np.int32)
-    literal_code = code.copy()
-    for row, op in enumerate(chosen):
-        if op.name == POWER:  # a literal exponent makes another op
-            literal_code[row] = codes.get(POWER_BY, 0)
+        if not native.fill(*texts, np.arange(first, first + count, dtype=np.int32), tables[-1], state):
+            raise AssertionError("names of ops are told apart")
+    code = np.array([0, 0, *[CODES[op.name] for op in chosen[2:]]], np.int32)
+    power = next((row for row, op in enumerate(chosen) if op.name == POWER), -1)
     return OpTable(
         texts,
         np.array([*exact.values(), *folded.values()], np.int32),
         tables[0],
         tables[1],
-        np.array([seed, 0, 0, 0], np.uint64),
+        state,
         int(texts.counts.max()),
         np.array([0, 0, *[len(op.operands) for op in chosen[2:]]], np.int32),
         code,
-        literal_code,
+        power,
+        (
+            np.array([*POWERS]),
+            np.array([*(CODES[name] for name in POWERS.values()), CODES[POWER_BY]], np.int32),
+        ),
         tuple(chosen),
-        spans([*[b',"op":"%b"' % op.name.encode() for op in chosen], b'{"id":', b',"inputs":[', b',"value":']),
+        spans(
+            [*[b',"op":"%b"' % op.name.encode() for op in chosen], b'{"id":', b',"inputs":[', b',"value":']
+        ),
     )

@@ -75,15 +75,15 @@ def skip(s: Any, i: Any) -> Any:
                 return -1
             if depth == 0:
                 return i + 1
-        elif c == OPEN_LIST or c == OPEN_OBJECT:
+        elif c in (OPEN_LIST, OPEN_OBJECT):
             depth += 1
-        elif c == CLOSE_LIST or c == CLOSE_OBJECT:
+        elif c in (CLOSE_LIST, CLOSE_OBJECT):
             depth -= 1
             if depth == 0:
                 return i + 1
             if depth < 0:
                 return i
-        elif depth == 0 and (c == COMMA or c == COLON or c <= 32):
+        elif depth == 0 and (c in (COMMA, COLON) or c <= 32):
             return i
         i += 1
     return i if depth == 0 else -1

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types  # type: ignore[import-untyped, unused-ignore]
-
-from engine.spec.plain.jit import BYTES, entry, helper
+from engine.spec.plain.jit import BYTES, bare, entry, helper, types
 from engine.spec.plain.numbers import WIDEST, write_number
 from engine.spec.plain.scanner import FIRST, IDS, INT_SPANS, NONE
-from engine.spec.plain.text import CLOSE_LIST, CLOSE_OBJECT, COLON, COMMA, MAX_NAME, OPEN_LIST, OPEN_OBJECT, QUOTE
+from engine.spec.plain.text import (
+    CLOSE_LIST,
+    CLOSE_OBJECT,
+    COLON,
+    COMMA,
+    MAX_NAME,
+    OPEN_LIST,
+    OPEN_OBJECT,
+    QUOTE,
+)
 
 LONGEST = 5 * (MAX_NAME + WIDEST) + 64
 """No node takes more bytes in canonical JSON."""
@@ -37,7 +44,16 @@ def put_name(s: Any, start: Any, count: Any, out: Any, o: Any) -> Any:
     types.uint8[::1], INT_SPANS, INT_SPANS, types.int64, types.uint8[::1],
 )  # fmt: skip
 def canonical_nodes(
-    s: Any, ids: Any, rows: Any, args: Any, literals: Any, names: Any, name_at: Any, name_length: Any, first: Any, out: Any
+    s: Any,
+    ids: Any,
+    rows: Any,
+    args: Any,
+    literals: Any,
+    names: Any,
+    name_at: Any,
+    name_length: Any,
+    first: Any,
+    out: Any,
 ) -> Any:
     """Canonical JSON of nodes from `first` on, each with a comma in front: the node that comes next, and bytes written.
 
@@ -45,6 +61,15 @@ def canonical_nodes(
     `,"value":`.
     """
     starts, counts = ids
+    s, starts, counts, rows, args, literals = (
+        bare(s),
+        bare(starts),
+        bare(counts),
+        bare(rows),
+        bare(args),
+        bare(literals),
+    )
+    names, name_at, name_length, out = bare(names), bare(name_at), bare(name_length), bare(out)
     n = len(rows)
     kinds = len(name_at) - 3
     o = 0
@@ -80,7 +105,7 @@ def canonical_nodes(
 @entry(types.int64, BYTES, IDS, INT_SPANS, types.uint8[::1], types.int64)
 def weave_names(s: Any, ids: Any, nodes: Any, out: Any, o: Any) -> Any:
     """The ids of nodes as a JSON list from out[o] on; the position behind it. Room for every id and 3 bytes more is there."""
-    starts, counts = ids
+    s, starts, counts, out = bare(s), bare(ids[0]), bare(ids[1]), bare(out)
     out[o] = OPEN_LIST
     o += 1
     for i in nodes:
@@ -99,7 +124,7 @@ def weave(s: Any, ids: Any, nodes: Any, values: Any, out: Any, o: Any) -> Any:
 
     Room for every id and 4 + WIDEST bytes more is there. `values` is one for each node of the graph.
     """
-    starts, counts = ids
+    s, starts, counts, out = bare(s), bare(ids[0]), bare(ids[1]), bare(out)
     out[o] = OPEN_OBJECT
     o += 1
     for i in nodes:
