@@ -72,7 +72,7 @@ class PlainGraph:
             return False
         rank = np.empty_like(order)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        self.args = np.where(self.args >= 0, rank[self.args], self.args)[order]
+        self.args = np.where(self.args >= 0, rank[np.maximum(self.args, 0)], self.args)[order]
         self.rows = self.rows[order]
         self.ids = (self.posted[0][order], self.posted[1][order])
         self.rank = rank

@@ -198,8 +198,8 @@ def read_node(
             i = end + 1
         elif is_key(s, key, end, INPUTS):
             bit = 4
-            if seen & 8:
-                return -1
+            if seen & 8 and at(s, blank(s, i + 1)) != CLOSE_LIST:
+                return -1  # the operand would take the place of the value
             i, operands = read_operands(s, i, n, args, starts, counts, table, state, values, hard, info)
             if i < 0:
                 return -1
