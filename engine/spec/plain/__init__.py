@@ -6,7 +6,7 @@ compiled code and gives up at anything else; then the general reader (`engine.sp
 is wrong with them, if anything is. So what is here need not know a single error message, but it must never take for plain
 what the general reader would refuse, and never read another number, name, order or output than it does.
 
-The compiled functions are in modules that import Numba (the module `native` lists them). They are loaded behind the
+The compiled functions are in modules that import Numba (`compiled` lists them). They are loaded behind the
 requests' backs; while they are not there, the general reader does everything, and the answers are the same.
 """
 

@@ -14,7 +14,7 @@ from engine.tape.machine import NEVER, compile_apart
 
 log = logging.getLogger(__name__)
 
-NATIVE = "engine.spec.plain.native"
+NATIVE = "engine.spec.plain.compiled"
 WORTH = 1 << 16
 """Bytes of graphs read by the general reader after which the compiled one is loaded: about ten milliseconds of work."""
 

@@ -96,7 +96,7 @@ def plain_ops() -> list[Op]:
 
 
 def make_table(native: Any) -> OpTable:
-    """The table. `native` is the module of that name."""
+    """The table. `native` is the package `compiled`."""
     chosen = [INPUT, CONSTANT, *plain_ops()]
     row_of = {op: row for row, op in enumerate(chosen)}
     exact: dict[str, int] = {}

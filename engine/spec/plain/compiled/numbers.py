@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.spec.plain.jit import bits_of, double_of, helper, high_product, leading_zeros
+from engine.spec.plain.compiled.jit import bits_of, double_of, helper, high_product, leading_zeros
 
 U = np.uint64
 

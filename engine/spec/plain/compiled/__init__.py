@@ -1,7 +1,7 @@
 """Everything that Python calls of the compiled reader and writer. Importing this imports Numba, and compiles what is not on
 disk: `engine.spec.plain.load` does so on purpose, nothing else should."""
 
-from engine.spec.plain.linker import (
+from engine.spec.plain.compiled.linker import (
     assemble,
     evaluation_order,
     fill,
@@ -11,8 +11,8 @@ from engine.spec.plain.linker import (
     positions,
     unread,
 )
-from engine.spec.plain.scanner import is_utf8, read, survey
-from engine.spec.plain.writer import canonical_nodes, weave, weave_names, weave_number
+from engine.spec.plain.compiled.scanner import is_utf8, read, survey
+from engine.spec.plain.compiled.writer import canonical_nodes, weave, weave_names, weave_number
 
 __all__ = [
     "assemble",

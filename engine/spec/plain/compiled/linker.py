@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.spec.plain.jit import BYTES, bare, entry, types
-from engine.spec.plain.names import ABSENT, find, insert
-from engine.spec.plain.scanner import FIRST, IDS, INT_SPANS, NONE, STATE
-from engine.spec.plain.text import CLOSE_LIST, COMMA, at, blank, name_end
+from engine.spec.plain.compiled.jit import BYTES, bare, entry, types
+from engine.spec.plain.compiled.names import ABSENT, find, insert
+from engine.spec.plain.compiled.scanner import FIRST, IDS, INT_SPANS, NONE, STATE
+from engine.spec.plain.compiled.text import CLOSE_LIST, COMMA, at, blank, name_end
 
 FAILED, ORDERED, UNORDERED = 0, 1, 2
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.spec.plain.jit import helper
-from engine.spec.plain.text import same
+from engine.spec.plain.compiled.jit import helper
+from engine.spec.plain.compiled.text import same
 
 U = np.uint64
 PRIME = U(0x100000001B3)

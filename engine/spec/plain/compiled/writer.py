@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.spec.plain.jit import BYTES, bare, entry, helper, types
-from engine.spec.plain.numbers import WIDEST, write_number
-from engine.spec.plain.scanner import FIRST, IDS, INT_SPANS, NONE
-from engine.spec.plain.text import (
+from engine.spec.plain.compiled.jit import BYTES, bare, entry, helper, types
+from engine.spec.plain.compiled.numbers import WIDEST, write_number
+from engine.spec.plain.compiled.scanner import FIRST, IDS, INT_SPANS, NONE
+from engine.spec.plain.compiled.text import (
     CLOSE_LIST,
     CLOSE_OBJECT,
     COLON,

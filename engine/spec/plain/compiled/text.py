@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.spec.plain.jit import helper
+from engine.spec.plain.compiled.jit import helper
 
 QUOTE, COMMA, COLON, BACKSLASH = 34, 44, 58, 92
 OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.spec.plain.jit import BYTES, bare, entry, helper, types
-from engine.spec.plain.names import ABSENT, find, insert
-from engine.spec.plain.numbers import HARD, OK, read_number
-from engine.spec.plain.text import (
+from engine.spec.plain.compiled.jit import BYTES, bare, entry, helper, types
+from engine.spec.plain.compiled.names import ABSENT, find, insert
+from engine.spec.plain.compiled.numbers import HARD, OK, read_number
+from engine.spec.plain.compiled.text import (
     CLOSE_LIST,
     CLOSE_OBJECT,
     COLON,
