@@ -17,7 +17,8 @@ _CAST = {
     (FLOAT64, FLOAT64): "identity",
     (BOOL, BOOL): "identity",
 }
-_POWERS = {2.0: "square", 1.0: "identity", -1.0: "reciprocal"}
+POWERS = {2.0: "square", 1.0: "identity", -1.0: "reciprocal"}
+"""Rows that are fixed powers, by exponent."""
 _ON_BOOLEANS = frozenset({"where", "identity", "stop_gradient", *(row.name for row in ROWS if row.boolean)})
 """Ops that mean on 1.0 and 0.0 what they mean on booleans; `add`, for one, is a logical or there."""
 
@@ -90,6 +91,6 @@ def _code(node: Node, nodes: tuple[Node, ...], boolean: list[bool]) -> tuple[str
     if tuple(key for key, _ in node.params) != op.scalar_params:
         return None
     params = tuple(float(value) for _, value in node.params)
-    if name == "pow_by" and params[0] in _POWERS:
-        return _POWERS[params[0]], ()
+    if name == "pow_by" and params[0] in POWERS:
+        return POWERS[params[0]], ()
     return name, params

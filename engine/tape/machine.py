@@ -217,6 +217,7 @@ class State:
         self.loading = False
         self.work = 0
         self.lock = threading.Lock()
+        self.compiling = threading.Lock()
 
 
 PLAIN = Plain()
@@ -259,7 +260,7 @@ def _load_behind(state: State) -> None:
 
 def _behind(state: State) -> None:
     try:
-        if cache.fresh() or _compile_apart():
+        if compile_apart():
             native = _import()
             with state.lock:
                 state.native = native
@@ -267,13 +268,16 @@ def _behind(state: State) -> None:
         state.loading = False
 
 
-def _compile_apart() -> bool:
-    """Fill the cache on disk in another process, so that this one is not held up."""
+def compile_apart() -> bool:
+    """Fill the cache on disk in another process, so that this one is not held up; whether it is filled. Takes its time."""
     command = [sys.executable, "-m", "engine.tape.ahead"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    with STATE.compiling:
+        if cache.fresh():
+            return True
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
     return done.returncode == 0 and cache.fresh()
 
 
