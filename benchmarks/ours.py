@@ -1,0 +1,88 @@
+"""Our side, inside the engine: a request prepared once, then run again with other numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import ops  # noqa: F401  # fills the registry
+from engine.cost import Limits
+from engine.derive import Request, prepare
+from engine.execute.meter import Meter
+from engine.language import parse_text
+from engine.program import Program
+from engine.spec import read_graph
+from engine.values import Given
+
+LIMITS = Limits(
+    nodes=10_000_000, elements=200_000_000, memory_bytes=16 << 30, flops=10**15, step_flops=10**14,
+    response_elements=200_000_000,
+)  # fmt: skip
+"""No limit is what is measured."""
+
+
+def program(source: str | Mapping[str, Any], names: Sequence[str] = ()) -> Program:
+    """A program from text or from a JSON graph."""
+    return parse_text(source, inputs=list(names)) if isinstance(source, str) else read_graph(dict(source))
+
+
+def given(value: Any) -> Given:
+    """A value as the service hands it to the engine, without its way through JSON."""
+    array = np.asarray(value)
+    return Given(array, array.dtype.kind == "f", array.dtype.kind == "i")
+
+
+def request(source: Program, inputs: Mapping[str, Any], **fields: Any) -> Request:
+    """A request with the fields of the contract."""
+    return Request(source, {name: given(value) for name, value in inputs.items()}, **fields)
+
+
+class Prepared:
+    """A verb of a program, prepared for the shapes of the first data set."""
+
+    def __init__(
+        self,
+        verb: str,
+        source: str | Mapping[str, Any] | Program,
+        data: Sequence[Mapping[str, Any]],
+        **fields: Any,
+    ) -> None:
+        self.verb = verb
+        self.program = source if isinstance(source, Program) else program(source, list(data[0]))
+        self.data = data
+        self.fields = fields
+        self.job = prepare(verb, request(self.program, data[0], **fields), LIMITS)
+        ids = [self.job.program.steps[i].id for i in self.job.program.inputs]
+        dtype = self.job.dtype
+        self.sets = [
+            [np.asarray(d[i], dtype) if np.asarray(d[i]).dtype.kind == "f" else None for i in ids] for d in data
+        ]
+        self.requests = [request(self.program, d, **fields) for d in data]
+
+    def run(self, k: int) -> dict[str, Any]:
+        """`job.run` with data set k (integers, which may decide shapes, stay those of the first)."""
+        job = self.job
+        for i, array in enumerate(self.sets[k % len(self.sets)]):
+            if array is not None:
+                job.arguments[i] = array
+        return job.run(Meter())
+
+    def again(self, k: int) -> dict[str, Any]:
+        """`prepare` and `run`, as a request does that comes again with other numbers."""
+        return prepare(self.verb, self.requests[k % len(self.requests)], LIMITS).run(Meter())
+
+
+def page() -> dict[str, str]:
+    """The programs of docs/gallery.md by the heading they stand under (numbered where there are several)."""
+    import re
+
+    text = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text("utf-8")
+    found: dict[str, str] = {}
+    for section in re.split(r"^## ", text, flags=re.M)[1:]:
+        title = section.splitlines()[0].strip()
+        for k, code in enumerate(re.findall(r"```python no-run\n(.*?)```", section, re.S)):
+            found[f"{title} {k}" if k else title] = code
+    return found
