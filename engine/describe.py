@@ -79,7 +79,7 @@ class _Types:
         """The inputs' defaults, in the dtypes that they have in the program."""
         program = self.program
         found: dict[str, Array] = {}
-        integers: set[int] | None = None
+        integers: frozenset[int] | None = None
         for i in program.inputs:
             default = program.steps[i].attrs.get("value")
             if default is not None:

@@ -217,6 +217,12 @@ class Program:
         """Ids of the outputs, in order."""
         return [self.steps[i].id for i in self.outputs]
 
+    @cached_property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes two programs the same in every respect: the digest, what its steps are called by, and the source, which
+        errors point into."""
+        return (self.digest, self.source, hash(tuple([(s.origin, s.named) for s in self.steps])))
+
     def where(self, i: int) -> Where | None:
         """Place of step `i` in the request."""
         return self.source.where(self.steps[i].origin)

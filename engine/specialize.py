@@ -98,7 +98,8 @@ def input_arrays(
 
     Raises `UnknownInput`, `MissingInput`, `InvalidArray` (all of them together).
     """
-    known = [program.steps[i].id for i in program.inputs]
+    steps = program.steps
+    known = [steps[i].id for i in program.inputs]
     mistakes = MistakeCollector(most)
     names = set(known)
     for name in inputs:
@@ -116,7 +117,7 @@ def input_arrays(
     integer = integer_inputs(program)
     arrays: dict[str, Array] = {}
     for i in program.inputs:
-        step = program.steps[i]
+        step = steps[i]
         given = inputs.get(step.id)
         if given is None:
             default = step.attrs.get("value")
@@ -132,7 +133,7 @@ def input_arrays(
             given = Given(default.value, default.weak, default.weak and default.integral)
         arrays[step.id] = typed_array(given, dtype, integer=i in integer)
     mistakes.raise_if_any()
-    static = {program.steps[i].id for i in program.inputs if arrays[program.steps[i].id].dtype == np.int64}
+    static = {name for name, a in arrays.items() if a.dtype == np.int64}
     return arrays, static
 
 
@@ -158,8 +159,15 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
     return (shown + (f" and {len(names) - most} more" if len(names) > most else "")) or "none"
 
 
-def integer_inputs(program: Program) -> set[int]:
+def integer_inputs(program: Program) -> frozenset[int]:
     """Inputs that reach an integer position through indexing, shape ops or + − * // % (`api.md`, section 1)."""
+    found: frozenset[int] | None = vars(program).get("_integer_inputs")
+    if found is None:
+        found = vars(program)["_integer_inputs"] = frozenset(_integer_inputs(program))
+    return found
+
+
+def _integer_inputs(program: Program) -> set[int]:
     ops = {s.op for s in program.steps}
     if not any(p.integer for op in ops for p in op.operands) and not any(
         s.attrs for s in program.steps if s.op is not INPUT

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
+from engine.derive import Plans
 from service import __version__, openapi, problems, schemas
 from service.admission import Admission
 from service.envelope import REQUESTS
@@ -47,7 +48,12 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         redirect_slashes=False,
         lifespan=serving,
     )
-    services = Services(settings, engine_limits(settings), Admission(settings.threads, settings.queue))
+    services = Services(
+        settings,
+        engine_limits(settings),
+        Admission(settings.threads, settings.queue),
+        Plans(settings.plans_bytes),
+    )
     app.state.services = services
     app.state.draining = False
     app.state.documents = {}

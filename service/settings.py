@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.cost import Limits
+from engine.derive.plans import MOST_BYTES
 
 _ENGINE = Limits()
 
@@ -69,6 +70,9 @@ class Settings(BaseSettings):
     response_elements: int = Field(_ENGINE.response_elements, ge=1, description="most elements of one answer")
     memory_bytes: int = Field(
         _ENGINE.memory_bytes, ge=1 << 20, description="most memory that one request may take"
+    )
+    plans_bytes: int = Field(
+        MOST_BYTES, ge=0, description="memory for programs that are kept ready for the requests to come"
     )
     flops: int = Field(_ENGINE.flops, ge=1, description="most floating-point operations of one request")
     render_nodes: int = Field(500, ge=1, le=10_000, description="most nodes of a drawing")

@@ -16,7 +16,7 @@ from starlette.types import Receive
 
 from engine.aval import Aval, aval_of
 from engine.cost import Limits
-from engine.derive import MAPPED, Job, prepare
+from engine.derive import MAPPED, Job, Plans, prepare
 from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
@@ -42,6 +42,8 @@ class Services:
     settings: Settings
     limits: Limits
     admission: Admission
+    plans: Plans
+    """Prepared jobs, kept for the requests to come."""
 
 
 class Work:
@@ -118,9 +120,14 @@ class Work:
 
     def make_plan(self) -> None:
         """Ask the engine for a job."""
-        self.job = prepare(self.verb, self.envelope.request, self.services.limits, meter=self.ticket.meter())
+        self.job = self.prepare(self.verb)
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
+
+    def prepare(self, verb: str) -> Job:
+        """The engine's job for the request. Raises `EngineError`."""
+        services = self.services
+        return prepare(verb, self.envelope.request, services.limits, self.ticket.meter(), services.plans)
 
     def run(self) -> None:
         """Run the job."""
@@ -182,7 +189,8 @@ class Work:
             times = {
                 k: round(self.times.get(k, 0.0), 4) for k in ("parse_ms", "plan_ms", "run_ms", "encode_ms")
             }
-            self.add("timing", {**times, "cached": False, "peak_bytes": self.peak_bytes})
+            cached = self.job is not None and self.job.cached
+            self.add("timing", {**times, "cached": cached, "peak_bytes": self.peak_bytes})
 
 
 class ParseWork(Work):
@@ -214,7 +222,7 @@ class RenderWork(Work):
         Without `inputs` that is nothing, unless `show` asks for it (a graph's inputs may have defaults). By default
         gradients are shown where there are any: not of a node that is no scalar, and not of integers.
         """
-        fields, request = self.envelope.fields, self.envelope.request
+        fields = self.envelope.fields
         self.show = fields.show
         if self.show is None and "inputs" not in fields.model_fields_set:
             self.show = []
@@ -222,11 +230,11 @@ class RenderWork(Work):
             return
         verb = "grad" if self.show is None or "gradients" in self.show else "evaluate"
         try:
-            self.job = prepare(verb, request, self.services.limits, self.ticket.meter())
+            self.job = self.prepare(verb)
         except (NonScalarOutput, NotDifferentiable):
             if self.show is not None:
                 raise
-            self.job = prepare("evaluate", request, self.services.limits, self.ticket.meter())
+            self.job = self.prepare("evaluate")
         self.peak_bytes = self.job.cost.bytes
         self.seconds = self.job.seconds
 

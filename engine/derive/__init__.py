@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.aval import aval_of
+from engine.aval import Array, aval_of
 from engine.cost import Limits
 from engine.derive.batch import read_batch
 from engine.derive.first_order import FirstOrder
 from engine.derive.jacobian import ForwardGrad, Jacobian
 from engine.derive.job import Job
+from engine.derive.plans import Plans, key_of
 from engine.derive.request import Request
 from engine.derive.second_order import SecondOrder
 from engine.derive.sparse import VERBS as SPARSE
@@ -28,16 +29,46 @@ MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hv
 """Verbs that take `in_axes`."""
 
 
-def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Meter | None = None) -> Job:
+def prepare(
+    verb: str,
+    request: Request,
+    limits: Limits | None = None,
+    meter: Meter | None = None,
+    plans: Plans | None = None,
+) -> Job:
     """Everything about a request that is known before it is computed.
 
-    Raises `EngineError` (or several, as `Mistakes`) for a program, inputs or fields that do not make sense, and
-    `LimitExceeded` before anything large is allocated. `meter` stops the preparation itself, which takes a while where
-    derivatives of a long program have to be written out; the job does not keep to it.
+    With `plans`, a job that was prepared for the same program, verb, fields and shapes is taken from there, with the new
+    numbers; `job.cached` tells. Raises `EngineError` (or several, as `Mistakes`) for a program, inputs or fields that do
+    not make sense, and `LimitExceeded` before anything large is allocated. `meter` stops the preparation itself, which
+    takes a while where derivatives of a long program have to be written out; the job does not keep to it.
     """
-    limits = limits or Limits()
+    limits = limits or _LIMITS
     meter = meter or Meter()
     arrays, integers = input_arrays(request.program, request.inputs, request.dtype, limits.errors)
+    statics = {n: arrays[n] for n in integers if arrays[n].size <= 64} if integers else {}
+    if plans is None:
+        return _prepare(verb, request, limits, meter, arrays, statics)
+    key = key_of(verb, request, arrays, statics, limits)
+    known = plans.get(key)
+    if known is not None:
+        job = known.bound(request, arrays, meter)
+        job.cached = True
+        return job
+    job = _prepare(verb, request, limits, meter, arrays, statics)
+    if job.reusable:
+        plans.put(key, job)
+    return job
+
+
+def _prepare(
+    verb: str,
+    request: Request,
+    limits: Limits,
+    meter: Meter,
+    arrays: dict[str, Array],
+    statics: dict[str, Array],
+) -> Job:
     batch = None
     avals = {name: aval_of(a) for name, a in arrays.items()}
     if request.in_axes:
@@ -45,7 +76,7 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
             raise Unsupported(f"{verb} does not take in_axes.", where=Where(pointer="/in_axes"))
         batch = read_batch(request.program, arrays, request.in_axes)
         avals = dict(batch.cores)
-        integers = {n for n in integers if n not in batch.axes}
+        statics = {n: a for n, a in statics.items() if n not in batch.axes}
     if request.sparse and verb not in SPARSE:
         raise Unsupported(
             f"{verb} has no sparse answer; jacobian and hessian have.", where=Where(pointer="/sparse")
@@ -56,7 +87,6 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
             "the sparse ones of the whole batch as one program.",
             where=Where(pointer="/sparse"),
         )
-    statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
     with np.errstate(all="ignore"):
         typed = specialize(
             request.program, avals, dtype=request.dtype, limits=limits, statics=statics, step=meter.check
@@ -78,4 +108,7 @@ def prepare(verb: str, request: Request, limits: Limits | None = None, meter: Me
     raise Unsupported(f"There is no verb {verb}.")
 
 
-__all__ = ["MAPPED", "VERBS", "Job", "Request", "prepare"]
+_LIMITS = Limits()
+
+
+__all__ = ["MAPPED", "VERBS", "Job", "Plans", "Request", "prepare"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from engine.derive.again import naming
 from engine.derive.diagnose import explain
 from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job, check_mapped
-from engine.derive.request import check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
+from engine.derive.request import Request, check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
 from engine.errors import EngineError, NotDifferentiable, Where
@@ -29,33 +29,16 @@ from engine.transforms.simplify import simplify
 class FirstOrder(Job):
     """evaluate, grad and vjp in reverse mode, and jvp."""
 
+    data = (*Job.data, "extras", "seeds", "tangents")
+
     def __init__(self, verb: str, *args: Any) -> None:
-        super().__init__(*args)
         self.verb = verb
+        super().__init__(*args)
         typed, request = self.typed, self.request
-        program = self.program
-        self.of: int | None = None
-        self.seeds: dict[int, Array] = {}
+        self.of: int | None = resolve_of(typed, request) if verb == "grad" else None
         self.wrt: list[int] = []
-        self.tangents: dict[int, Array] = {}
         self.watched: list[int] = []
         """What a forward sweep is asked for: where a kink was met, one backward walk tells whether it mattered."""
-        if verb == "grad":
-            self.of = resolve_of(typed, request)
-            self.seeds = {self.of: seed_for(typed, request, self.of, self.sizes)}
-        elif verb == "vjp":
-            self.seeds = named_arrays(typed, request, "cotangents", request.cotangents, self.sizes, False)
-            for i in self.seeds:
-                if i not in program.outputs:
-                    raise NotDifferentiable(
-                        f"A cotangent belongs to an output; '{self.id(i)}' is none.",
-                        node=self.id(i),
-                        where=Where(pointer=f"/cotangents/{pointer_part(self.id(i))}"),
-                    )
-        elif verb == "jvp":
-            self.tangents = named_arrays(
-                typed, request, "tangents", request.tangents, self.sizes, self.batch is not None
-            )
         if verb != "grad" and request.of is not None:
             check_of(typed, request)
         default_wrt = verb in ("grad", "vjp") or request.wrt is not None
@@ -70,7 +53,7 @@ class FirstOrder(Job):
             self.limits,
         )
         if self.batch is not None:
-            self.graph, self.extras, self.labels = self._as_graph()
+            self.graph, self.labels = self._as_graph()
             return
         factor = 1 if verb == "evaluate" else 3
         # All values, and as many tangents or cotangents; a rule works with a few arrays more of the size of one.
@@ -88,6 +71,32 @@ class FirstOrder(Job):
             base.largest_step,
         )
         check(self.cost, self.limits, f"This {verb}")
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """The inputs, and the seed, cotangents or tangents."""
+        super().load(request, arrays, meter)
+        typed, verb = self.typed, self.verb
+        program = self.program
+        self.seeds: dict[int, Array] = {}
+        self.tangents: dict[int, Array] = {}
+        self.extras: list[Array] = []
+        if verb == "grad":
+            of = resolve_of(typed, request)
+            self.seeds = {of: seed_for(typed, request, of, self.sizes)}
+        elif verb == "vjp":
+            self.seeds = named_arrays(typed, request, "cotangents", request.cotangents, self.sizes, False)
+            for i in self.seeds:
+                if i not in program.outputs:
+                    raise NotDifferentiable(
+                        f"A cotangent belongs to an output; '{self.id(i)}' is none.",
+                        node=self.id(i),
+                        where=Where(pointer=f"/cotangents/{pointer_part(self.id(i))}"),
+                    )
+        elif verb == "jvp":
+            self.tangents = named_arrays(
+                typed, request, "tangents", request.tangents, self.sizes, self.batch is not None
+            )
+        self.extras += [*self.seeds.values(), *self.tangents.values()]
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """Over arrays at once, or as a mapped graph."""
@@ -212,12 +221,11 @@ class FirstOrder(Job):
 
     # -- mapped
 
-    def _as_graph(self) -> tuple[Graph, list[Array], list[tuple[str, int]]]:
+    def _as_graph(self) -> tuple[Graph, list[tuple[str, int]]]:
         typed, graph = self.typed, self.typed.graph
         steps = sorted({*self.reported, *([self.of] if self.of is not None else [])})
         labels = [("value", i) for i in steps]
         base = graph.with_outputs([typed.node(i) for i in steps])
-        extras: list[Array] = []
         axes = list(self.axes)
         if self.verb in ("grad", "vjp"):
             of = list(self.seeds)
@@ -231,19 +239,17 @@ class FirstOrder(Job):
                 step=self.step,
             )
             labels += [("back", i) for i in self.wrt]
-            extras = [self.seeds[i] for i in of]
             axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]
         elif self.verb == "jvp":
             seeds = list(self.tangents)
             derived = jvp_graph(base, [typed.node(i) for i in seeds], self.dtype, step=self.step)
             labels += [("dot", i) for i in steps]
-            extras = [self.tangents[i] for i in seeds]
             axes += [self.extra_axes(self.id(i), self.tangents[i], typed.aval(i)) for i in seeds]
             check_mapped(self, "tangents", self.tangents)
         else:
             derived = base
         graph, self.cost = self.runner.prepare(derived, axes, f"This {self.verb}")
-        return graph, extras, labels
+        return graph, labels
 
     def _run_mapped(self, meter: Meter) -> tuple[dict[int, Array], dict[int, Array], dict[int, Array]]:
         with naming(self, meter):

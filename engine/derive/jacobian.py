@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
 from engine.execute.meter import Meter
+from engine.graph import Graph
 from engine.sparsity.compression import Compression, compressed
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
@@ -24,6 +26,11 @@ from engine.transforms.push import jvp_graph
 
 class Jacobian(Swept):
     """∂of/∂wrt for every pair: by rows (reverse) where the outputs together are no larger than wrt, else by columns."""
+
+    @property
+    def fixed(self) -> Sequence[Array]:
+        """The inputs."""
+        return self.arguments
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -58,7 +65,7 @@ class Jacobian(Swept):
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
-        self.prepare_sweep(derived, self.arguments, self.axes, seeds, compression)
+        self.prepare_sweep(derived, self.axes, seeds, compression)
         self.primal, _ = self.runner.prepare(
             graph.with_outputs([typed.node(i) for i in self.program.outputs]), self.axes, "This"
         )
@@ -116,8 +123,8 @@ class ForwardGrad(FirstOrder):
         self.inner: Jacobian | None = None
         if given or inputs:
             of = typed.program.steps[resolve_of(typed, request)].id
-            inner = replace(request, of=of, wrt=request.wrt or inputs, mode="forward")
-            self.inner = Jacobian(typed, inner, *args[2:])
+            self.inner_of, self.inner_wrt = of, request.wrt or inputs
+            self.inner = Jacobian(typed, self._inner_request(request), *args[2:])
         super().__init__("grad", *args)
         self.watched = self.inner.wrt if self.inner is not None else []
         self.wrt = []
@@ -128,6 +135,27 @@ class ForwardGrad(FirstOrder):
                 max(self.cost.bytes, self.inner.cost.bytes),
                 self.inner.cost.largest_step,
             )
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """The inputs and the seed."""
+        super().load(request, arrays, meter)
+        if self.inner is not None:
+            self.inner = self.inner.bound(self._inner_request(request), arrays, meter)
+
+    def _inner_request(self, request: Request) -> Request:
+        return replace(request, of=self.inner_of, wrt=self.inner_wrt, mode="forward")
+
+    def blank(self) -> Self:
+        """Without numbers."""
+        job = super().blank()
+        job.inner = None if self.inner is None else self.inner.blank()
+        return job
+
+    def graphs(self) -> Iterable[Graph]:
+        """Those of the sweep as well."""
+        yield from super().graphs()
+        if self.inner is not None:
+            yield from self.inner.graphs()
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The primal, the sweep, the contraction."""

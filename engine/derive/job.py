@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,11 +17,24 @@ from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError, LimitExceeded, ShapeMismatch, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
+from engine.graph import CONSTANT, Graph
 from engine.specialize import Typed, pointer_part
 
 
 class Job:
-    """A verb, ready to run: what `prepare` returns. `cost` is known, and within the limits."""
+    """A verb, ready to run: what `prepare` returns. `cost` is known, and within the limits.
+
+    All but the numbers of a request is made once: types, derivatives, cost, order of computation. `load` fills in the
+    numbers, and `bound` gives a job for other numbers of the same shapes; so a job can be kept for the requests to come
+    (`engine.derive.plans`), and runs of several threads share what does not change.
+    """
+
+    data: tuple[str, ...] = ("request", "arguments", "runner")
+    """Attributes that belong to one request: what `load` sets."""
+    cached = False
+    """Whether it was taken from those that are kept."""
+    reusable = True
+    """Whether the job is the same for other numbers of the same shapes."""
 
     def __init__(
         self,
@@ -33,23 +46,54 @@ class Job:
         meter: Meter,
     ) -> None:
         self.typed = typed
-        self.request = request
         self.batch = batch
         self.limits = limits
         self.cost = Cost(0, 0.0, 0)
         self.dtype = request.dtype
         self.program = typed.program
-        self.arguments = [arrays[self.program.steps[i].id] for i in self.program.inputs]
         self.sizes = batch.sizes if batch is not None else ()
         self.record_bytes = limits.record_bytes(prod(self.sizes))
-        self.runner = Runner(batch, request.dtype, limits, meter)
-        self.runner.traced = self.traced
         self.step = meter.check
+        self.load(request, arrays, meter)
         none = (None,) * len(self.sizes)
         self.none: tuple[int | None, ...] = none
         self.axes = [
             batch.of(self.program.steps[i].id) if batch is not None else () for i in self.program.inputs
         ]
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """Take over the numbers of a request. Raises `EngineError` for seeds and tangents that do not fit."""
+        steps = self.program.steps
+        self.request = request
+        self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
+        self.runner = Runner(self.batch, self.dtype, self.limits, meter)
+        self.runner.traced = self.traced
+
+    def bound(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> Self:
+        """This job for the numbers of another request of the same shapes."""
+        job = self.blank()
+        job.load(request, arrays, meter)
+        return job
+
+    def blank(self) -> Self:
+        """This job without numbers: what is worth keeping."""
+        job = object.__new__(type(self))
+        vars(job).update(vars(self))
+        for name in self.data:
+            vars(job).pop(name, None)
+        return job
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly what the job holds in memory, its numbers aside."""
+        return 4096 + 400 * len(self.program.steps) + sum(map(graph_bytes, self.graphs()))
+
+    def graphs(self) -> Iterable[Graph]:
+        """The graphs that the job holds."""
+        yield self.typed.graph
+        for value in vars(self).values():
+            if isinstance(value, Graph):
+                yield value
 
     @property
     def seconds(self) -> float:
@@ -127,6 +171,19 @@ class Job:
     def outputs(self, found: Mapping[int, Array]) -> dict[str, Array]:
         """Values of the outputs, in their order."""
         return {self.id(i): found[i] for i in self.program.outputs}
+
+
+def graph_bytes(graph: Graph) -> int:
+    """Roughly what a graph takes in memory: its nodes, its constants, and what has been compiled of it."""
+    constants = sum(node.params[0][1].value.nbytes for node in graph.nodes if node.op is CONSTANT)
+    bodies = sum(
+        graph_bytes(inner)
+        for node in graph.nodes
+        if node.op.subgraphs
+        for inner, _ in node.op.inside(**dict(node.params))
+        if isinstance(inner, Graph)
+    )
+    return int(500 * len(graph.nodes) + constants + bodies)
 
 
 def check_mapped(job: Job, field: str, arrays: Mapping[int, Array]) -> None:

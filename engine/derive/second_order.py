@@ -13,7 +13,7 @@ from engine.cost import Cost, check_answer
 from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
-from engine.derive.request import named_arrays, resolve_of, resolve_wrt, seed_for
+from engine.derive.request import Request, named_arrays, resolve_of, resolve_wrt, seed_for
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
 from engine.derive.warn import Watch
@@ -72,19 +72,17 @@ class Perturbed:
 class SecondOrder(Swept):
     """hessian and hvp: forward over reverse by default, or the mode asked for twice."""
 
+    data = (*Swept.data, "seed", "vector")
+
     def __init__(self, verb: str, *args: Any) -> None:
-        super().__init__(*args)
         self.verb = verb
+        super().__init__(*args)
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
-        seed = self.seed = seed_for(typed, request, self.of, self.sizes)
-        self.vector: dict[int, Array] = {}
+        seed = self.seed
         columns = list(self.wrt)
         if verb == "hvp":
-            self.vector = named_arrays(
-                typed, request, "vector", request.vector, self.sizes, self.batch is not None
-            )
             columns = list(self.vector)
             if self.batch is not None:
                 check_mapped(self, "vector", self.vector)
@@ -98,7 +96,7 @@ class SecondOrder(Swept):
         of = perturbed.value[typed.node(self.of)]
         rows = [perturbed.seed[i] for i in self.wrt]
         cols = [perturbed.seed[i] for i in columns]
-        self.fixed_arguments = [*self.arguments, *perturbed.deltas, seed]
+        self.deltas = perturbed.deltas
         axes = [
             *self.axes,
             *[self.none] * len(perturbed.deltas),
@@ -140,15 +138,31 @@ class SecondOrder(Swept):
                 linear = second.with_outputs(second.outputs[len(backs) :])
             compression: Compression | None = None
             if request.sparse:
-                table = structure_of(self, gradient, backs, cols, self.fixed_arguments)
+                table = structure_of(self, gradient, backs, cols, self.fixed)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, self.fixed_arguments, axes, ins, compression)
+            self.prepare_sweep(linear, axes, ins, compression)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
                 max(self.cost.bytes, cost.bytes),
                 self.cost.largest_step,
             )
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """The inputs, the seed and the vector."""
+        super().load(request, arrays, meter)
+        typed = self.typed
+        self.seed = seed_for(typed, request, resolve_of(typed, request), self.sizes)
+        self.vector: dict[int, Array] = {}
+        if self.verb == "hvp":
+            self.vector = named_arrays(
+                typed, request, "vector", request.vector, self.sizes, self.batch is not None
+            )
+
+    @property
+    def fixed(self) -> Sequence[Array]:
+        """The inputs, what the perturbed nodes are shifted by (nothing), and the seed."""
+        return [*self.arguments, *self.deltas, self.seed]
 
     def _forward_twice(
         self, perturbed: Perturbed, of: int, rows: Sequence[int], cols: Sequence[int]
@@ -186,12 +200,12 @@ class SecondOrder(Swept):
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
         with naming(self, meter):
-            value, *backs = self.runner.run(self.first, self.fixed_arguments, meter)
+            value, *backs = self.runner.run(self.first, self.fixed, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":
             with naming(self, meter):
-                found = self.runner.run(self.product, [*self.fixed_arguments, *self.vector.values()], meter)
+                found = self.runner.run(self.product, [*self.fixed, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
             return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
         if self.compression is not None:

@@ -24,7 +24,7 @@ def structure_of(
 ) -> Table:
     """Structure of ∂of/∂wrt in a graph of the job. Raises `LimitExceeded` for an answer that would be too long."""
     limits = job.limits
-    return structure(
+    table, dependent = structure(
         graph,
         of,
         wrt,
@@ -35,6 +35,8 @@ def structure_of(
         memory=limits.memory_bytes,
         step=job.step,
     )
+    job.reusable = job.reusable and not dependent
+    return table
 
 
 def blocks(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,22 @@ Seeds = Callable[[int, int], list[Array]]
 class Swept(Job):
     """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
+    sweeps: Mapping[int, Graph] = {}
+    """The linear graph mapped, by the number of seeds that are swept at once."""
+
+    @property
+    def fixed(self) -> Sequence[Array]:
+        """The arguments of the linear graph that are no seeds."""
+        raise NotImplementedError
+
+    def graphs(self) -> Iterable[Graph]:
+        """Those of the sweeps as well."""
+        yield from super().graphs()
+        yield from self.sweeps.values()
+
     def prepare_sweep(
         self,
         linear: Graph,
-        fixed: Sequence[Array],
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
@@ -40,20 +52,20 @@ class Swept(Job):
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
         those that a compression takes together."""
         self.linear = linear
-        self.fixed = fixed
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
         self.compression = compression
         self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         members = int(np.prod(self.sizes)) if self.sizes else 1
-        memory, largest, flops = _growing(linear, len(fixed))
+        memory, largest, flops = _growing(linear, len(self.fixed))
         self.chunk = max(1, min(self.passes, CHUNK_BYTES // max(1, memory * members)))
         self.chunk = max(1, min(self.chunk, self.limits.elements // max(1, largest * members)))
         self.chunk = max(1, min(self.chunk, int(STEP_FLOPS // max(1.0, flops * members))))
-        self.plans: dict[int, Graph] = {}
+        sweeps: dict[int, Graph] = {}
+        self.sweeps = sweeps
         for n, times in ((self.chunk, self.passes // self.chunk), (self.passes % self.chunk, 1)):
             if n and times:
-                self.plans[n], cost = self._plan(n)
+                sweeps[n], cost = self._plan(n)
                 self.cost = Cost(
                     self.cost.nodes + cost.nodes * times,
                     self.cost.flops + cost.flops * times,
@@ -90,7 +102,7 @@ class Swept(Job):
             n = min(self.chunk, self.passes - start)
             meter.look()
             with naming(self, meter):
-                found = self.runner.run(self.plans[n], [*self.fixed, *seeds(start, n)], meter)
+                found = self.runner.run(self.sweeps[n], [*self.fixed, *seeds(start, n)], meter)
             yield start, found
 
     def sweep(self, meter: Meter) -> list[Array]:

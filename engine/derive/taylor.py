@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.aval import Array, Aval
@@ -9,7 +10,7 @@ from engine.cost import Cost, check_answer
 from engine.derive.again import naming
 from engine.derive.diagnose import explain
 from engine.derive.job import Job, check_mapped
-from engine.derive.request import named_arrays, resolve_of
+from engine.derive.request import Request, named_arrays, resolve_of
 from engine.errors import InvalidField, LimitExceeded, NotDifferentiable, Where
 from engine.execute.meter import Meter
 from engine.specialize import pointer_part
@@ -19,14 +20,14 @@ from engine.transforms.taylor import taylor_graph
 class Taylor(Job):
     r"""c_k = f⁽ᵏ⁾/k! for k = 0 … order, f(t) = of(inputs + t·direction): of(…) = Σ c_k tᵏ."""
 
+    data = (*Job.data, "direction")
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
         self.order = self._order()
-        direction = named_arrays(
-            typed, request, "direction", request.direction, self.sizes, self.batch is not None
-        )
+        direction = self.direction
         for i in direction:
             if i not in self.program.inputs:
                 raise NotDifferentiable(
@@ -49,7 +50,6 @@ class Taylor(Job):
             max_nodes=4 * self.limits.nodes + 1000,
             max_elements=self.limits.elements,
         )
-        self.direction = direction
         axes = [*self.axes, *(self.extra_axes(self.id(i), d, typed.aval(i)) for i, d in direction.items())]
         self.series, self.cost = self.runner.prepare(series, axes, "This taylor")
         self.outs = outputs
@@ -58,6 +58,13 @@ class Taylor(Job):
         )
         self.cost = Cost(
             self.cost.nodes + more.nodes, self.cost.flops + more.flops, max(self.cost.bytes, more.bytes)
+        )
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """The inputs and the direction."""
+        super().load(request, arrays, meter)
+        self.direction = named_arrays(
+            self.typed, request, "direction", request.direction, self.sizes, self.batch is not None
         )
 
     def _order(self) -> int:

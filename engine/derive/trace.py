@@ -18,7 +18,7 @@ from engine.builder import EagerBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back
 from engine.derive.inside import look
 from engine.derive.job import Job
-from engine.derive.request import named_arrays, resolve_of, seed_for
+from engine.derive.request import Request, named_arrays, resolve_of, seed_for
 from engine.derive.warn import Watch
 from engine.errors import EngineError
 from engine.execute.eager import forward
@@ -46,12 +46,12 @@ class _Sparse(dict[int, Any]):
 class Trace(Job):
     """The verb trace."""
 
+    data = (*Job.data, "seed", "tangents")
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
-        self.seed = seed_for(typed, request, self.of)
-        self.tangents = named_arrays(typed, request, "tangents", request.tangents, (), False)
         self.most = SUMMARIZE_OVER if request.summarize_over is None else request.summarize_over
         base = cost_of(typed.graph, keep=True)
         back = cost_of_way_back(typed.graph, self.dtype, self.record_bytes)
@@ -65,6 +65,13 @@ class Trace(Job):
         sizes = [min(typed.aval(i).size, self.most) for i in typed.reported]
         check_answer([Aval((4 * n,), "float64") for n in sizes], self.limits)
         self.ends = [*typed.starts[1:], len(typed.graph.nodes)]
+
+    def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
+        """The inputs, the seed and the tangents."""
+        super().load(request, arrays, meter)
+        typed = self.typed
+        self.seed = seed_for(typed, request, resolve_of(typed, request))
+        self.tangents = named_arrays(typed, request, "tangents", request.tangents, (), False)
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """Both walks over arrays, recorded."""

@@ -26,6 +26,9 @@ class Values:
         self._found: dict[int, Any] = {
             i: np.asarray(a)[()] for i, a in zip(graph.inputs, arguments, strict=True) if a is not None
         }
+        self._dependent: set[int] = set(self._found)
+        self.looked = False
+        """Whether a value was asked for that depends on the arguments."""
         self._unknown: set[int] = {i for i, a in zip(graph.inputs, arguments, strict=True) if a is None}
 
     def constant(self, i: int) -> Any:
@@ -44,12 +47,15 @@ class Values:
     def known(self, i: int) -> Any:
         """The node's value, None if it is not known. Raises the `EngineError`s of computing it."""
         if i in self._found:
+            self.looked = self.looked or i in self._dependent
             return self._found[i]
         nodes = self.graph.nodes
         needed: set[int] = set()
+        dependent = False
         todo = [i]
         while todo:
             j = todo.pop()
+            dependent = dependent or j in self._dependent
             if j in needed or j in self._found:
                 continue
             if j in self._unknown:
@@ -57,6 +63,9 @@ class Values:
                 return None
             needed.add(j)
             todo.extend(nodes[j].inputs)
+        if dependent:
+            self.looked = True
+            self._dependent |= needed
         builder = EagerBuilder(self.dtype, self.step)
         with np.errstate(all="ignore"):
             for j in sorted(needed):

@@ -81,9 +81,9 @@ def structure(
     elements: int,
     memory: int,
     step: Callable[[], None],
-) -> Table:
+) -> tuple[Table, bool]:
     """The structure of ∂of/∂wrt: a boolean CSR matrix, its rows the entries of `of` one node behind the other (C order),
-    its columns those of `wrt`.
+    its columns those of `wrt`; and whether it depends on the arguments (through indices that are computed).
 
     Raises `LimitExceeded`, before it is written out, for one of more than `most` nonzeros, and the errors of computing
     indices.
@@ -116,7 +116,7 @@ def structure(
         assert parts[-1].shape == (size, columns)
     whole = parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
     whole.has_sorted_indices = whole.has_canonical_format = True
-    return whole
+    return whole, values.looked
 
 
 def symmetric(table: Table) -> Table:

@@ -32,7 +32,7 @@ SMALL = 4000
 
 def pattern(graph: Graph, arrays: Sequence[Any], of: Sequence[int], wrt: Sequence[int]) -> np.ndarray:
     """The structure as a dense mask."""
-    found = structure(
+    found, _ = structure(
         graph, of, wrt, arrays, "float64", most=10**6, elements=10**6, memory=10**9, step=lambda: None
     )
     assert found.has_canonical_format
