@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from engine import ops  # noqa: F401  # fills the registry
 from engine.cost import Limits
-from engine.derive import Request, prepare
+from engine.derive import Job, Plans, Request, prepare
 from engine.execute.meter import Meter
 from engine.language import parse_text
 from engine.program import Program
@@ -41,7 +42,7 @@ def request(source: Program, inputs: Mapping[str, Any], **fields: Any) -> Reques
 
 
 class Prepared:
-    """A verb of a program, prepared for the shapes of the first data set."""
+    """A verb of a program, prepared once and bound to each data set (all of the first one's shapes)."""
 
     def __init__(
         self,
@@ -52,33 +53,24 @@ class Prepared:
     ) -> None:
         self.verb = verb
         self.program = source if isinstance(source, Program) else program(source, list(data[0]))
-        self.data = data
-        self.fields = fields
-        self.job = prepare(verb, request(self.program, data[0], **fields), LIMITS)
-        ids = [self.job.program.steps[i].id for i in self.job.program.inputs]
-        dtype = self.job.dtype
-        self.sets = [
-            [np.asarray(d[i], dtype) if np.asarray(d[i]).dtype.kind == "f" else None for i in ids] for d in data
-        ]
         self.requests = [request(self.program, d, **fields) for d in data]
+        self.plans = Plans(most_bytes=1 << 40)
+        self.jobs = [self._job(r) for r in self.requests]
+
+    def _job(self, asked: Request) -> Job:
+        return prepare(self.verb, asked, LIMITS, plans=self.plans)
 
     def run(self, k: int) -> dict[str, Any]:
-        """`job.run` with data set k (integers, which may decide shapes, stay those of the first)."""
-        job = self.job
-        for i, array in enumerate(self.sets[k % len(self.sets)]):
-            if array is not None:
-                job.arguments[i] = array
-        return job.run(Meter())
+        """`job.run` with data set k."""
+        return self.jobs[k % len(self.jobs)].run(Meter())
 
     def again(self, k: int) -> dict[str, Any]:
         """`prepare` and `run`, as a request does that comes again with other numbers."""
-        return prepare(self.verb, self.requests[k % len(self.requests)], LIMITS).run(Meter())
+        return self._job(self.requests[k % len(self.requests)]).run(Meter())
 
 
 def page() -> dict[str, str]:
     """The programs of docs/gallery.md by the heading they stand under (numbered where there are several)."""
-    import re
-
     text = (Path(__file__).parent.parent / "docs" / "gallery.md").read_text("utf-8")
     found: dict[str, str] = {}
     for section in re.split(r"^## ", text, flags=re.M)[1:]:
