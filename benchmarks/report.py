@@ -33,7 +33,7 @@ def verdict(line: Line) -> str:
 def shown(line: Line) -> str:
     """One line of the terminal's table."""
     times = "" if line.ratio is None else f"{line.ratio:8.2f} ×"
-    target = "" if line.target is None else f"≥ {line.target:g} ×"
+    target = "" if line.target is None else f"≥ {line.target:.3g} ×"
     return (
         f"{line.work[:46]:46} {line.peer[:30]:30} {amount(line.ours, line.unit):>10} "
         f"{amount(line.theirs, line.unit):>10} {times:>10} {target:>8} {verdict(line)}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.row import Row
-from benchmarks.rows import matrices, networks, points, scalar_graphs
+from benchmarks.rows import matrices, networks, objectives, points, scalar_graphs
 
 ROWS: tuple[Row, ...] = (
     scalar_graphs.ROW,
     points.ROW,
     networks.ROW,
+    objectives.ROW,
     matrices.ROW,
 )
