@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from engine.aval import MAX_RANK, Aval, DType
 from engine.derive import Request
 from engine.errors import EngineError, nearest, quoted
-from engine.language import TextLimits, parse_text
+from engine.language import TextLimits
 from engine.program import NON_FINITE, Program
 from engine.spec import GraphLimits, read_graph
 from engine.values import SAFE_INTEGER, Given, read_value
 from service.arrays import Form
 from service.problems import Collector, Mistake, pointer_to
+from service.programs import program_of_text
 from service.schemas import (
     EvaluateRequest,
     GradRequest,
@@ -54,10 +55,6 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
     "render": RenderRequest,
 }
 """The request model of each verb."""
-
-CACHED_CHARS = 2048
-"""Longest program text whose program is kept for the next request (100 of them take 50 MB at the very most)."""
-CACHED_INPUTS = 64
 
 _PROGRAMS = ("expression", "graph", "graph_id")
 
@@ -244,12 +241,6 @@ def _shown(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------- program
 
 
-@lru_cache(maxsize=128)
-def _short_text(text: str, inputs: frozenset[str], limits: TextLimits) -> Program:
-    """The program of a short text. The same one is often sent again with other values, and reading it is half the work."""
-    return parse_text(text, inputs=inputs, limits=limits)
-
-
 def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Collector) -> Program | None:
     """The program; None where it is missing or wrong, which is noted."""
     named = [name for name in _PROGRAMS if body.get(name) is not None]
@@ -273,9 +264,7 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
     try:
         if fields.expression is not None:
             limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
-            if len(fields.expression) <= CACHED_CHARS and len(fields.inputs) <= CACHED_INPUTS:
-                return _short_text(fields.expression, frozenset(fields.inputs), limits)
-            return parse_text(fields.expression, inputs=fields.inputs.keys(), limits=limits)
+            return program_of_text(fields.expression, fields.inputs, limits)
         if fields.graph is not None:
             return read_graph(
                 fields.graph, limits=GraphLimits(nodes=settings.nodes, elements=settings.elements)

@@ -13,24 +13,25 @@ import ipaddress
 import logging
 import re
 import time
-import uuid
 from collections.abc import Sequence
+from random import getrandbits
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import EngineError
 from service import __version__, problems
+from service.head import Head, head_of
+from service.logs import AccessLog
 from service.problems import Problem, problem
 
-access = logging.getLogger("wengert.access")
 errors = logging.getLogger("wengert.error")
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 HEALTH = frozenset({"/healthz", "/readyz"})
 
+CONTENT_POLICY = b"content-security-policy"
 COMMON_HEADERS: list[tuple[bytes, bytes]] = [
     (b"wengert-version", __version__.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -40,13 +41,16 @@ COMMON_HEADERS: list[tuple[bytes, bytes]] = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 CLOSED_POLICY = (
-    b"content-security-policy",
+    CONTENT_POLICY,
     b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
 )
 """For what is no page: should a browser show it (an SVG drawing, say), it can load and run nothing."""
 
 LINGER_S = 2.0
 """Seconds for which the rest of a body is read after an answer that did not wait for it."""
+
+MOST_KNOWN = 256
+"""Hosts that are remembered; clients name the few that a server has, others may name any number."""
 
 CLIENT_CLOSED = 499
 """What the access log says where the client went before it had an answer (nginx's number)."""
@@ -57,20 +61,21 @@ class Context:
 
     def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
         self.app = app
-        self.access_log = access_log
+        self.log = AccessLog() if access_log else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = _request_id(scope)
+        head = head_of(scope)
+        request_id = _request_id(head)
         scope.setdefault("state", {})["request_id"] = request_id.decode()
         bodyless = scope["method"] == "HEAD"
         if bodyless:
             scope = dict(scope, method="GET", asked_by="HEAD")
         status = 0
-        unread = _has_body(scope)
+        unread = _has_body(head)
         rest_follows = False
 
         async def read() -> Message:
@@ -85,7 +90,7 @@ class Context:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", ()), (b"x-request-id", request_id), *COMMON_HEADERS]
-                if not any(name == b"content-security-policy" for name, _ in headers):
+                if CONTENT_POLICY not in dict(headers):
                     headers.append(CLOSED_POLICY)
                 rest_follows = unread
                 if rest_follows or scope["app"].state.draining:
@@ -126,35 +131,28 @@ class Context:
             body = problems.internal(problems.instance_of(scope), request_id.decode())
             await Response(body, 500, media_type=problems.MEDIA_TYPE)(scope, receive, answer)
         finally:
-            if self.access_log and access.isEnabledFor(logging.INFO):
-                access.info(
-                    "request",
-                    extra={
-                        "request_id": request_id.decode(),
-                        "method": scope.get("asked_by", scope["method"]),
-                        "path": scope["path"][:200],
-                        "status": status,
-                        "ms": round((time.perf_counter() - start) * 1e3, 3),
-                        "client": (scope.get("client") or ("",))[0],
-                    },
+            if self.log is not None:
+                self.log.write(
+                    request_id.decode(),
+                    scope.get("asked_by", scope["method"]),
+                    scope["path"][:200],
+                    status,
+                    time.perf_counter() - start,
+                    (scope.get("client") or ("",))[0],
                 )
 
 
-def _request_id(scope: Scope) -> bytes:
+def _request_id(head: Head) -> bytes:
     """The caller's id of the request, if it has one that can be logged and sent back; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            given: bytes = value
-            return given
-    return uuid.uuid4().hex.encode()
+    given = head.get(b"x-request-id")
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return given
+    return b"%032x" % getrandbits(128)  # to tell requests apart; nobody trusts in it
 
 
-def _has_body(scope: Scope) -> bool:
+def _has_body(head: Head) -> bool:
     """Whether a body follows the head of the request."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in scope["headers"]
-    )
+    return head.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in head
 
 
 async def _drop_rest(receive: Receive) -> None:
@@ -185,6 +183,8 @@ class Hosts:
         )
         self.below = tuple(name[1:] for name in allowed if name.startswith("*."))
         self.configured = bool(allowed)
+        self.known: set[tuple[str, bytes]] = set()
+        """Pairs of server address and Host that were found to be fine."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self.open and not self._fine(scope):
@@ -197,14 +197,20 @@ class Hosts:
 
     def _fine(self, scope: Scope) -> bool:
         server = scope.get("server")
-        local = server is not None and _loopback(str(server[0]))
+        host = head_of(scope).get(b"host")
+        address = "" if server is None else str(server[0])
+        if (address, host) in self.known:
+            return True
+        local = server is not None and _loopback(address)
         if not local and (not self.configured or scope["path"] in HEALTH):
             return True
-        host = next((value for name, value in scope["headers"] if name == b"host"), None)
         if host is None:
             return True  # HTTP/1.0, no browser
         name = _name(host.decode("latin-1"))
-        return _loopback(name) or name in self.exact or name.endswith(self.below)
+        fine = _loopback(name) or name in self.exact or name.endswith(self.below)
+        if fine and len(self.known) < MOST_KNOWN and len(host) < 256:
+            self.known.add((address, host))
+        return fine
 
 
 def _name(host: str) -> str:
@@ -236,16 +242,16 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        coding = headers.get("content-encoding", "").strip().lower()
-        if coding not in ("", "identity"):
+        head = head_of(scope)
+        coding = head.get(b"content-encoding", b"").strip().lower()
+        if coding not in (b"", b"identity"):
             raise problem(
                 "unsupported-media-type",
-                f"The body was sent with Content-Encoding {coding[:40]!r}; it must be sent as it is.",
+                f"The body was sent with Content-Encoding {coding.decode('latin-1')[:40]!r}; it must be sent as it is.",
                 headers={"Accept-Encoding": "identity"},
             )
-        length = headers.get("content-length")
-        if length is not None and length.isdecimal():
+        length = head.get(b"content-length", b"")
+        if length.isdigit():
             if int(length[:20]) > self.most:
                 raise self._too_large(int(length[:20]))
             await self.app(scope, receive, send)

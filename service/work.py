@@ -24,11 +24,12 @@ from engine.specialize import integer_inputs, typed_array
 from service import arrays
 from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, out_of_time, unless_gone
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
-from service.envelope import Envelope, read_envelope
+from service.envelope import Envelope
 from service.json_body import read_object
 from service.markdown import trace_table
 from service.media import JSON, MARKDOWN
 from service.problems import problem
+from service.readings import Readings
 from service.settings import Settings
 
 INLINE_STEPS = 100
@@ -44,6 +45,7 @@ class Services:
     admission: Admission
     plans: Plans
     """Prepared jobs, kept for the requests to come."""
+    readings: Readings
 
 
 class Work:
@@ -71,10 +73,10 @@ class Work:
     def read(self) -> None:
         """Bytes to an envelope. Raises `Problem`."""
         start = time.perf_counter()
-        settings = self.services.settings
-        body = read_object(self.data, memory_bytes=settings.memory_bytes)
+        nbytes = len(self.data)
+        body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
         self.data = b""
-        self.envelope = read_envelope(self.verb, body, settings)
+        self.envelope = self.services.readings.read(self.verb, body, nbytes)
         self.times["parse_ms"] = _ms(start)
         if "svg" in self.envelope.include or "dot" in self.envelope.include:
             self.check_drawing()

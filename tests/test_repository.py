@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    ["errors"],
+    ["errors", "kept"],
     ["aval"],
     ["op"],
     ["attrs", "formula"],
@@ -44,11 +44,11 @@ NEVER_IMPORTED = {
     "engine": {"service", "clients", "wengert", "tests", *WEB},
     "service": {"clients", "wengert", "tests", "httpx"},
     "clients": {"engine", "service", "tests"},
-    "benchmarks": {"service", "tests"},
+    "benchmarks": {"tests"},  # FastAPI alone is measured with the service's own models
     "docs": {"service", "tests"},
     "scripts": {"service", "tests"},
 }
-"""For each folder, the packages that nothing in it imports. So only tests and the service itself import the service."""
+"""For each folder, the packages that nothing in it imports. The service is imported by itself, tests and benchmarks only."""
 
 NEVER_CALLED = {"eval", "exec", "compile", "__import__"}
 """Program text never becomes Python code as received; what the engine generates is a module on disk."""

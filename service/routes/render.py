@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 
 from service import examples, media
+from service.head import head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.routes.verbs import ticket
@@ -26,7 +27,7 @@ async def render(request: Request) -> Response:
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
     media.check_json(request.headers)
-    work = RenderWork(services, "render", await request.body(), ticket(request, services))
+    work = RenderWork(services, "render", await request.body(), ticket(head_of(request.scope), services))
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

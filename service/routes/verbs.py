@@ -6,9 +6,13 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
+from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
 from service.schemas import (
@@ -83,10 +87,10 @@ OPERATIONS: dict[str, Operation] = {
 """What the documentation says about each verb, and in which media types besides JSON it answers."""
 
 
-def ticket(request: Request, services: Services) -> Ticket:
+def ticket(head: Head, services: Services) -> Ticket:
     """Permission to compute until the server's deadline, or a shorter one that the client asks for."""
     seconds = services.settings.timeout_s
-    asked = request.headers.get("x-request-timeout")
+    asked = head.get(b"x-request-timeout")
     if asked is not None:
         try:
             wanted = float(asked[:40])
@@ -100,30 +104,75 @@ def ticket(request: Request, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
-def verb_endpoint(verb: str, offered: Sequence[str]) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a verb."""
-    kind = ParseWork if verb == "parse" else Work
+class Verb:
+    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`)."""
 
-    async def endpoint(request: Request) -> Response:
-        services: Services = request.app.state.services
-        chosen = media.choose(request.headers, offered)
-        media.check_json(request.headers)
-        data = await request.body()
-        work = kind(services, verb, data, ticket(request, services), chosen)
-        await perform(work, request.receive)
-        headers = {"Vary": "Accept"} if len(offered) > 1 else None
-        return Response(work.body, media_type=chosen, headers=headers)
+    def __init__(self, verb: str, offered: Sequence[str], services: Services) -> None:
+        self.verb = verb
+        self.offered = offered
+        self.services = services
+        self.kind = ParseWork if verb == "parse" else Work
 
-    return endpoint
+    async def work(self, scope: Scope, receive: Receive) -> Work:
+        """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
+        head = head_of(scope)
+        chosen = media.JSON
+        if head.get(b"accept", b"*/*") not in _PLAINLY_JSON or len(head) < len(scope["headers"]):
+            chosen = media.choose(Headers(scope=scope), self.offered)
+        if head.get(b"content-type") != b"application/json":
+            media.check_json(Headers(scope=scope))
+        data = await read_body(receive)
+        work = self.kind(self.services, self.verb, data, ticket(head, self.services), chosen)
+        await perform(work, receive)
+        return work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request."""
+        work = await self.work(scope, receive)
+        if len(self.offered) == 1:
+            headers = [(b"content-length", b"%d" % len(work.body)), _JSON_TYPE]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": work.body})
+        else:
+            await Response(work.body, media_type=work.media, headers={"Vary": "Accept"})(scope, receive, send)
+
+
+_PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
+_JSON_TYPE = (b"content-type", b"application/json")
+
+
+async def read_body(receive: Receive) -> bytes:
+    """The whole body. Raises `ClientDisconnect`."""
+    pieces: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece = message.get("body", b"")
+        if not message.get("more_body", False):
+            return b"".join((*pieces, piece)) if pieces else piece
+        pieces.append(piece)
+
+
+def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
+    """The verb as FastAPI has it, for the documentation and for paths that are unusually written."""
+
+    async def answer(request: Request) -> Response:
+        work = await verb.work(request.scope, request.receive)
+        headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
+        return Response(work.body, media_type=work.media, headers=headers)
+
+    return answer
 
 
 def add_routes(app: FastAPI) -> None:
     """Add the routes."""
     for verb, operation in OPERATIONS.items():
-        offered = (media.JSON, *operation.also)
+        made = Verb(verb, (media.JSON, *operation.also), app.state.services)
+        app.state.shortcuts[f"/v1/{verb}"] = made
         app.add_api_route(
             f"/v1/{verb}",
-            verb_endpoint(verb, offered),
+            endpoint(made),
             methods=["POST"],
             name=verb,
             response_model=None,
