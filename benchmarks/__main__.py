@@ -23,11 +23,17 @@ ROOT = Path(__file__).parent.parent
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", metavar="ROW", action="append", help=f"one of {', '.join(r.key for r in ROWS)}")
+    parser.add_argument(
+        "--only", metavar="ROW", action="append", help=f"one of {', '.join(r.key for r in ROWS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small and short, for trying")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what was found here, too")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plot (needs all rows)")
-    parser.add_argument("--from", dest="source", metavar="FILE", type=Path, help="do not measure, read such a file")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/performance.md and its plot (needs all rows)"
+    )
+    parser.add_argument(
+        "--from", dest="source", metavar="FILE", type=Path, help="do not measure, read such a file"
+    )
     parser.add_argument("--row", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     settings = Settings.for_trying() if options.quick else Settings()

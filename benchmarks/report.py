@@ -12,15 +12,16 @@ from benchmarks.row import Found, Line, Row
 NOTES = Path(__file__).parent / "notes"
 
 
+SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
 def amount(value: float | None, unit: str) -> str:
     """A figure with its unit, three digits."""
     if value is None:
         return ""
     if unit != "s":
         return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
-    for scale, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if value >= scale:
-            break
+    scale, name = next((s for s in SCALES if value >= s[0]), SCALES[-1])
     digits = value / scale
     return f"{digits:.0f} {name}" if digits >= 100 else f"{digits:.3g} {name}"
 

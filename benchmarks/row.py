@@ -63,8 +63,8 @@ class Found:
 class Row:
     """A row of the benchmark: one kind of work.
 
-    `title` names the work and `against` the peers, as in the table of targets; `method` says what each side computes and what is
-    not counted. `run` checks that the answers agree before anything is timed.
+    `title` names the work and `against` the peers, as in the table of targets; `method` says what each side computes and
+    what is not counted. `run` checks that the answers agree before anything is timed.
     """
 
     key: str

@@ -10,7 +10,9 @@ from benchmarks import peers
 from benchmarks.ours import Prepared, page
 from benchmarks.row import OURS, Case
 
-CAMERA = [-0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.518870, 0.087812, 0.002739]  # fmt: skip
+CAMERA = [
+    -0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.518870, 0.087812, 0.002739,
+]  # fmt: skip
 POINT, WEIGHT, FEATURE = [7.203245, 0.001144, 3.023326], 0.417022, [271.760969, 834.209256]
 """GradBench repeats these; here each copy is moved a little, so that no two are alike."""
 INPUTS = ("cams", "X", "w")

@@ -19,10 +19,9 @@ def mixture(quick: bool) -> Objective:
     d, k, n = (3, 4, 50) if quick else (20, 25, 1_000)
     lower = np.array([i * d + j for j in range(d) for i in range(j + 1, d)])
     sets = [data(d, k, n, lower, seed) for seed in (0, 1)]
-    constant = (
-        k * ((d + 1) * d * np.log(GAMMA / np.sqrt(2)) - multigammaln(0.5 * (d + 1), d))
-        + n * d * 0.5 * np.log(2 * np.pi)
-    )
+    constant = k * (
+        (d + 1) * d * np.log(GAMMA / np.sqrt(2)) - multigammaln(0.5 * (d + 1), d)
+    ) + n * d * 0.5 * np.log(2 * np.pi)
 
     def rest(np_: Any, Q: Any, alpha: Any, mu: Any, q: Any, x: Any, lse: Any) -> Any:
         # One matrix product: Q (x - mu) = Q x - Q mu.

@@ -20,9 +20,7 @@ def k_means(quick: bool) -> Objective:
     for seed in (0, 1):
         points = np.random.default_rng(seed).random((n, d))
         sets.append({"points": points, "centroids": points[-k:] + 0.01})
-    text = (
-        "sum(min(sum(points**2, axis=1)[:, None] - 2.0*points @ centroids.T + sum(centroids**2, axis=1), axis=1))"
-    )
+    text = "sum(min(sum(points**2, axis=1)[:, None] - 2.0*points @ centroids.T + sum(centroids**2, axis=1), axis=1))"
     j, t = peers.jax(), peers.torch()
     import autograd.numpy as anp
 

@@ -13,7 +13,14 @@ from benchmarks.http_load import SERVICE, Server, ask, post, serving
 from benchmarks.measure import Settings, Side, interleaved
 from benchmarks.row import OURS, Line, Row, agree, lines_of
 
-ECHO = ("-m", "uvicorn", "benchmarks.serving.echo:app", "--port={port}", "--no-access-log", "--log-level=warning")
+ECHO = (
+    "-m",
+    "uvicorn",
+    "benchmarks.serving.echo:app",
+    "--port={port}",
+    "--no-access-log",
+    "--log-level=warning",
+)
 
 
 def run(settings: Settings) -> Iterator[Line]:
@@ -30,9 +37,7 @@ def run(settings: Settings) -> Iterator[Line]:
             }
             agree({name: decoded(side(0)) for name, side in sides.items()}, 0.0)
             times = interleaved(sides, settings)
-            yield from lines_of(
-                f"{n:,} doubles as {form}", times, {"orjson/base64 alone, in-process": 0.5}
-            )
+            yield from lines_of(f"{n:,} doubles as {form}", times, {"orjson/base64 alone, in-process": 0.5})
 
 
 def as_list(a: np.ndarray) -> dict[str, Any]:
@@ -89,9 +94,9 @@ ROW = Row(
     "10⁶ doubles in, 10⁶ out, base64 and JSON",
     "orjson/base64 alone on the same bytes",
     "≤ 2 ×",
-    "`evaluate` of `2.0*x`. Ours: from sending the request over loopback to the last byte of the answer. Alone: the same bytes read "
-    "with orjson into a NumPy array, doubled, and written with orjson, in-process, no network; base64 by Python's own module. "
-    "“Behind a bare server”: that very function in a bare ASGI application under uvicorn, which shows what the way over the "
-    "network costs by itself. A ratio of 0.5 is twice the time.",
+    "`evaluate` of `2.0*x`. Ours: from sending the request over loopback to the last byte of the answer. Alone: the same "
+    "bytes read with orjson into a NumPy array, doubled, and written with orjson, in-process, no network; base64 by "
+    "Python's own module. “Behind a bare server”: that very function in a bare ASGI application under uvicorn, which "
+    "shows what the way over the network costs by itself. A ratio of 0.5 is twice the time.",
     run,
 )

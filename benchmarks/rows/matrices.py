@@ -215,9 +215,7 @@ def gain(n: int, settings: Settings) -> Line:
     agree({"dense": only(dense.run(0)["jacobian"]), "sparse": full}, 1e-12)
     times = interleaved({"sparse": sparse.run, "dense": dense.run}, settings)
     a, b = times["sparse"].median, times["dense"].median
-    return Line(
-        f"banded Jacobian, {n:,} rows: sparse", "Wengert, dense", a, b, "s", b / a, 10.0
-    )
+    return Line(f"banded Jacobian, {n:,} rows: sparse", "Wengert, dense", a, b, "s", b / a, 10.0)
 
 
 ROW = Row(
@@ -225,9 +223,10 @@ ROW = Row(
     "Dense Jacobian 1000 × 1000, Hessian n = 1000, sparse banded Jacobian 10⁵",
     "JAX, CasADi",
     "no slower; sparse ≥ 10 × dense",
-    "JAX: `jit(jacrev(f))`, `jit(jacfwd(f))`, `jit(hessian(f))`. CasADi: MX with dense results for the matrix expressions, SX for "
-    "Rosenbrock's function and the banded one, where it computes structural nonzeros alone (so it is shown beside the dense "
-    "Hessian for orientation, without a target). JAX has no sparse Jacobians; shown is three JVPs with seeds and columns "
-    "worked out by hand. Sparse and dense are compared at 2,000 rows: at 100,000 the dense one would have 10¹⁰ entries.",
+    "JAX: `jit(jacrev(f))`, `jit(jacfwd(f))`, `jit(hessian(f))`. CasADi: MX with dense results for the matrix "
+    "expressions, SX for Rosenbrock's function and the banded one, where it computes structural nonzeros alone (so it is "
+    "shown beside the dense Hessian for orientation, without a target). JAX has no sparse Jacobians; shown is three JVPs "
+    "with seeds and columns worked out by hand. Sparse and dense are compared at 2,000 rows: at 100,000 the dense one "
+    "would have 10¹⁰ entries.",
     run,
 )

@@ -51,9 +51,7 @@ def case(hidden: int, batch: int, dtype: str, tolerance: float) -> Case:
         f"784-{hidden}-10, batch {batch}, {dtype}",
         {
             OURS: ours.run,
-            "JAX": peers.jax_side(
-                lambda *a: j.value_and_grad(jax_loss)(a[:4], *a[4:]), [d for d in in_order]
-            ),
+            "JAX": peers.jax_side(lambda *a: j.value_and_grad(jax_loss)(a[:4], *a[4:]), in_order),
             "PyTorch": peers.torch_gradients(torch_loss, in_order, (0, 1, 2, 3)),
         },
         tolerance,
@@ -88,7 +86,7 @@ ROW = Row(
     "JAX jit, PyTorch",
     "≤ 1.1 × the better one's time",
     "relu and cross entropy with class labels; gradients of both weight matrices and biases. JAX: `jit(value_and_grad)`. "
-    "PyTorch eager with `addmm` and `F.cross_entropy`. All take the threads they take by themselves. A ratio of 0.91 is 1.1 times "
-    "the time.",
+    "PyTorch eager with `addmm` and `F.cross_entropy`. All take the threads they take by themselves. A ratio of 0.91 is "
+    "1.1 times the time.",
     run,
 )

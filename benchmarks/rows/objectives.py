@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from benchmarks import peers
 from benchmarks.measure import Settings, Side, interleaved
 from benchmarks.ours import Prepared
@@ -114,10 +112,10 @@ ROW = Row(
     "GradBench's objectives: GMM, k-means, LSTM, BA, ODE, log-sum-exp, least squares, det",
     "JAX jit, PyTorch, autograd",
     "gradient ≤ 4 × primal where the output is scalar; geometric mean no slower than JAX jit",
-    "Ours: the programs of docs/gallery.md. JAX: `jit(value_and_grad)` with `scan` for loops; for bundle adjustment `vmap` of the "
-    "Jacobian of one observation, which is its sparse form worked out by hand. PyTorch eager (`torch.func` for bundle "
-    "adjustment). autograd has no way to write bundle adjustment that takes less than minutes, and is left out there. k-means "
-    "by |x|² − 2 x·c + |c|² everywhere. “Own primal” is our own value alone: 0.25 means that the gradient, value included, takes 4 "
-    "times its time.",
+    "Ours: the programs of docs/gallery.md. JAX: `jit(value_and_grad)` with `scan` for loops; for bundle adjustment "
+    "`vmap` of the Jacobian of one observation, which is its sparse form worked out by hand. PyTorch eager (`torch.func` "
+    "for bundle adjustment). autograd has no way to write bundle adjustment that takes less than minutes, and is left out "
+    "there. k-means by |x|² − 2 x·c + |c|² everywhere. “Own primal” is our own value alone: 0.25 means that the gradient, "
+    "value included, takes 4 times its time.",
     run,
 )

@@ -70,9 +70,7 @@ def case(points: int, axis: int, name: str) -> Case:
 def jax(sets: list[np.ndarray], axis: int) -> Side:
     """jit(vmap(value_and_grad)), gradients in the layout of the points."""
     j = peers.jax()
-    mapped = j.vmap(
-        j.value_and_grad(lambda x: function(x, j.numpy)), in_axes=axis, out_axes=(0, axis)
-    )
+    mapped = j.vmap(j.value_and_grad(lambda x: function(x, j.numpy)), in_axes=axis, out_axes=(0, axis))
     return peers.jax_side(mapped, [[x] for x in sets])
 
 
@@ -109,8 +107,8 @@ ROW = Row(
     "30-op function of 10 variables at 10⁶ points, value and gradient, inside the engine",
     "JAX jit + vmap, PyTorch, autograd",
     "≥ 3 × JAX, ≥ 8 × the others",
-    "Ours: `grad` under `in_axes`, reporting value and gradient alone. JAX: `jit(vmap(value_and_grad(f)))`. PyTorch and autograd "
-    "eager, on all points at once, differentiating the sum. Columns: one array [10, points]; rows: [points, 10]. autograd "
-    "gets its variables taken apart and contiguous in both, which is not counted.",
+    "Ours: `grad` under `in_axes`, reporting value and gradient alone. JAX: `jit(vmap(value_and_grad(f)))`. PyTorch and "
+    "autograd eager, on all points at once, differentiating the sum. Columns: one array [10, points]; rows: [points, 10]. "
+    "autograd gets its variables taken apart and contiguous in both, which is not counted.",
     run,
 )

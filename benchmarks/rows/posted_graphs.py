@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -106,9 +105,7 @@ def torch(graph: RandomGraph, points: list[list[float]]) -> Side:
     }  # fmt: skip
 
     def side(k: int) -> Any:
-        leaves = [
-            t.tensor(x, dtype=t.float64, requires_grad=True) for x in points[k % len(points)]
-        ]
+        leaves = [t.tensor(x, dtype=t.float64, requires_grad=True) for x in points[k % len(points)]]
         nodes = graph.walk(leaves, ops)
         gradients = t.autograd.grad(nodes[-1], leaves)
         return [[n.item() for n in nodes], [g.item() for g in gradients]]
@@ -121,10 +118,10 @@ ROW = Row(
     "The same posted once as JSON, 100,000 nodes, all values and gradients returned over HTTP",
     "micrograd and PyTorch eager building and differentiating it in-process",
     "faster than both",
-    "Ours: from sending the request to its whole answer over loopback, a program the server has not seen (every node has another "
-    "name each time); “posted again” is the same program with other numbers. Theirs: the nodes made by their operators from "
-    "a list of steps, the backward pass, all values and gradients as Python numbers (PyTorch: gradients of the inputs alone). "
-    "Random graphs of add, subtract, multiply, relu, square, which micrograd has. The peers run with Python's garbage "
-    "collector off, which spares micrograd half its time.",
+    "Ours: from sending the request to its whole answer over loopback, a program the server has not seen (every node has "
+    "another name each time); “posted again” is the same program with other numbers. Theirs: the nodes made by their "
+    "operators from a list of steps, the backward pass, all values and gradients as Python numbers (PyTorch: gradients of "
+    "the inputs alone). Random graphs of add, subtract, multiply, relu, square, which micrograd has. The peers run with "
+    "Python's garbage collector off, which spares micrograd half its time.",
     run,
 )

@@ -46,8 +46,8 @@ ROW = Row(
     "`POST /v1/grad`, small expression (logistic loss), one worker, 16 connections",
     "a FastAPI route with the same pydantic models that computes nothing",
     "≥ 1.0 × its throughput",
-    "`log(1 + exp(-y*(w*x + b)))`, every node's value and gradient in the answer. Both served by uvicorn with uvloop and httptools, "
-    "one worker each; the load comes from plain sockets on the other core, 16 connections with one request under way "
-    "each. The other route reads the body as our `GradRequest` model and answers one and the same `GradAnswer`.",
+    "`log(1 + exp(-y*(w*x + b)))`, every node's value and gradient in the answer. Both served by uvicorn with uvloop and "
+    "httptools, one worker each; the load comes from plain sockets on the other core, 16 connections with one request "
+    "under way each. The other route reads the body as our `GradRequest` model and answers one and the same `GradAnswer`.",
     run,
 )

@@ -74,7 +74,9 @@ def one(
     mine = [k for k in ("expression", "id") if k in asked]
     for peer in OWN_CLIENT:
         for k in mine:
-            yield from three_lines(f"n = {n}, by {k}, 16 connections", peer, targets[k], targets[peer], 4.0, 1.0)
+            yield from three_lines(
+                f"n = {n}, by {k}, 16 connections", peer, targets[k], targets[peer], 4.0, 1.0
+            )
 
     import httpx
 
@@ -88,10 +90,14 @@ def one(
         found = calls(sides, settings)
     for peer, package in OWN_CLIENT.items():
         for k in mine:
-            yield from three_lines(f"n = {n}, by {k}, httpx", f"{peer}, httpx", found[k], found[peer], 4.0, 1.0)
+            yield from three_lines(
+                f"n = {n}, by {k}, httpx", f"{peer}, httpx", found[k], found[peer], 4.0, 1.0
+            )
         theirs = found[f"own {peer}"]
         for k in mine:
-            yield from three_lines(f"n = {n}, by {k}, httpx", f"{peer}, {package}", found[k], theirs, 4.0, 1.0)
+            yield from three_lines(
+                f"n = {n}, by {k}, httpx", f"{peer}, {package}", found[k], theirs, 4.0, 1.0
+            )
 
 
 def read(response: Any) -> Any:
@@ -139,9 +145,7 @@ def own_tesseract(server: Server, points: list[list[float]]) -> list[Call]:
 
     client = Tesseract.from_url(f"http://127.0.0.1:{server.port}")
     arrays = [np.array(x) for x in points]
-    return [
-        lambda x=x: client.vector_jacobian_product({"x": x}, ["x"], ["y"], {"y": 1.0}) for x in arrays
-    ]
+    return [lambda x=x: client.vector_jacobian_product({"x": x}, ["x"], ["y"], {"y": 1.0}) for x in arrays]
 
 
 def own_bridge(server: Server, points: list[list[float]]) -> list[Call]:
@@ -159,9 +163,9 @@ ROW = Row(
     "a real Tesseract (JAX inside), a real UM-Bridge server, each with its own client and with httpx",
     "≥ 4 × throughput, lower p50 and p99",
     "Ours answers value and gradient for a posted expression, and for the id of a registered program; the Tesseract "
-    "(`vector_jacobian_product`, jitted JAX, `tesseract-runtime serve`, one worker) and the UM-Bridge model (NumPy, gradient by "
-    "hand) answer the gradient. Arrays as JSON lists; Tesseract's own client sends base64. 16 connections: plain sockets, one "
-    "request under way each. httpx and the peers' own clients: one call after another, from Python data to Python data; their own "
-    "clients are compared with ours through httpx.",
+    "(`vector_jacobian_product`, jitted JAX, `tesseract-runtime serve`, one worker) and the UM-Bridge model (NumPy, "
+    "gradient by hand) answer the gradient. Arrays as JSON lists; Tesseract's own client sends base64. 16 connections: "
+    "plain sockets, one request under way each. httpx and the peers' own clients: one call after another, from Python "
+    "data to Python data; their own clients are compared with ours through httpx.",
     run,
 )

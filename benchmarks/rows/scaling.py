@@ -40,13 +40,19 @@ def grown(
     name: str, axis: str, sizes: Sequence[int], make: Callable[[int], Side], settings: Settings
 ) -> Iterator[Line | Curve]:
     """The curve, and how straight it is."""
-    seconds = []
-    for size in sizes:
-        seconds.append(interleaved({OURS: make(size)}, settings)[OURS].median)
+    seconds = [interleaved({OURS: make(size)}, settings)[OURS].median for size in sizes]
     yield Curve(name, axis, [float(s) for s in sizes], seconds)
     # A request has a cost of its own, which small sizes show; from there on cost may only grow as the size does.
     slope = steepest(sizes, seconds)
-    yield Line(f"{name}, {sizes[0]:,} to {sizes[-1]:,} {axis}: steepest decade", "slope 1", slope, 1.0, "", 1 / slope, 0.8)
+    yield Line(
+        f"{name}, {sizes[0]:,} to {sizes[-1]:,} {axis}: steepest decade",
+        "slope 1",
+        slope,
+        1.0,
+        "",
+        1 / slope,
+        0.8,
+    )
     per = seconds[-1] / sizes[-1]
     yield Line(f"{name}: cost of one of {sizes[-1]:,} {axis}", "–", per * 1e9, None, "ns", None, None)
 
@@ -64,8 +70,8 @@ ROW = Row(
     "Cost from 10² to 10⁶ nodes and from 10² to 10⁷ elements",
     "–",
     "straight lines on the log-log plot",
-    "Value and gradient inside the engine, prepared before: random scalar graphs, and one elementwise expression. Straight is a "
-    "slope of 1; the steepest decade may have 1.25 (where arrays outgrow a cache, there is a step). Flat beginnings are the "
-    "cost of a call.",
+    "Value and gradient inside the engine, prepared before: random scalar graphs, and one elementwise expression. "
+    "Straight is a slope of 1; the steepest decade may have 1.25 (where arrays outgrow a cache, there is a step). Flat "
+    "beginnings are the cost of a call.",
     run,
 )

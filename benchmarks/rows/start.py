@@ -28,7 +28,9 @@ def run(settings: Settings) -> Iterator[Line | str]:
         rest = resident(server)
         if loaded(server):
             yield "Numba is loaded after one small request."
-        yield Line("memory at rest, one small request answered", "limit", rest, 150.0, "MB", 150.0 / rest, 1.0)
+        yield Line(
+            "memory at rest, one small request answered", "limit", rest, 150.0, "MB", 150.0 / rest, 1.0
+        )
         if load_numba(server):
             time.sleep(1.0)
             rest = resident(server)
@@ -44,9 +46,7 @@ def first_answer() -> float:
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     request = post("/v1/grad", LOGISTIC)
     start = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ)
     try:
         while True:
             try:
@@ -95,7 +95,7 @@ ROW = Row(
     "Start of `wengert-server serve` to first answer; memory at rest",
     "–",
     "≤ 2 s; ≤ 150 MB a worker before Numba is loaded, ≤ 250 MB after",
-    "From starting the process to the whole answer of a `POST /v1/grad`, tried every 10 ms, files in the system's cache. Memory is the "
-    "worker's resident set a second after an answer, shared libraries included; 1 MB is 10⁶ bytes.",
+    "From starting the process to the whole answer of a `POST /v1/grad`, tried every 10 ms, files in the system's cache. "
+    "Memory is the worker's resident set a second after an answer, shared libraries included; 1 MB is 10⁶ bytes.",
     run,
 )

@@ -1,4 +1,4 @@
-"""A bare ASGI application that reads an array with orjson or base64, doubles it, and writes it: no checks, no names, no limits."""
+"""A bare ASGI application that reads an array with orjson or base64, doubles it, and writes it: no checks, no limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rosenbrock's function as a Tesseract with JAX inside, as its documentation writes one; served by `tesseract-runtime serve`."""
+"""Rosenbrock's function as a Tesseract with JAX inside, as its documentation writes one, for `tesseract-runtime serve`."""
 
 import jax
 import jax.numpy as jnp
@@ -35,9 +35,10 @@ def apply(inputs: InputSchema) -> OutputSchema:
     return OutputSchema(y=np.asarray(value(inputs.x)))
 
 
-def vector_jacobian_product(inputs: InputSchema, vjp_inputs: set[str], vjp_outputs: set[str], cotangent_vector):
+def vector_jacobian_product(
+    inputs: InputSchema, vjp_inputs: set[str], vjp_outputs: set[str], cotangent_vector
+):
     """The gradient, where the cotangent is 1."""
     assert vjp_inputs == {"x"}
     assert vjp_outputs == {"y"}
     return {"x": np.asarray(pullback(inputs.x, jnp.asarray(cotangent_vector["y"], jnp.float64)))}
-
