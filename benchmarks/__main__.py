@@ -12,8 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.machine import about
 from benchmarks.measure import Settings
-from benchmarks.report import as_document, markdown, terminal, write_plot
+from benchmarks.plot import write_plot
+from benchmarks.report import as_document, markdown, shown, terminal
 from benchmarks.row import Curve, Found, Line, Row
 from benchmarks.table import ROWS
 
@@ -45,9 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(r.key for r in ROWS)}")
     rows = [r for r in ROWS if not options.only or r.key in options.only]
     found: dict[str, Found] = {}
+    machine = about()
     failed: list[str] = []
     if options.source:
-        found = _read(json.loads(options.source.read_text("utf-8")))
+        document = json.loads(options.source.read_text("utf-8"))
+        found, machine = _read(document), document["about"]
     else:
         for row in rows:
             start = time.monotonic()
@@ -66,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif options.write:
         if len(found) < len(ROWS):
             parser.error("--write needs all rows")
-        (ROOT / "docs" / "performance.md").write_text(markdown(ROWS, found), "utf-8")
+        (ROOT / "docs" / "performance.md").write_text(markdown(ROWS, found, machine), "utf-8")
         write_plot(found, ROOT / "docs" / "performance.svg")
     return 1 if failed else 0
 
@@ -77,20 +81,13 @@ def _run_here(row: Row, settings: Settings, out: Path) -> None:
         match one:
             case Line():
                 found.lines.append(one)
-                print("   " + terminal_line(one), flush=True)
+                print("   " + shown(one), flush=True)
             case Curve():
                 found.curves.append(one)
             case _:
                 found.remarks.append(one)
                 print(f"   {one}", flush=True)
     out.write_text(json.dumps(dataclasses.asdict(found)), "utf-8")
-
-
-def terminal_line(line: Line) -> str:
-    """While it runs."""
-    from benchmarks.report import shown
-
-    return shown(line)
 
 
 def _run_apart(row: Row, quick: bool) -> Found | None:

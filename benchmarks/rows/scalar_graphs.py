@@ -11,16 +11,22 @@ from benchmarks import peers
 from benchmarks.measure import Settings, Side
 from benchmarks.ours import Prepared
 from benchmarks.random_graphs import RandomGraph, random_graph
-from benchmarks.row import OURS, Case, Line, Row
+from benchmarks.row import OURS, Case, Curve, Line, Row
 
 JAX_UP_TO = 2_000
 """JAX takes minutes to compile more scalar nodes than these."""
 
 
-def run(settings: Settings) -> Iterator[Line]:
+def run(settings: Settings) -> Iterator[Line | Curve]:
     """100 to 100,000 nodes."""
+    curves: dict[str, list[tuple[int, float]]] = {}
     for size in (100, 1_000) if settings.quick else (100, 1_000, 2_000, 10_000, 100_000):
-        yield from case(size, jax_too=size <= (200 if settings.quick else JAX_UP_TO)).lines(settings)
+        for line in case(size, jax_too=size <= (200 if settings.quick else JAX_UP_TO)).lines(settings):
+            if line.theirs is not None:
+                curves.setdefault(line.peer, []).append((size, line.theirs))
+            yield line
+    for name, points in curves.items():
+        yield Curve(name, "nodes", *map(list, zip(*points, strict=True)))
 
 
 def case(size: int, jax_too: bool) -> Case:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from benchmarks import peers
 from benchmarks.measure import Settings, Side, interleaved
 from benchmarks.ours import Prepared
 from benchmarks.random_graphs import random_graph
-from benchmarks.row import OURS, Curve, Line, Row
+from benchmarks.row import OURS, Curve, Line, Row, agree
 
 ELEMENTWISE = "sum(tanh(x)*exp(-x*x) + sqrt(1.0 + x*x))"
 
@@ -18,9 +20,10 @@ ELEMENTWISE = "sum(tanh(x)*exp(-x*x) + sqrt(1.0 + x*x))"
 def run(settings: Settings) -> Iterator[Line | Curve]:
     """Value and gradient of random scalar graphs, and of one expression over growing arrays."""
     decades = range(2, 5) if settings.quick else range(2, 7)
-    yield from grown("scalar graph", "nodes", [10**d for d in decades], scalar, settings)
+    yield from grown("scalar graph", "nodes", [10**d for d in decades], lambda n: {OURS: scalar(n)}, settings)
     decades = range(2, 6) if settings.quick else range(2, 8)
-    yield from grown("elementwise expression", "elements", [10**d for d in decades], elementwise, settings)
+    sizes = [10**d for d in decades]
+    yield from grown("elementwise expression", "elements", sizes, elementwise, settings)
 
 
 def scalar(size: int) -> Side:
@@ -30,31 +33,39 @@ def scalar(size: int) -> Side:
     return Prepared("grad", graph.document(), data, nodes="none").run
 
 
-def elementwise(size: int) -> Side:
-    """A sum over an array of so many elements, and its gradient."""
-    data = [{"x": np.random.default_rng(s).normal(size=size)} for s in range(2)]
-    return Prepared("grad", ELEMENTWISE, data, nodes="none", wrt=("x",)).run
+def elementwise(size: int) -> dict[str, Side]:
+    """A sum over an array of so many elements, and its gradient; JAX's beside it."""
+    xs = [np.random.default_rng(s).normal(size=size) for s in range(2)]
+    j = peers.jax()
+
+    def f(x: Any) -> Any:
+        return j.numpy.sum(j.numpy.tanh(x) * j.numpy.exp(-x * x) + j.numpy.sqrt(1.0 + x * x))
+
+    ours = Prepared("grad", ELEMENTWISE, [{"x": x} for x in xs], nodes="none", wrt=("x",)).run
+    sides = {OURS: ours, "JAX": peers.jax_side(j.value_and_grad(f), [[x] for x in xs])}
+    a = ours(0)
+    agree({OURS: [a["value"], a["gradients"]["x"]], "JAX": sides["JAX"](0)}, 1e-9)
+    return sides
 
 
 def grown(
-    name: str, axis: str, sizes: Sequence[int], make: Callable[[int], Side], settings: Settings
+    name: str,
+    axis: str,
+    sizes: Sequence[int],
+    make: Callable[[int], dict[str, Side]],
+    settings: Settings,
 ) -> Iterator[Line | Curve]:
-    """The curve, and how straight it is."""
-    seconds = [interleaved({OURS: make(size)}, settings)[OURS].median for size in sizes]
-    yield Curve(name, axis, [float(s) for s in sizes], seconds)
+    """The curves, and how straight ours is."""
+    found = [{k: t.median for k, t in interleaved(make(size), settings).items()} for size in sizes]
+    for side in found[0]:
+        yield Curve(name if side == OURS else side, axis, [float(s) for s in sizes], [f[side] for f in found])
+    seconds = [f[OURS] for f in found]
     # A request has a cost of its own, which small sizes show; from there on cost may only grow as the size does.
     slope = steepest(sizes, seconds)
-    yield Line(
-        f"{name}, {sizes[0]:,} to {sizes[-1]:,} {axis}: steepest decade",
-        "slope 1",
-        slope,
-        1.0,
-        "",
-        1 / slope,
-        0.8,
-    )
+    work = f"{name}, {sizes[0]:,} to {sizes[-1]:,} {axis}: steepest decade"
+    yield Line(work, "slope 1", slope, 1.0, "", 1 / slope, 0.8)
     per = seconds[-1] / sizes[-1]
-    yield Line(f"{name}: cost of one of {sizes[-1]:,} {axis}", "–", per * 1e9, None, "ns", None, None)
+    yield Line(f"{name}: one of {sizes[-1]:,} {axis}", "–", per * 1e9, None, "ns", None, None)
 
 
 def steepest(sizes: Sequence[float], seconds: Sequence[float]) -> float:
