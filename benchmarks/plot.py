@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.row import Curve, Found
+from benchmarks.row import OURS, Curve, Found
 
 INK, FAINT, COLOURS = "#010203", "#040506", ("#070809", "#0a0b0c", "#0d0e0f", "#101112")
 """Stand-ins that Matplotlib draws with; the style sheet of the file then says what each is on a light and on a dark page."""
@@ -30,6 +30,7 @@ def write_plot(found: Mapping[str, Found], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     curves = [c for part in found.values() for c in part.curves]
+    curves.sort(key=lambda c: c.name != OURS)
     axes = list(dict.fromkeys(c.axis for c in curves))
     settings = {
         "svg.fonttype": "none", "svg.hashsalt": "wengert", "font.family": "sans-serif", "font.size": 10,

@@ -17,7 +17,7 @@ a = x[0]*x[1] + exp(-x[2]*x[2])
 b = sin(x[3])*x[4] - x[5]/(1.0 + x[6]*x[6])
 c = tanh(a*b + x[7])
 d = sqrt(1.0 + x[8]*x[8])*log(2.0 + x[9]*x[9])
-(c + cos(d))*a - x[0]*x[9]/d + b*b
+(c + cos(d))*a - x[0]*x[9]/d + b*b - c
 """
 """30 elementary operations of 10 variables, counting each + − × / and function once."""
 
@@ -34,7 +34,7 @@ def function(x: Any, n: Any) -> Any:
     b = n.sin(x[3]) * x[4] - x[5] / (1.0 + x[6] * x[6])
     c = n.tanh(a * b + x[7])
     d = n.sqrt(1.0 + x[8] * x[8]) * n.log(2.0 + x[9] * x[9])
-    return (c + n.cos(d)) * a - x[0] * x[9] / d + b * b
+    return (c + n.cos(d)) * a - x[0] * x[9] / d + b * b - c
 
 
 def case(points: int, axis: int, name: str) -> Case:

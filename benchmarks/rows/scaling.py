@@ -58,7 +58,7 @@ def grown(
     """The curves, and how straight ours is."""
     found = [{k: t.median for k, t in interleaved(make(size), settings).items()} for size in sizes]
     for side in found[0]:
-        yield Curve(name if side == OURS else side, axis, [float(s) for s in sizes], [f[side] for f in found])
+        yield Curve(side, axis, [float(s) for s in sizes], [f[side] for f in found])
     seconds = [f[OURS] for f in found]
     # A request has a cost of its own, which small sizes show; from there on cost may only grow as the size does.
     slope = steepest(sizes, seconds)
