@@ -407,7 +407,7 @@ class EagerBuilder(Builder):
             self.step()
         compiled = None if strong_partial else formula.compiled
         if compiled is None:
-            compiled = formula.product(_function, strong_partial)
+            compiled = formula.product(function_of, strong_partial)
         n = len(operands)
         if n == 1:
             return compiled(ct, operands[0], None, None, y)
@@ -450,7 +450,7 @@ class EagerBuilder(Builder):
         return compiled(graph).run(self, refs)
 
 
-def _function(op: str) -> Callable[..., Any]:
+def function_of(op: str) -> Callable[..., Any]:
     """The function on arrays that a core op without params is."""
     found = registry.core(op)
     fn: Callable[..., Any] = getattr(found, "fn", found.evaluate)

@@ -119,6 +119,10 @@ class Formula:
         """`ct` times the formula, with `ct` (and with `strong=(0, 1)` the formula too) as a strong zero."""
         return _times(self.root, b, ct, names, strong)
 
+    def calculation(self, functions: Functions) -> Value:
+        """The formula on arrays as one function (a, b, c, y) → array."""
+        return _compiled(self.root, functions)
+
     def product(self, functions: Functions, partial_is_strong: bool) -> Product:
         """`times` on arrays as one function (ct, a, b, c, y) → array: what the walks use when they compute at once.
 

@@ -208,6 +208,11 @@ class Program:
         return tuple(i for i, s in enumerate(self.steps) if s.op is INPUT)
 
     @cached_property
+    def input_ids(self) -> tuple[str, ...]:
+        """Ids of the inputs, in order."""
+        return tuple(self.steps[i].id for i in self.inputs)
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Position of each id."""
         return {s.id: i for i, s in enumerate(self.steps)}

@@ -99,7 +99,18 @@ def input_arrays(
     Raises `UnknownInput`, `MissingInput`, `InvalidArray` (all of them together).
     """
     steps = program.steps
-    known = [steps[i].id for i in program.inputs]
+    integer = integer_inputs(program)
+    if not integer and len(inputs) == len(program.input_ids):  # the common case, fast
+        plain: dict[str, Array] = {}
+        for name in program.input_ids:
+            given = inputs.get(name)
+            if given is None:
+                break
+            value = given.value
+            plain[name] = value if value.dtype == dtype else typed_array(given, dtype)
+        else:
+            return plain, {n for n, a in plain.items() if a.dtype == np.int64}
+    known = program.input_ids
     mistakes = MistakeCollector(most)
     names = set(known)
     for name in inputs:
@@ -114,7 +125,6 @@ def input_arrays(
                     suggestions=near,
                 )
             )
-    integer = integer_inputs(program)
     arrays: dict[str, Array] = {}
     for i in program.inputs:
         step = steps[i]

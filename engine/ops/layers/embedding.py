@@ -23,6 +23,7 @@ _held = Elementwise(
     names=("x", "mask"),
     masks=(1,),
     weight=0.0,
+    view=True,
 )
 _held.internal = True
 registry.add(_held)

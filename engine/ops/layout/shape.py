@@ -7,16 +7,17 @@ There are six (`broadcast_to`, `reshape`, `permute_dims`, `slice` and its transp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from engine.attrs import INTS, OPTIONAL_AXIS, SHAPE, optional
-from engine.aval import Aval, Avals, broadcast_shapes, normalize_axis
+from engine.aval import Array, Aval, Avals, broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to
 from engine.errors import DtypeMismatch, ShapeMismatch
-from engine.op import Attr, Example, Linear, Op, Operand, Spelling, registry
+from engine.op import Attr, Example, Into, Linear, Op, Operand, Params, Spelling, registry
 
 
 def _unbroadcast(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -35,6 +36,7 @@ class BroadcastTo(Op):
     name = "broadcast_to"
     aliases = ("Expand", "expand")
     family = "shape"
+    view = True
     parameters = (Operand("x"), Attr("shape", SHAPE))
     passes_integers = True
     latex = "{x}"
@@ -91,6 +93,7 @@ class Reshape(Op):
     name = "reshape"
     aliases = ("view", "Reshape")
     family = "shape"
+    view = True
     parameters = (Operand("x", ("a",)), Attr("shape", SHAPE, aliases=("newshape",)))
     passes_integers = True
     latex = "{x}"
@@ -122,6 +125,10 @@ class Reshape(Op):
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The batch axis stays in front."""
         return {"shape": (size, *params["shape"])}
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """A copy, where a view cannot be had."""
+        return Into(lambda x, out: np.copyto(out.reshape(x.shape), x))
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """None."""
@@ -159,6 +166,7 @@ class PermuteDims(Op):
     aliases = ("transpose", "permute", "Transpose")
     spellings = {"numpy.t": Spelling(parameters=(Operand("x", ("a",)),))}
     family = "shape"
+    view = True
     parameters = (Operand("x", ("a",)), Attr("axes", optional(INTS), None, ("perm", "dims")))
     passes_integers = True
     latex = "{x}^\\top"
@@ -208,6 +216,7 @@ class SliceOp(Op):
 
     name = "slice"
     family = "core"
+    view = True
     internal = True
     rules = (Linear(_embed_slice),)
 
@@ -224,6 +233,11 @@ class SliceOp(Op):
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """None: it is a view."""
         return 0.0
+
+
+def _embed_into(place: tuple[Any, ...], x: Any, out: Array) -> None:
+    out.fill(0)
+    out[place] = x
 
 
 class Embed(Op):
@@ -245,6 +259,11 @@ class Embed(Op):
         result: Any = np.zeros(x.shape[: x.ndim - len(shape)] + tuple(shape), x.dtype)
         result[(..., *python_slices(params["index"]))] = x
         return result
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """Zeros, then the operand over them."""
+        given = dict(params)
+        return Into(partial(_embed_into, (..., *python_slices(given["index"]))))
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """One for each element written."""
@@ -319,6 +338,11 @@ class Concat(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A new array."""
         return np.concatenate(arrays, axis=params["axis"])
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """NumPy's, with `out`."""
+        axis = dict(params)["axis"]
+        return Into(lambda *parts: np.concatenate(parts[:-1], axis, parts[-1]))
 
 
 registry.add(Concat())

@@ -15,7 +15,7 @@ import numpy as np
 from engine.aval import Aval, Avals
 from engine.builder import Var
 from engine.errors import DtypeMismatch, ShapeMismatch
-from engine.op import Linear, Op, registry
+from engine.op import Linear, Op, Params, registry
 
 
 def _back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -54,6 +54,10 @@ class StrongMatmul(Op):
         wild = np.matmul((~left).astype(x.dtype), (y != 0).astype(x.dtype))
         wild += np.matmul((x != 0).astype(x.dtype), (~right).astype(x.dtype))
         return np.where(wild > 0, z, calm)
+
+    def unguarded(self, params: Params) -> tuple[Op, Params]:
+        """The ordinary product."""
+        return registry.core("matmul"), params
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """2·m·n·k for each matrix."""

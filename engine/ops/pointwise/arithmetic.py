@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from engine.attrs import INT, INTS
-from engine.aval import Aval, Avals
+from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, InvalidAttribute
 from engine.formula import strong_product
-from engine.op import Attr, Example, General, Op, Operand, Params, registry
+from engine.op import Attr, Example, General, Into, Op, Operand, Params, registry
 from engine.ops.pointwise.elementwise import Elementwise
 from engine.transforms.strong import times
 
@@ -21,6 +22,7 @@ add = registry.add(
         "add",
         np.add,
         ("1", "1"),
+        scalar="a + b",
         doc="Sum of two arrays, x + y.",
         latex="{x} + {y}",
         aliases=("+", "plus", "Add"),
@@ -34,6 +36,7 @@ subtract = registry.add(
         "subtract",
         np.subtract,
         ("1", "-1"),
+        scalar="a - b",
         doc="Difference of two arrays, x − y.",
         latex="{x} - {y}",
         aliases=("sub", "-", "minus", "Sub"),
@@ -43,6 +46,17 @@ subtract = registry.add(
         examples=(Example((5.0, [1.0, 2.0])),),
     )
 )
+
+
+def _strong_into(strong: tuple[int, ...], x: Any, y: Any, out: Array) -> None:
+    """`strong_product`, written into `out`."""
+    np.multiply(x, y, out)
+    bad = np.isnan(out)
+    if bad.any():
+        zero = np.zeros((), bool)
+        for k in strong:
+            zero = zero | (np.asarray((x, y)[k]) == 0)
+        np.copyto(out, 0, where=bad & zero)
 
 
 class Multiply(Elementwise):
@@ -78,6 +92,15 @@ class Multiply(Elementwise):
         strong = params.get("strong")
         return strong_product(x, y, strong) if strong else np.multiply(x, y)
 
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """A strong product is looked through and mended where it lies."""
+        strong = dict(params).get("strong")
+        return Into(partial(_strong_into, strong)) if strong else self.writer
+
+    def unguarded(self, params: Params) -> tuple[Op, Params]:
+        """An ordinary product."""
+        return self, ()
+
     def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
         """As every elementwise op; a strong product of scalars is an ordinary one unless that is NaN."""
         strong = dict(params).get("strong")
@@ -102,6 +125,7 @@ multiply = registry.add(
         "multiply",
         np.multiply,
         ("b", "a"),
+        scalar="a * b",
         doc="Product of two arrays entry by entry, x·y.",
         latex="{x} \\, {y}",
         aliases=("mul", "*", "times", "Mul"),
@@ -115,6 +139,7 @@ divide = registry.add(
         "divide",
         np.divide,
         ("1 / b", "-y / b"),
+        scalar="a / b",
         doc="Quotient of two arrays, x / y.",
         latex="\\frac{{{x}}}{{{y}}}",
         aliases=("div", "/", "truediv", "true_divide", "Div"),
@@ -130,6 +155,7 @@ floor_divide = registry.add(
         "floor_divide",
         np.floor_divide,
         ("0", "0"),
+        scalar="floor_divide(a, b)",
         doc="Quotient rounded down, ⌊x / y⌋.",
         latex="\\left\\lfloor \\frac{{{x}}}{{{y}}} \\right\\rfloor",
         aliases=("//", "floordiv"),
@@ -146,6 +172,7 @@ remainder = registry.add(
         "remainder",
         np.remainder,
         ("1", "-floor(a / b)"),
+        scalar="remainder(a, b)",
         doc="Remainder with the sign of the divisor, x − y⌊x / y⌋.",
         latex="{x} \\bmod {y}",
         aliases=("mod", "%"),
@@ -163,6 +190,7 @@ fmod = registry.add(
         "fmod",
         np.fmod,
         ("1", "-trunc(a / b)"),
+        scalar="fmod(a, b)",
         doc="Remainder with the sign of the dividend, x − y·trunc(x / y).",
         latex="\\operatorname{{fmod}}({x}, {y})",
         bools=False,
@@ -178,6 +206,7 @@ negative = registry.add(
         "negative",
         np.negative,
         ("-1",),
+        scalar="-a",
         doc="Negation, −x.",
         latex="-{x}",
         aliases=("neg", "Neg"),
@@ -192,6 +221,7 @@ positive = registry.add(
         "positive",
         np.positive,
         ("1",),
+        scalar="a",
         doc="The number itself, +x.",
         latex="{x}",
         bools=False,
@@ -205,6 +235,7 @@ absolute = registry.add(
         "abs",
         np.abs,
         ("where(a == 0, 0, sign(a))",),
+        scalar="abs(a)",
         doc="Absolute value, |x|.",
         latex="\\left| {x} \\right|",
         aliases=("absolute", "fabs", "Abs"),
@@ -220,6 +251,7 @@ sign = registry.add(
         "sign",
         np.sign,
         ("0",),
+        scalar="sign(a)",
         doc="Sign: −1, 0 or 1.",
         latex="\\operatorname{{sign}} {x}",
         aliases=("Sign", "sgn"),
@@ -234,6 +266,7 @@ square = registry.add(
         "square",
         np.square,
         ("2 * a",),
+        scalar="a * a",
         doc="Square, x².",
         latex="{x}^2",
         bools=False,
@@ -246,6 +279,7 @@ reciprocal = registry.add(
         "reciprocal",
         np.reciprocal,
         ("-y * y",),
+        scalar="1 / a",
         doc="Reciprocal, 1 / x.",
         latex="\\frac{{1}}{{{x}}}",
         aliases=("Reciprocal",),
@@ -291,6 +325,7 @@ power = registry.add(
             " where(logical_and(a == 0, logical_and(b > 0, b < 1)), pow(a, b - 1), b * pow(a, b - 1)))",
             "where(a == 0, where(b > 1, 0, where(b > 0, 0 - sqrt(a), y * log(a))), y * log(a))",
         ),
+        scalar="pow(a, b)",
         doc=Power.__doc__ or "",
         latex="{x}^{{{y}}}",
         aliases=("power", "**", "Pow", "float_power"),
@@ -316,6 +351,9 @@ class PowerBy(Op):
     internal = True
     elementwise = True
     rules = (General(),)
+    scalar = "pow(a, b)"
+    scalar_partials = ("b * pow(a, b - 1)",)
+    scalar_params = ("exponent",)
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """The base's aval; integers stay integers (n is not negative then)."""
@@ -329,6 +367,12 @@ class PowerBy(Op):
         """NumPy's power."""
         x, n = np.asarray(arrays[0]), params["exponent"]
         return np.power(x, int(n) if x.dtype.kind == "i" else x.dtype.type(n))[()]
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """NumPy's power."""
+        dtype, n = np.dtype(avals[0].dtype), params[0][1]
+        exponent = dtype.type(int(n) if dtype.kind == "i" else n)
+        return Into(lambda x, out: np.power(x, exponent, out), (0,), stretches=True)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """n·x^(n−1)·ẋ."""
@@ -354,6 +398,7 @@ floor = registry.add(
         "floor",
         np.floor,
         ("0",),
+        scalar="floor(a)",
         doc="Largest integer not above x.",
         latex="\\lfloor {x} \\rfloor",
         aliases=("Floor",),
@@ -368,6 +413,7 @@ ceil = registry.add(
         "ceil",
         np.ceil,
         ("0",),
+        scalar="ceil(a)",
         doc="Smallest integer not below x.",
         latex="\\lceil {x} \\rceil",
         aliases=("Ceil",),
@@ -405,6 +451,7 @@ round_ = registry.add(
         "round",
         np.rint,
         ("0",),
+        scalar="round(a)",
         doc=Round.__doc__ or "",
         latex="\\operatorname{{round}} {x}",
         aliases=("rint", "Round", "around"),
@@ -422,6 +469,7 @@ trunc = registry.add(
         "trunc",
         np.trunc,
         ("0",),
+        scalar="trunc(a)",
         doc="x without its fraction, towards 0.",
         latex="\\operatorname{{trunc}} {x}",
         aliases=("fix",),
@@ -438,6 +486,7 @@ maximum = registry.add(
         "maximum",
         np.maximum,
         ("where(a > b, 1, where(a == b, 0.5, 0))", "where(b > a, 1, where(a == b, 0.5, 0))"),
+        scalar="maximum(a, b)",
         doc="Larger of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\max({x}, {y})",
         domain=((0.0, 1.0), (1.5, 2.0)),
@@ -452,6 +501,7 @@ minimum = registry.add(
         "minimum",
         np.minimum,
         ("where(a < b, 1, where(a == b, 0.5, 0))", "where(b < a, 1, where(a == b, 0.5, 0))"),
+        scalar="minimum(a, b)",
         doc="Smaller of two arrays, entry by entry. NaN if either is NaN.",
         latex="\\min({x}, {y})",
         domain=((0.0, 1.0), (1.5, 2.0)),
@@ -466,6 +516,12 @@ minimum = registry.add(
 def _choose(condition: Any, x: Any, y: Any) -> Any:
     chosen: Any = np.where(condition, x, y)
     return chosen[()]
+
+
+def _choose_into(condition: Any, x: Any, y: Any, out: Array) -> None:
+    if y is not out:
+        np.copyto(out, y)
+    np.copyto(out, x, where=condition)
 
 
 class Clip(Elementwise):
@@ -500,12 +556,18 @@ clip = registry.add(
             "where(a < b, where(b < c, 1, 0), 0)",
             "where(maximum(a, b) > c, 1, 0)",
         ),
+        scalar="minimum(maximum(a, b), c)",
         doc=Clip.__doc__ or "",
         latex="\\operatorname{{clip}}({x}, {min}, {max})",
         aliases=("clamp", "Clip"),
         domain=((0.1, 0.9), (-1.0, 0.0), (1.0, 2.0)),
         derivative={"x": "[min < x < max]"},
         kink="logical_or(a == b, a == c)",
+        into=Into(
+            lambda x, low, high, out: np.minimum(np.maximum(x, low, out=out), high, out=out),
+            (0,),
+            stretches=True,
+        ),
         convention="At a bound the derivative is 0.",
         weight=2,
         examples=(
@@ -520,11 +582,13 @@ where = registry.add(
         "where",
         _choose,
         ("0", "where(a, 1, 0)", "where(a, 0, 1)"),
+        scalar="where(a, b, c)",
         doc="x where the condition holds, else y. What is not chosen contributes exactly nothing to a derivative.",
         latex="\\begin{{cases}} {x} & {condition} \\\\ {y} & \\text{{else}} \\end{{cases}}",
         names=("condition", "x", "y"),
         aliases=("select", "Where"),
         masks=(0,),
+        into=Into(_choose_into, (2,), stretches=True),
         domain=((0.5, 1.0), (-2.0, 2.0), (-2.0, 2.0)),
         derivative={"x": "[condition]", "y": "[\\lnot condition]"},
         examples=(Example(([True, False], [1.0, 2.0], [3.0, 4.0])),),
@@ -535,6 +599,7 @@ copysign = registry.add(
         "copysign",
         np.copysign,
         ("where(a == 0, 0, sign(a) * copysign(1, b))", "0"),
+        scalar="copysign(a, b)",
         doc="|x| with the sign of y.",
         latex="\\operatorname{{copysign}}({x}, {y})",
         floating=True,
@@ -550,6 +615,7 @@ heaviside = registry.add(
         "heaviside",
         np.heaviside,
         ("0", "where(a == 0, 1, 0)"),
+        scalar="where(a == 0, b, where(a > 0, 1, 0))",
         doc="Unit step: 0 for x < 0, y at 0, 1 for x > 0.",
         latex="H({x})",
         floating=True,
@@ -565,6 +631,7 @@ hypot = registry.add(
         "hypot",
         np.hypot,
         ("where(y == 0, 0, a / y)", "where(y == 0, 0, b / y)"),
+        scalar="hypot(a, b)",
         doc="Length of the vector (x, y), √(x² + y²), without overflow.",
         latex="\\sqrt{{{x}^2 + {y}^2}}",
         floating=True,

@@ -11,7 +11,7 @@ import numpy as np
 from engine.aval import Aval, Avals, broadcast_shapes
 from engine.builder import Builder, Var, call
 from engine.errors import DtypeMismatch, ShapeMismatch
-from engine.op import Example, Linear, Op, Operand, registry
+from engine.op import Example, Into, Linear, Op, Operand, Params, registry
 from engine.ops.index.gather import reshaped
 from engine.ops.layout.arrange import permuted
 
@@ -125,6 +125,10 @@ class Matmul(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's matmul: BLAS for floating-point numbers."""
         return np.matmul(arrays[0], arrays[1])
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """The same, with `out`."""
+        return Into(np.matmul)
 
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """A batch of matrices by one matrix is one larger product."""

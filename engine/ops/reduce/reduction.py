@@ -7,6 +7,7 @@ In the core axes are counted from the end and are removed; `keepdims` is a resha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from engine.attrs import AXES, BOOL, OPTIONAL_AXIS
 from engine.aval import Array, Aval, Avals, kept_axes, normalize_axes, normalize_axis, without_axes
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import EmptyReduction, ShapeMismatch
-from engine.op import Attr, Example, General, Linear, Op, Operand, Parameter, Zero, registry
+from engine.op import Attr, Example, General, Into, Linear, Op, Operand, Parameter, Params, Zero, registry
 from engine.ops.layout.shape import joined, slice_axis
 from engine.ops.reduce import masked
 from engine.ops.reduce.masked import INITIAL, WHERE
@@ -94,6 +95,15 @@ class Sum(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's pairwise sum."""
         return np.sum(arrays[0], axis=params["axes"])
+
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """What `np.sum` calls in the end."""
+        return partial(np.add.reduce, axis=params[0][1])
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """With `out`."""
+        axes = params[0][1]
+        return Into(lambda x, out: np.add.reduce(x, axes, None, out))
 
 
 registry.add(Sum())
@@ -237,6 +247,14 @@ class Extreme(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's; NaN where one of the entries is."""
         return self.fn(arrays[0], axis=params["axes"])
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """With `out`."""
+        axes, ufunc = params[0][1], {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
+        if ufunc is None:
+            return None
+        reduce = ufunc.reduce
+        return Into(lambda x, out: reduce(x, axes, None, out))
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Mean of the tangents of the entries that are the extreme one."""
