@@ -17,7 +17,7 @@ Side = Callable[[int], Any]
 class Settings:
     """How long to measure. `quick` is for trying: sizes are the rows' own smaller ones, too."""
 
-    rounds: int = 9
+    rounds: int = 7
     turn_s: float = 0.15
     most_s: float = 25.0
     """What the rounds of one comparison may take together; below three rounds it does not go."""

@@ -16,6 +16,7 @@ from engine.execute.meter import Meter
 from engine.language import parse_text
 from engine.program import Program
 from engine.spec import read_graph
+from engine.tape import machine
 from engine.values import Given
 
 LIMITS = Limits(
@@ -23,6 +24,14 @@ LIMITS = Limits(
     response_elements=200_000_000,
 )  # fmt: skip
 """No limit is what is measured."""
+
+
+def compiled() -> None:
+    """Have the compiled loops over scalar graphs, which a server loads in the background. Raises where there is no Numba."""
+    if not machine.load():
+        raise RuntimeError(
+            "The compiled tape machine could not be loaded; the extra `fast` (Numba) is missing."
+        )
 
 
 def program(source: str | Mapping[str, Any], names: Sequence[str] = ()) -> Program:

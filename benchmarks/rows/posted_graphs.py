@@ -14,9 +14,10 @@ from benchmarks.http_load import SERVICE, Server, ask, post, serving
 from benchmarks.measure import Settings, Side, interleaved
 from benchmarks.random_graphs import MICROGRAD, RandomGraph, random_graph
 from benchmarks.row import OURS, Line, Row, agree, lines_of
+from benchmarks.warming import load_numba
 
 
-def run(settings: Settings) -> Iterator[Line]:
+def run(settings: Settings) -> Iterator[Line | str]:
     """100,000 nodes, each time another program with other names; then the same one again with other numbers."""
     size = 5_000 if settings.quick else 100_000
     graph = random_graph(size, MICROGRAD)
@@ -24,6 +25,8 @@ def run(settings: Settings) -> Iterator[Line]:
     sides: dict[str, Side] = {"micrograd": micrograd(graph, points), "PyTorch": torch(graph, points)}
     limits = {"WENGERT_BODY_BYTES": str(1 << 28)}
     with serving(SERVICE, **limits) as server:
+        if not load_numba(server):
+            yield "Numba was not loaded: these figures are without it."
         posts = [post("/v1/grad", {"graph": graph.document(points[k])}) for k in range(3)]
         agree(
             {

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks import peers
 from benchmarks.measure import Settings, Side
-from benchmarks.ours import Prepared
-from benchmarks.random_graphs import RandomGraph, random_graph
+from benchmarks.ours import Prepared, compiled
+from benchmarks.random_graphs import SMOOTH, RandomGraph, random_graph
 from benchmarks.row import OURS, Case, Curve, Line, Row
 
 JAX_UP_TO = 2_000
 """JAX takes minutes to compile more scalar nodes than these."""
+ARITHMETIC = ("add", "subtract", "multiply")
+"""No function to wait for: what is left is the machine's own cost of a node."""
 
 
 def run(settings: Settings) -> Iterator[Line | Curve]:
     """100 to 100,000 nodes."""
+    compiled()
     curves: dict[str, list[tuple[int, float]]] = {}
     for size in (100, 1_000) if settings.quick else (100, 1_000, 2_000, 10_000, 100_000):
         for line in case(size, jax_too=size <= (200 if settings.quick else JAX_UP_TO)).lines(settings):
@@ -27,11 +31,14 @@ def run(settings: Settings) -> Iterator[Line | Curve]:
             yield line
     for name, points in curves.items():
         yield Curve(name, "nodes", *map(list, zip(*points, strict=True)))
+    size = 1_000 if settings.quick else 10_000
+    for line in case(size, jax_too=False, ops=ARITHMETIC).lines(settings):
+        yield replace(line, work=f"{line.work}, + − × alone", target=None)
 
 
-def case(size: int, jax_too: bool) -> Case:
+def case(size: int, jax_too: bool, ops: Sequence[str] = SMOOTH) -> Case:
     """One size."""
-    graph = random_graph(size)
+    graph = random_graph(size, ops)
     points = graph.points(3)
     data = [{f"x{k}": x for k, x in enumerate(row)} for row in points]
     document = graph.document()

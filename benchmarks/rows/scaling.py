@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.measure import Settings, Side, interleaved
-from benchmarks.ours import Prepared
+from benchmarks.ours import Prepared, compiled
 from benchmarks.random_graphs import random_graph
 from benchmarks.row import OURS, Curve, Line, Row, agree
 
@@ -19,6 +19,7 @@ ELEMENTWISE = "sum(tanh(x)*exp(-x*x) + sqrt(1.0 + x*x))"
 
 def run(settings: Settings) -> Iterator[Line | Curve]:
     """Value and gradient of random scalar graphs, and of one expression over growing arrays."""
+    compiled()
     decades = range(2, 5) if settings.quick else range(2, 7)
     yield from grown("scalar graph", "nodes", [10**d for d in decades], lambda n: {OURS: scalar(n)}, settings)
     decades = range(2, 6) if settings.quick else range(2, 8)

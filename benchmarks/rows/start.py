@@ -13,8 +13,8 @@ from pathlib import Path
 
 from benchmarks.http_load import LOGISTIC, ROOT, SERVICE, Failure, Server, ask, free_port, post, serving
 from benchmarks.measure import Settings
-from benchmarks.random_graphs import random_graph
 from benchmarks.row import Line, Row
+from benchmarks.warming import load_numba, loaded
 
 
 def run(settings: Settings) -> Iterator[Line | str]:
@@ -68,26 +68,6 @@ def resident(server: Server) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise Failure("The system does not tell the memory of a process.")
-
-
-def loaded(server: Server) -> bool:
-    """Whether the worker has Numba's compiler in memory."""
-    return "llvmlite" in Path(f"/proc/{server.process.pid}/maps").read_text()
-
-
-def load_numba(server: Server) -> bool:
-    """Ask for large scalar graphs until the compiled loops have been loaded for them, in the background, or for 20 s."""
-    graph = random_graph(20_000)
-    request = post("/v1/grad", {"graph": graph.document(graph.points(1)[0].tolist()), "nodes": "none"})
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        ask(server.port, request)
-        if loaded(server):
-            time.sleep(3.0)
-            ask(server.port, request)
-            return True
-        time.sleep(0.5)
-    return False
 
 
 ROW = Row(
