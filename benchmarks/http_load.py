@@ -279,11 +279,18 @@ class Target:
 
 
 def compare(
-    targets: Mapping[str, Target], *, rounds: int = 9, seconds: float = 0.7, connections: int = CONNECTIONS
+    targets: Mapping[str, Target],
+    *,
+    rounds: int = 9,
+    seconds: float = 0.7,
+    connections: int = CONNECTIONS,
+    warm: float = 3.0,
 ) -> None:
-    """Put load on all targets in turn, round after round; their samples are what is found."""
+    """Put load on all targets in turn, round after round; their samples are what is found.
+
+    Before that each is kept busy for `warm` seconds, in which servers load what they load when it is first worth it."""
     for target in targets.values():
-        _round(target, 0.5, connections)
+        _round(target, warm, connections)
     for k in range(rounds):
         order = list(targets.values())
         for target in order if k % 2 == 0 else order[::-1]:

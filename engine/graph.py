@@ -200,3 +200,30 @@ def typecheck(graph: Graph) -> None:
         assert inferred == node.aval, f"node {i} ({node.op.name}) carries {node.aval}, infers {inferred}"
     assert all(graph.nodes[i].op is INPUT for i in graph.inputs)
     assert all(0 <= o < len(graph.nodes) for o in graph.outputs)
+
+
+def graph_bytes(*parts: Graph | Params) -> int:
+    """Roughly what graphs (and params) take in memory: nodes and what is compiled of them, constants and constant indices,
+    and the graphs inside."""
+    total = 0
+    seen: set[int] = set()
+    todo: list[Any] = list(parts)
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Graph):
+            if id(part) in seen:
+                continue
+            seen.add(id(part))
+            total += 500 * len(part.nodes)
+            # Plans and tapes that were made of it hang on it, and tell what they hold.
+            total += sum(
+                n for made in vars(part).values() if isinstance(n := getattr(made, "nbytes", None), int)
+            )
+            for node in part.nodes:
+                todo += [value for _, value in node.params]
+        elif isinstance(part, tuple):
+            total += 8 * len(part)
+            todo += [p for p in part if not isinstance(p, int | str)]
+        elif isinstance(array := getattr(part, "value", None), np.ndarray):
+            total += 200 + array.nbytes
+    return total

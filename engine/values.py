@@ -64,6 +64,21 @@ class Given(NamedTuple):
     integers: bool
 
 
+class Numbers(NamedTuple):
+    """A nested list of finite numbers that was read to an array before it became a list.
+
+    `array` is float64; `integers` is as in `Given`."""
+
+    array: Array
+    integers: bool
+
+
+class Octets(NamedTuple):
+    """A base64 string that was decoded before it became a string: its bytes, as uint8."""
+
+    data: Array
+
+
 def read_value(
     value: object, *, most_elements: int = MOST_ELEMENTS, what: str = "the value", pointer: str = ""
 ) -> Given:
@@ -74,6 +89,10 @@ def read_value(
     Raises `InvalidArray` for what is no number and no rectangular array of numbers or of booleans, and `LimitExceeded`
     (`elements`, `rank`) before anything of that size is allocated.
     """
+    if isinstance(value, Numbers):
+        for axis in range(value.array.ndim):
+            _limit(math.prod(value.array.shape[: axis + 1]), most_elements, what, pointer)
+        return Given(value.array, True, value.integers)
     if isinstance(value, list):
         return _listed(value, most_elements, what, pointer)
     if isinstance(value, dict):
@@ -327,21 +346,17 @@ def _shape(value: dict[str, Any], most: int, what: str, pointer: str) -> Shape:
 
 def _from_base64(buffer: object, shape: Shape, dtype: str, what: str, pointer: str) -> Array:
     """Little-endian bytes in C order."""
-    layout, target = _DTYPES[dtype]
+    if isinstance(buffer, Octets):
+        _fits(buffer.data.size, shape, dtype, what, pointer)
+        return _from_bytes(buffer.data, shape, dtype, what, pointer)
     if not isinstance(buffer, str):
         raise InvalidArray(
             f"{_start(what)}: the buffer must be a base64 string; it is {_shown(buffer)}.",
             where=Where(pointer=pointer),
         )
-    expected = math.prod(shape) * np.dtype(layout).itemsize
     padding = len(buffer) - len(buffer.rstrip("=")) if buffer.endswith("=") else 0
-    actual = len(buffer) // 4 * 3 - padding
-    if len(buffer) % 4 == 0 and padding <= 2 and actual != expected:
-        raise InvalidArray(
-            f"{_start(what)}: {dtype} of shape {list(shape)} takes {expected:,} bytes; "
-            f"the base64 buffer holds {actual:,}.",
-            where=Where(pointer=pointer),
-        )
+    if len(buffer) % 4 == 0 and padding <= 2:
+        _fits(len(buffer) // 4 * 3 - padding, shape, dtype, what, pointer)
     try:
         if len(buffer) % 4:
             raise ValueError("the length of base64 text is a multiple of 4, with padding")
@@ -351,11 +366,28 @@ def _from_base64(buffer: object, shape: Shape, dtype: str, what: str, pointer: s
             f"{_start(what)}: the buffer is not base64 of RFC 4648, section 4 ({wrong}).",
             where=Where(pointer=pointer),
         ) from None
-    if dtype == "bool" and raw.translate(None, b"\x00\x01"):
+    return _from_bytes(np.frombuffer(raw, np.uint8), shape, dtype, what, pointer)
+
+
+def _fits(actual: int, shape: Shape, dtype: str, what: str, pointer: str) -> None:
+    """Raise `InvalidArray` unless an array of that shape has that many bytes."""
+    expected = math.prod(shape) * np.dtype(_DTYPES[dtype][0]).itemsize
+    if actual != expected:
+        raise InvalidArray(
+            f"{_start(what)}: {dtype} of shape {list(shape)} takes {expected:,} bytes; "
+            f"the base64 buffer holds {actual:,}.",
+            where=Where(pointer=pointer),
+        )
+
+
+def _from_bytes(raw: Array, shape: Shape, dtype: str, what: str, pointer: str) -> Array:
+    """Bytes, of which there are as many as the shape takes."""
+    if dtype == "bool" and (raw > 1).any():
         raise InvalidArray(
             f"{_start(what)}: the bytes of a bool array are 0 and 1 only.", where=Where(pointer=pointer)
         )
-    return np.frombuffer(raw, layout).astype(target, copy=False).reshape(shape)
+    layout, target = _DTYPES[dtype]
+    return raw.view(layout).astype(target, copy=False).reshape(shape)
 
 
 def _from_json(buffer: object, shape: Shape, dtype: str, most: int, what: str, pointer: str) -> Array:

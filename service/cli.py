@@ -8,13 +8,25 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from service import __version__
-from service.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from service.settings import Settings
+
+PROCESS = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""What a serving process has in its environment unless it is set there already. NumPy reads it when it is imported.
+
+Requests are computed side by side, so a request's BLAS has one thread: with more, its threads wait for one another, each
+turning in a loop until the last is done, and where cores are busy with other requests that is for ever. (Two cores, three
+quarters of one free, products of 128 × 128 matrices in two requests at once: 3 requests a second with two threads, 100
+with one.) It also keeps results from depending on the number of cores: sums are cut where threads begin.
+"""
 
 
 def application() -> FastAPI:
@@ -22,15 +34,24 @@ def application() -> FastAPI:
     from service.app import create_app  # a second to import, which --help need not wait for
     from service.lifecycle import process
     from service.protocol import Protocol
+    from service.settings import Settings
 
     settings = Settings()
     Protocol.receive_timeout_s = settings.receive_timeout_s
-    return create_app(settings, lifespan=process)
+    app = create_app(settings, lifespan=process)
+    Protocol.at_once = app.at_once
+    return app
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    parser = _parser()
+    for name, value in PROCESS.items():
+        os.environ.setdefault(name, value)
+    from pydantic import ValidationError
+
+    from service.settings import Settings  # and with it NumPy
+
+    parser = _parser(Settings)
     options = parser.parse_args(argv)
     if options.command is None:
         parser.print_help()
@@ -75,7 +96,7 @@ def _serve(settings: Settings) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(settings: type[Settings]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="wengert-server", description="Automatic differentiation as a service.", allow_abbrev=False
     )
@@ -87,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run the server. Every option can also be set in the environment, as WENGERT_HOST for --host.",
         allow_abbrev=False,
     )
-    for name, field in Settings.model_fields.items():
+    for name, field in settings.model_fields.items():
         default: Any = field.get_default(call_default_factory=True)
         shown = ",".join(default) if isinstance(default, tuple) else default
         serve.add_argument(

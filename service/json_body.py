@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
 from pydantic_core import from_json
 
 from service.limits import DEPTH
+from service.long_values import LONG, estimate, read_long
 from service.problems import Problem, problem
 
 LARGE = 1 << 20
@@ -36,10 +36,14 @@ _MEANINGS = {
 }
 
 
-def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
+def read_object(data: bytes | bytearray, *, memory_bytes: int) -> dict[str, Any]:
     """The JSON object in `data`. Raises `Problem`."""
     if not data or (data[0] in _BLANK and not data.strip(_BLANK)):
         raise problem("missing-body", "The request has no body. It needs a JSON object.")
+    if len(data) >= LONG:
+        body = read_long(data, memory_bytes=memory_bytes)
+        if body is not None:
+            return body
     if len(data) >= LARGE:
         _check_estimate(data, memory_bytes)
     try:
@@ -52,21 +56,19 @@ def read_object(data: bytes, *, memory_bytes: int) -> dict[str, Any]:
     return found
 
 
-def _check_estimate(data: bytes, memory_bytes: int) -> None:
-    """Refuse a body that would not fit memory once it is Python objects: counted in a few passes that free the GIL."""
-    codes = np.frombuffer(data, np.uint8)
-    lists, objects, commas = (int(np.count_nonzero(codes == c)) for c in b"[{,")
-    estimate = len(data) + 88 * lists + 232 * objects + 40 * commas
-    if estimate > memory_bytes:
+def _check_estimate(data: bytes | bytearray, memory_bytes: int) -> None:
+    """Refuse a body that would not fit memory once it is Python objects."""
+    bytes_ = estimate(data)
+    if bytes_ > memory_bytes:
         raise problem(
             "limit-exceeded",
-            f"This JSON would take about {estimate:,} bytes of memory; the limit is {memory_bytes:,}. Arrays in "
+            f"This JSON would take about {bytes_:,} bytes of memory; the limit is {memory_bytes:,}. Arrays in "
             "encoded form (base64) take a fraction of that.",
-            limit=("memory_bytes", memory_bytes, estimate),
+            limit=("memory_bytes", memory_bytes, bytes_),
         )
 
 
-def _problem(data: bytes, message: str) -> Problem:
+def _problem(data: bytes | bytearray, message: str) -> Problem:
     """What the parser's message means, with the position in code points."""
     match = _PLACE.match(message)
     if match is None:
@@ -97,7 +99,7 @@ def _problem(data: bytes, message: str) -> Problem:
     return problem("invalid-json", f"The body is not JSON: {meaning} {place}.", position=position)
 
 
-def _offset(data: bytes, line: int, column: int) -> int:
+def _offset(data: bytes | bytearray, line: int, column: int) -> int:
     """Offset of the parser's line and column, which count bytes."""
     start = 0
     for _ in range(line - 1):
@@ -105,7 +107,7 @@ def _offset(data: bytes, line: int, column: int) -> int:
     return min(len(data), start + max(column - 1, 0))
 
 
-def _position(data: bytes, line: int, column: int) -> tuple[int, int]:
+def _position(data: bytes | bytearray, line: int, column: int) -> tuple[int, int]:
     """Line and column from 1 in code points, of the parser's line and column in bytes."""
     end = _offset(data, line, column)
     start = data.rfind(b"\n", 0, end) + 1

@@ -100,7 +100,7 @@ class AccessLog:
             "method": method,
             "path": path,
             "status": status,
-            "ms": round(seconds * 1e3, 3),
+            "ms": int(seconds * 1e6) / 1e3,
             "client": client,
         }
         if self.handler is None:

@@ -7,47 +7,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
 import logging
-import re
 import time
 from collections.abc import Sequence
-from random import getrandbits
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.errors import EngineError
-from service import __version__, problems
-from service.head import Head, head_of
+from service import problems
+from service.exchange import Exchange
+from service.head import head_of
 from service.logs import AccessLog
 from service.problems import Problem, problem
 
 errors = logging.getLogger("wengert.error")
 
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 HEALTH = frozenset({"/healthz", "/readyz"})
-
-CONTENT_POLICY = b"content-security-policy"
-COMMON_HEADERS: list[tuple[bytes, bytes]] = [
-    (b"wengert-version", __version__.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-CLOSED_POLICY = (
-    CONTENT_POLICY,
-    b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
-)
-"""For what is no page: should a browser show it (an SVG drawing, say), it can load and run nothing."""
-
-LINGER_S = 2.0
-"""Seconds for which the rest of a body is read after an answer that did not wait for it."""
 
 MOST_KNOWN = 256
 """Hosts that are remembered; clients name the few that a server has, others may name any number."""
@@ -59,112 +37,52 @@ CLIENT_CLOSED = 499
 class Context:
     """The outermost layer: every request leaves it with an answer, and every answer with its headers."""
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = True) -> None:
+    def __init__(self, app: ASGIApp, *, log: AccessLog | None = None) -> None:
         self.app = app
-        self.log = AccessLog() if access_log else None
+        self.log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        head = head_of(scope)
-        request_id = _request_id(head)
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
-        bodyless = scope["method"] == "HEAD"
-        if bodyless:
+        exchange = Exchange(scope, receive, send)
+        request_id = exchange.request_id.decode()
+        scope.setdefault("state", {})["request_id"] = request_id
+        if exchange.bodyless:
             scope = dict(scope, method="GET", asked_by="HEAD")
-        status = 0
-        unread = _has_body(head)
-        rest_follows = False
-
-        async def read() -> Message:
-            nonlocal unread
-            message = await receive()
-            if not message.get("more_body", False):
-                unread = False
-            return message
-
-        async def answer(message: Message) -> None:
-            nonlocal status, rest_follows
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = [*message.get("headers", ()), (b"x-request-id", request_id), *COMMON_HEADERS]
-                if CONTENT_POLICY not in dict(headers):
-                    headers.append(CLOSED_POLICY)
-                rest_follows = unread
-                if rest_follows or scope["app"].state.draining:
-                    headers.append((b"connection", b"close"))
-                message["headers"] = headers
-            else:
-                if bodyless:
-                    message = {**message, "body": b""}
-                if rest_follows and not message.get("more_body", False):
-                    await send({**message, "more_body": True})
-                    await _drop_rest(read)
-                    message = {"type": "http.response.body", "body": b""}
-            await send(message)
-
         try:
-            await self.app(scope, read, answer)
+            await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            status = CLIENT_CLOSED
-        except (Problem, EngineError) as error:
-            if status:
+            exchange.status = CLIENT_CLOSED
+        except Exception as error:
+            if not isinstance(error, Problem | EngineError):
+                what = "out of memory" if isinstance(error, MemoryError) else "bug"
+                errors.exception(what, extra={"request_id": request_id, "path": scope["path"][:200]})
+            if exchange.status:
                 raise
-            response = problems.respond(error, problems.instance_of(scope))
-            await response(scope, receive, answer)
-        except MemoryError:
-            errors.exception(
-                "out of memory", extra={"request_id": request_id.decode(), "path": scope["path"][:200]}
-            )
-            if status:
-                raise
-            full = problem(
-                "overloaded", "The server is out of memory. Try again later.", headers={"Retry-After": "5"}
-            )
-            await problems.respond(full, problems.instance_of(scope))(scope, receive, answer)
-        except Exception:
-            errors.exception("bug", extra={"request_id": request_id.decode(), "path": scope["path"][:200]})
-            if status:
-                raise
-            body = problems.internal(problems.instance_of(scope), request_id.decode())
-            await Response(body, 500, media_type=problems.MEDIA_TYPE)(scope, receive, answer)
+            await _respond(error, scope, request_id)(scope, receive, exchange.send)
         finally:
             if self.log is not None:
                 self.log.write(
-                    request_id.decode(),
+                    request_id,
                     scope.get("asked_by", scope["method"]),
                     scope["path"][:200],
-                    status,
+                    exchange.status,
                     time.perf_counter() - start,
                     (scope.get("client") or ("",))[0],
                 )
 
 
-def _request_id(head: Head) -> bytes:
-    """The caller's id of the request, if it has one that can be logged and sent back; else a new one."""
-    given = head.get(b"x-request-id")
-    if given is not None and REQUEST_ID.fullmatch(given):
-        return given
-    return b"%032x" % getrandbits(128)  # to tell requests apart; nobody trusts in it
-
-
-def _has_body(head: Head) -> bool:
-    """Whether a body follows the head of the request."""
-    return head.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in head
-
-
-async def _drop_rest(receive: Receive) -> None:
-    """Read what is left of a body after it was answered, for a moment.
-
-    To close at once, with data that nobody has read, would reset the connection, and the client, still sending, would
-    lose the answer.
-    """
-    with contextlib.suppress(TimeoutError, Problem):
-        async with asyncio.timeout(LINGER_S):
-            while (await receive()).get("more_body", False):
-                pass
+def _respond(error: Exception, scope: Scope, request_id: str) -> Response:
+    """The problem document for what went wrong."""
+    instance = problems.instance_of(scope)
+    if isinstance(error, Problem | EngineError):
+        return problems.respond(error, instance)
+    if isinstance(error, MemoryError):
+        detail = "The server is out of memory. Try again later."
+        return problems.respond(problem("overloaded", detail, headers={"Retry-After": "5"}), instance)
+    return Response(problems.internal(instance, request_id), 500, media_type=problems.MEDIA_TYPE)
 
 
 class Hosts:
@@ -187,7 +105,7 @@ class Hosts:
         """Pairs of server address and Host that were found to be fine."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self.open and not self._fine(scope):
+        if scope["type"] == "http" and not self.fine(scope):
             raise problem(
                 "forbidden",
                 "This server does not answer under this Host. Names of this machine do (localhost, 127.0.0.1, [::1]); "
@@ -195,7 +113,10 @@ class Hosts:
             )
         await self.app(scope, receive, send)
 
-    def _fine(self, scope: Scope) -> bool:
+    def fine(self, scope: Scope) -> bool:
+        """Whether the request names this server."""
+        if self.open:
+            return True
         server = scope.get("server")
         host = head_of(scope).get(b"host")
         address = "" if server is None else str(server[0])

@@ -5,6 +5,8 @@
 - A head is at most `HEAD_BYTES` long.
 - What is no HTTP gets a problem document, too.
 - A connection that is just sending a request is not closed by a shutdown, but answered.
+- A small request that arrives in one piece can be answered at once (`at_once.py`); an answer that comes in one piece is
+  written in one piece.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from asyncio.events import TimerHandle
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import __version__, problems
+from service.exchange import WRITE, lines
 from service.problems import problem
+
+if TYPE_CHECKING:
+    from service.at_once import AtOnce
 
 SLOWEST = 16 * 1024
 """Bytes of a body that must arrive each second, on the average, once `receive_timeout_s` is over."""
@@ -33,7 +40,8 @@ class Protocol(HttpToolsProtocol):
     """One connection. It has one timer, set again only when it fires, so that a request costs next to nothing."""
 
     receive_timeout_s: ClassVar[float] = 10.0
-    """Set once for the process, before it serves (`cli.application`)."""
+    at_once: ClassVar[AtOnce | None] = None
+    """Both are set once for the process, before it serves (`cli.application`)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -48,6 +56,10 @@ class Protocol(HttpToolsProtocol):
         """No request has arrived yet."""
         self.closing = False
         self.timer: TimerHandle | None = None
+        self.fresh = False
+        """The data that is being read has begun a request; of those in one piece of data, the first can be answered at once."""
+        self.held: tuple[RequestResponseCycle, Any] | None = None
+        """A request whose body may be in that data, too, and which the application has not been given yet."""
 
     # -- connection
 
@@ -82,7 +94,11 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Refuse heads without end."""
         self.silent = False
+        self.fresh = self.at_once is not None
         super().data_received(data)
+        self.fresh = False
+        if self.held is not None:
+            self._start_held()
         if self.in_head and self.begun is not None:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
@@ -115,6 +131,33 @@ class Protocol(HttpToolsProtocol):
         self.begun = None
         self.in_head = True
         super().on_message_complete()
+        if self.held is not None and not self._answered_at_once(self.held[0]):
+            self._start_held()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Give a request to the application, at the end of the data that it began in if it is not answered before."""
+        if self.fresh:
+            self.fresh = False
+            self.held = (cycle, app)
+            return
+        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]  # a TypedDict
+        scope[WRITE] = partial(write_at_once, cycle)
+        super()._start_asgi_task(cycle, app)
+
+    def _start_held(self) -> None:
+        assert self.held is not None
+        (cycle, app), self.held = self.held, None
+        self._start_asgi_task(cycle, app)
+
+    def _answered_at_once(self, cycle: RequestResponseCycle) -> bool:
+        assert self.at_once is not None
+        if not _simple(cycle):
+            return False
+        answer = self.at_once(cycle.scope, bytes(cycle.body))  # type: ignore[arg-type]  # a TypedDict
+        if answer is None or not write_at_once(cycle, *answer):
+            return False
+        self.held = None
+        return True
 
     # -- it does not arrive
 
@@ -165,3 +208,28 @@ class Protocol(HttpToolsProtocol):
             arriving.disconnected = True  # the application sees that there is nobody to answer
             arriving.message_event.set()
         self.transport.close()
+
+
+def write_at_once(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+    """Write an answer whole, as `RequestResponseCycle.send` would its two messages; False where that is not as simple.
+
+    `head` has all header lines, Content-Length among them, and the empty line."""
+    if not _simple(cycle):
+        return False
+    cycle.response_started = True
+    cycle.waiting_for_100_continue = False
+    cycle.transport.write(b"".join((STATUS_LINE[status], lines(cycle.default_headers), head, body)))
+    cycle.response_complete = True
+    cycle.message_event.set()
+    cycle.on_response()
+    return True
+
+
+def _simple(cycle: RequestResponseCycle) -> bool:
+    """Whether an answer can be written at once."""
+    return (
+        cycle.keep_alive
+        and not cycle.response_started
+        and not cycle.disconnected
+        and not cycle.flow.write_paused
+    )

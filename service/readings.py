@@ -19,8 +19,11 @@ from engine.derive import Request
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
+from service import signatures
 from service.envelope import Envelope, read_envelope
+from service.problems import Collector
 from service.programs import program_bytes
+from service.registered import Known, Programs
 from service.settings import Settings
 
 MOST_BYTES = 32 << 20
@@ -28,31 +31,59 @@ MOST_BYTES = 32 << 20
 LARGEST_GRAPH = 64 << 10
 """Largest body, in bytes, whose JSON graph is compared with those read before; larger ones differ all the time."""
 
+LONGEST_REGISTERED = 20_000
+"""Longest registered program whose requests are kept: those of longer ones are little beside what they compute."""
+
 _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
 _VALUES = frozenset({*_MAPS, "seed"})
+
+_make = tuple.__new__
+"""What a named tuple's own constructor calls in the end."""
 
 
 class Readings:
     """Reads requests, and keeps what they were read to. Safe under threads."""
 
-    def __init__(self, settings: Settings, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, settings: Settings, most_bytes: int = MOST_BYTES, *, programs: Programs | None = None
+    ) -> None:
         self.settings = settings
+        self.programs = programs
         self.kept: Kept[Hashable, Envelope] = Kept(most_bytes)
 
-    def read(self, verb: str, body: dict[str, Any], nbytes: int) -> Envelope:
-        """The request in a body of so many bytes. Raises `Problem` with all that is wrong."""
-        if "graph_id" in body or (nbytes > LARGEST_GRAPH and "expression" not in body):
+    def read(
+        self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
+    ) -> Envelope:
+        """The request in a body of so many bytes. Raises `Problem` with all that is wrong.
+
+        `ref` is the id or name of the program where the path says it. Without `wait`, raises `WouldBlock` where a
+        registered program would have to be read first."""
+        name = body.get("graph_id") if ref is None else ref
+        registered = self._registered(name, wait) if isinstance(name, str) else None
+
+        def lookup(_: str) -> Known | None:
+            """What was found above: looked up once, it is one program, whatever others do meanwhile."""
+            return registered
+
+        if name is None and nbytes > LARGEST_GRAPH and "expression" not in body:
             return read_envelope(verb, body, self.settings)
+        if name is not None and (registered is None or len(registered.program.steps) > LONGEST_REGISTERED):
+            return read_envelope(verb, body, self.settings, lookup, ref=ref)
         key, size = _key(verb, body)
+        if registered is not None:
+            key = (ref, registered.mark, key)
         known = self.kept.get(key)
         if known is not None:
-            found = _bound(known, body, self.settings)
+            found = _bound(known, body, self.settings, registered)
             if found is not None:
                 return found
-        envelope = read_envelope(verb, body, self.settings)
+        envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
         self.kept.put(key, _without_values(envelope), size + program_bytes(envelope.request.program))
         return envelope
+
+    def _registered(self, ref: str, wait: bool) -> Known | None:
+        return None if self.programs is None else self.programs.get(ref, wait=wait)
 
 
 def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
@@ -60,6 +91,9 @@ def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
 
     `marshal` (of version 2, which has no references) writes equal bytes for equal values of equal types alone: 1, 1.0 and
     true differ, and so do infinity and null."""
+    inputs, text = body.get("inputs"), body.get("expression")
+    if len(body) == 2 and type(inputs) is dict and type(text) is str:  # as most are
+        return (verb, text, *inputs), 2 * len(text) + 100 * len(inputs) + 4096
     rest = {}
     names: list[Hashable] = [verb]
     for field, value in body.items():
@@ -87,19 +121,32 @@ def _without_values(envelope: Envelope) -> Envelope:
     return replace(envelope, fields=fields, request=request)
 
 
-def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
-    """The request that a body like that of a known one is; None if one of its values is no plain one."""
+def _bound(
+    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+) -> Envelope | None:
+    """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
+    signature of a registered program."""
     found: dict[str, Any] = {}
+    most = settings.elements
     try:
-        for name in _VALUES & body.keys():
-            value = body[name]
+        for name, value in body.items():
+            if name not in _VALUES:
+                continue
             if name == "seed":
                 if value is not None:
-                    found[name] = _value(value, settings.elements)
+                    found[name] = _value(value, most)
             elif type(value) is dict:
-                found[name] = {k: _value(v, settings.elements) for k, v in value.items()}
+                found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
+    if registered is not None and registered.signature:
+        mistakes = Collector()
+        given = found.get("inputs", {})
+        found["inputs"] = signatures.fitted(
+            registered.program, registered.signature, given, known.request.in_axes, mistakes
+        )
+        if mistakes.mistakes:
+            return None
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)
@@ -111,7 +158,7 @@ def _value(value: Any, most_elements: int) -> Given:
     """A value. Raises `EngineError`."""
     kind = type(value)
     if kind is float and value - value == 0.0:
-        return Given(np.array(value), True, False)
+        return _make(Given, (np.array(value), True, False))
     if kind is int and -SAFE_INTEGER <= value <= SAFE_INTEGER:
-        return Given(np.array(float(value)), True, True)
+        return _make(Given, (np.array(float(value)), True, True))
     return read_value(value, most_elements=most_elements)

@@ -30,10 +30,16 @@ from service.markdown import trace_table
 from service.media import JSON, MARKDOWN
 from service.problems import problem
 from service.readings import Readings
+from service.registered import Programs
 from service.settings import Settings
+from service.store import Store
+from service.store.interface import WouldBlock
 
 INLINE_STEPS = 100
 """Longest program that is planned on the event loop."""
+
+SMALL_BYTES = 1 << 18
+"""Up to this memory of a computation its answer counts as small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +52,32 @@ class Services:
     plans: Plans
     """Prepared jobs, kept for the requests to come."""
     readings: Readings
+    store: Store
+    programs: Programs
+    """The registered ones."""
+    storage: Admission
+    """Threads for the store, so that it does not wait for computations, nor they for it."""
 
 
 class Work:
     """A request for values or derivatives, and the base of the others."""
 
-    def __init__(self, services: Services, verb: str, data: bytes, ticket: Ticket, media: str = JSON) -> None:
+    def __init__(
+        self,
+        services: Services,
+        verb: str,
+        data: bytes | bytearray,
+        ticket: Ticket,
+        media: str = JSON,
+        ref: str | None = None,
+    ) -> None:
         self.services = services
         self.verb = verb
-        self.data = data
+        self.ref = ref
+        """Id or name of the program, where the path says it; then the body may be empty."""
+        self.data = data if data or ref is None else b"{}"
         self.ticket = ticket
+        self.meter = ticket.meter()
         self.media = media
         """Media type of the answer."""
         self.times: dict[str, float] = {}
@@ -65,18 +87,22 @@ class Work:
         self.envelope: Envelope
         self.job: Job | None = None
         self.answer: dict[str, Any] = {}
+        self.encoding: arrays.Encoding | None = None
+        self.begin: list[bytes] = []
+        """A long answer's pieces but the last one, which is `body`."""
         self.body = b""
         self.dot: str | None = None
 
     # -- the steps
 
-    def read(self) -> None:
-        """Bytes to an envelope. Raises `Problem`."""
+    def read(self, *, wait: bool = True) -> None:
+        """Bytes to an envelope. Raises `Problem`; without `wait`, `WouldBlock` if a program has to be fetched first."""
         start = time.perf_counter()
         nbytes = len(self.data)
         body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
-        self.data = b""
-        self.envelope = self.services.readings.read(self.verb, body, nbytes)
+        if wait:
+            self.data = b""
+        self.envelope = self.services.readings.read(self.verb, body, nbytes, ref=self.ref, wait=wait)
         self.times["parse_ms"] = _ms(start)
         if "svg" in self.envelope.include or "dot" in self.envelope.include:
             self.check_drawing()
@@ -89,6 +115,11 @@ class Work:
 
     def finish(self) -> None:
         """The answer, and its bytes. Raises `EngineError`."""
+        self.compute()
+        self.write()
+
+    def compute(self) -> None:
+        """The answer, and its bytes but for long arrays. Raises `EngineError`."""
         start = time.perf_counter()
         self.run()
         self.times["run_ms"] = _ms(start)
@@ -96,14 +127,28 @@ class Work:
             self.dot = self.make_dot()
             if "dot" in self.envelope.include:
                 self.answer["dot"] = self.dot
-        self.ticket.check()
+        self.meter.look()
         start = time.perf_counter()
         self.body = self.encode()
         self.times["encode_ms"] = _ms(start)
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether there are long arrays that `write` has to print."""
+        return self.encoding is not None and bool(self.encoding.long)
+
+    def write(self) -> None:
+        """The bytes of long arrays, looking between pieces whether somebody still waits for them."""
+        if self.encoding is not None and self.encoding.long:
+            start = time.perf_counter()
+            self.begin = self.encoding.pieces(self.ticket.check)
+            self.body = self.begin.pop()
+            self.times["encode_ms"] += _ms(start)
+        self.encoding = None
+
     def rest(self) -> None:
         """All but reading."""
-        self.ticket.check()
+        self.meter.look()
         self.plan()
         self.finish()
 
@@ -129,19 +174,21 @@ class Work:
     def prepare(self, verb: str) -> Job:
         """The engine's job for the request. Raises `EngineError`."""
         services = self.services
-        return prepare(verb, self.envelope.request, services.limits, self.ticket.meter(), services.plans)
+        return prepare(verb, self.envelope.request, services.limits, self.meter, services.plans)
 
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = self.job.run(self.ticket.meter())
+        self.answer = self.job.run(self.meter)
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
-        """The answer as bytes."""
+        """The answer as bytes; in `encoding` what `write` makes of them if there are long arrays."""
         if self.media == MARKDOWN:
             return trace_table(self.answer).encode()
-        return arrays.encode(self.answer, self.envelope.form)
+        small = self.peak_bytes < SMALL_BYTES
+        self.encoding = arrays.Encoding(self.answer, self.envelope.form, small=small)
+        return self.encoding.text
 
     def check_drawing(self) -> None:
         """Raise `Problem` for a program that is too large to be drawn."""
@@ -212,9 +259,9 @@ class ParseWork(Work):
 class RenderWork(Work):
     """A request for a drawing."""
 
-    def read(self) -> None:
+    def read(self, *, wait: bool = True) -> None:
         """As for other verbs."""
-        super().read()
+        super().read(wait=wait)
         refuse_in_axes(self.envelope)
         self.check_drawing()
 
@@ -242,7 +289,7 @@ class RenderWork(Work):
 
     def run(self) -> None:
         """Compute what is shown."""
-        self.answer = {} if self.job is None else self.job.run(self.ticket.meter())
+        self.answer = {} if self.job is None else self.job.run(self.meter)
 
     def encode(self) -> bytes:
         """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""
@@ -311,15 +358,21 @@ async def _compute(work: Work, receive: Receive) -> None:
     if len(work.data) > INLINE_BYTES:
         await admission.run(work.all, work.ticket, receive)
         return
-    work.read()
+    try:
+        work.read(wait=False)
+    except WouldBlock:
+        await admission.run(work.all, work.ticket, receive)
+        return
     if work.large:
         await admission.run(work.rest, work.ticket, receive)
         return
     work.plan()
     if work.seconds > INLINE_SECONDS:
         await admission.run(work.finish, work.ticket, receive)
-    else:
-        work.finish()
+        return
+    work.compute()
+    if work.unwritten:
+        await admission.run(work.write, work.ticket, receive)
 
 
 def _ms(start: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, Self
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError, LimitExceeded, ShapeMismatch, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
-from engine.graph import CONSTANT, Graph
+from engine.graph import Graph, graph_bytes
 from engine.specialize import Typed, pointer_part
 
 
@@ -67,7 +68,8 @@ class Job:
         self.request = request
         self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
         self.runner = Runner(self.batch, self.dtype, self.limits, meter)
-        self.runner.traced = self.traced
+        self.runner.traced = WeakMethod(self.traced)
+        self.runner.guarded = self.typed.differentiates
 
     def bound(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> Self:
         """This job for the numbers of another request of the same shapes."""
@@ -171,19 +173,6 @@ class Job:
     def outputs(self, found: Mapping[int, Array]) -> dict[str, Array]:
         """Values of the outputs, in their order."""
         return {self.id(i): found[i] for i in self.program.outputs}
-
-
-def graph_bytes(graph: Graph) -> int:
-    """Roughly what a graph takes in memory: its nodes, its constants, and what has been compiled of it."""
-    constants = sum(node.params[0][1].value.nbytes for node in graph.nodes if node.op is CONSTANT)
-    bodies = sum(
-        graph_bytes(inner)
-        for node in graph.nodes
-        if node.op.subgraphs
-        for inner, _ in node.op.inside(**dict(node.params))
-        if isinstance(inner, Graph)
-    )
-    return int(500 * len(graph.nodes) + constants + bodies)
 
 
 def check_mapped(job: Job, field: str, arrays: Mapping[int, Array]) -> None:

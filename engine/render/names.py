@@ -14,9 +14,17 @@ LONGEST_NAME = 40
 _PART = re.compile(r"([A-Za-z]+|[^\W\d_])(\d*)\Z")
 
 
-@lru_cache(maxsize=4096)
 def name_box(name: str) -> Box:
     """An id as a name in a formula: `x`, `w_1`, `x12`, `theta`, `lambda_`, `W_out`; anything else as text."""
+    return _kept_box(name) if len(name) <= LONGEST_NAME else _box(name)
+
+
+@lru_cache(maxsize=1024)
+def _kept_box(name: str) -> Box:
+    return _box(name)
+
+
+def _box(name: str) -> Box:
     first, *rest = (name.rstrip("_") or name).split("_")
     match = _PART.match(first)
     base = _letters_box(match[1]) if match else None

@@ -13,13 +13,13 @@ A. Radul, A. Paszke, R. Frostig, M. Johnson, D. Maclaurin, "You Only Linearize O
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from typing import Any
 
 from engine.aval import Aval, Avals, DType
 from engine.builder import Builder, GraphBuilder, Var, item
-from engine.graph import ITEM, Graph, Node, single
+from engine.graph import ITEM, Graph, Node, graph_bytes, single
+from engine.kept import Kept
 from engine.op import General, Linear, Op, Params, Partial, Subgraph, Zero
 
 
@@ -127,7 +127,10 @@ def _pull_rest(
         adj[j] = back if adj[j] is None else b.add(adj[j], back)
 
 
-@lru_cache(maxsize=4096)
+PULLBACKS: Kept[Hashable, Graph] = Kept(16 << 20)
+"""The pullbacks that were made; their graphs may hold constant indices, so it is bytes that are bounded."""
+
+
 def pullback_graph(
     op: Op,
     params: Params,
@@ -141,6 +144,23 @@ def pullback_graph(
 
     `ready` tells which results have a cotangent. The graph depends on avals and params alone, so it is kept.
     """
+    key = (op, params, avals, result, wanted, ready, dtype)
+    graph = PULLBACKS.get(key)
+    if graph is None:
+        graph = _pullback_graph(*key)
+        PULLBACKS.put(key, graph, 2000 + graph_bytes(graph, params))
+    return graph
+
+
+def _pullback_graph(
+    op: Op,
+    params: Params,
+    avals: tuple[Aval, ...],
+    result: Avals,
+    wanted: tuple[int, ...],
+    ready: tuple[bool, ...],
+    dtype: DType,
+) -> Graph:
     b = GraphBuilder(dtype)
     xs = [Var(b, b.input(a)) for a in avals]
     results = (result,) if isinstance(result, Aval) else result

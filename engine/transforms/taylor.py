@@ -22,14 +22,14 @@ A. Griewank, A. Walther, "Evaluating Derivatives", 2nd ed., SIAM 2008, chapter 1
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from functools import lru_cache
+from collections.abc import Generator, Hashable, Sequence
 from typing import Any, TypeAlias
 
 from engine.aval import Aval, Avals, DType
 from engine.builder import GraphBuilder, Var
 from engine.formula import Formula
-from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, single
+from engine.graph import CONSTANT, INPUT, ITEM, Constant, Graph, Node, graph_bytes, single
+from engine.kept import Kept
 from engine.op import Linear, Op, Params, Partial, Rule, Subgraph, Zero, registry
 from engine.transforms.pull import floating
 from engine.transforms.push import push
@@ -362,7 +362,12 @@ class _Algebra:
         return streams.node(the_op, refs, tuple(sorted(params.items())), the_op.infer(*avals, **params))
 
 
-@lru_cache(maxsize=4096)
+Tangents: TypeAlias = tuple[Graph, tuple[bool, ...]]
+
+TANGENTS: Kept[Hashable, Tangents] = Kept(16 << 20)
+"""The forward rules that were made; their graphs may hold constant indices, so it is bytes that are bounded."""
+
+
 def tangent_graph(
     op: Op,
     params: Params,
@@ -370,11 +375,27 @@ def tangent_graph(
     result: Avals,
     moving: tuple[int, ...],
     dtype: DType,
-) -> tuple[Graph, tuple[bool, ...]]:
+) -> Tangents:
     """The forward rule of one op as a graph: operands, tangents of `moving` → tangents of the results.
 
     Also tells for each result whether it has a tangent; outputs are of those that have.
     """
+    key = (op, params, avals, result, moving, dtype)
+    found = TANGENTS.get(key)
+    if found is None:
+        found = _tangent_graph(*key)
+        TANGENTS.put(key, found, 2000 + graph_bytes(found[0], params))
+    return found
+
+
+def _tangent_graph(
+    op: Op,
+    params: Params,
+    avals: tuple[Aval, ...],
+    result: Avals,
+    moving: tuple[int, ...],
+    dtype: DType,
+) -> Tangents:
     b = GraphBuilder(dtype)
     xs = [b.input(a) for a in avals]
     tangents = {xs[k]: b.input(avals[k]) for k in moving}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
+from service.exchange import lines
 from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
@@ -27,6 +27,7 @@ from service.schemas import (
     TraceAnswer,
     VjpAnswer,
 )
+from service.transfer import PiecesResponse, whole_body
 from service.work import ParseWork, Services, Work, perform
 
 OPERATIONS: dict[str, Operation] = {
@@ -104,65 +105,105 @@ def ticket(head: Head, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
+def needs_json(head: Head, ref: str | None) -> bool:
+    """Whether a body must be declared to be JSON: always, but where the path names the program there may be no body."""
+    return ref is None or (
+        b"content-type" in head or b"transfer-encoding" in head or head.get(b"content-length", b"0") != b"0"
+    )
+
+
 class Verb:
-    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`)."""
+    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`).
+
+    `ref` is the id or name of the program where the path says it."""
 
     def __init__(self, verb: str, offered: Sequence[str], services: Services) -> None:
         self.verb = verb
         self.offered = offered
         self.services = services
+        self.ref: str | None = None
         self.kind = ParseWork if verb == "parse" else Work
+        self.headers = [(b"content-type", b"application/json")]
+        """Headers of an answer in JSON."""
+        if len(offered) > 1:
+            self.headers.append((b"vary", b"Accept"))
+        self.lines = lines(self.headers)
+
+    def of(self, ref: str) -> Verb:
+        """The same verb of a registered program."""
+        other = object.__new__(Verb)
+        vars(other).update(vars(self), ref=ref)
+        return other
 
     async def work(self, scope: Scope, receive: Receive) -> Work:
         """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
         head = head_of(scope)
         chosen = media.JSON
-        if head.get(b"accept", b"*/*") not in _PLAINLY_JSON or len(head) < len(scope["headers"]):
+        if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
             chosen = media.choose(Headers(scope=scope), self.offered)
-        if head.get(b"content-type") != b"application/json":
+        if head.get(b"content-type") != b"application/json" and needs_json(head, self.ref):
             media.check_json(Headers(scope=scope))
-        data = await read_body(receive)
-        work = self.kind(self.services, self.verb, data, ticket(head, self.services), chosen)
+        # The work alone has the body, and drops it when it is read.
+        work = self.kind(
+            self.services,
+            self.verb,
+            await whole_body(receive),
+            ticket(head, self.services),
+            chosen,
+            self.ref,
+        )
         await perform(work, receive)
         return work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         work = await self.work(scope, receive)
-        if len(self.offered) == 1:
-            headers = [(b"content-length", b"%d" % len(work.body)), _JSON_TYPE]
+        if work.begin:
+            await in_pieces(work, self.offered)(scope, receive, send)
+        elif work.media == media.JSON:
+            headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": work.body})
         else:
             await Response(work.body, media_type=work.media, headers={"Vary": "Accept"})(scope, receive, send)
 
 
-_PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
-_JSON_TYPE = (b"content-type", b"application/json")
+PLAINLY_JSON = frozenset({b"*/*", b"application/json"})
+"""Values of Accept under which every verb answers in JSON."""
 
 
-async def read_body(receive: Receive) -> bytes:
-    """The whole body. Raises `ClientDisconnect`."""
-    pieces: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        piece = message.get("body", b"")
-        if not message.get("more_body", False):
-            return b"".join((*pieces, piece)) if pieces else piece
-        pieces.append(piece)
+def in_pieces(work: Work, offered: Sequence[str]) -> Response:
+    """The response for a long answer."""
+    headers = {"Vary": "Accept"} if len(offered) > 1 else None
+    return PiecesResponse([*work.begin, work.body], media_type=work.media, headers=headers)
 
 
 def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
     """The verb as FastAPI has it, for the documentation and for paths that are unusually written."""
 
     async def answer(request: Request) -> Response:
-        work = await verb.work(request.scope, request.receive)
+        ref = request.path_params.get("ref")
+        asked = verb if ref is None else verb.of(ref)
+        work = await asked.work(request.scope, request.receive)
+        if work.begin:
+            return in_pieces(work, asked.offered)
         headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
         return Response(work.body, media_type=work.media, headers=headers)
 
     return answer
+
+
+GRAPHS = "/v1/graphs/"
+
+
+def endpoint_at(path: str, endpoints: Mapping[str, ASGIApp]) -> ASGIApp | None:
+    """The endpoint at a path: one that stands there, or a verb of a registered program (`/v1/graphs/{ref}/{verb}`)."""
+    found = endpoints.get(path)
+    if found is None and path.startswith(GRAPHS):
+        ref, _, name = path[len(GRAPHS) :].partition("/")
+        verb = endpoints.get(f"/v1/{name}")
+        return verb.of(ref) if isinstance(verb, Verb) and ref else None
+    return found
 
 
 def add_routes(app: FastAPI) -> None:
@@ -180,4 +221,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "add_routes", "ticket"]
+__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "endpoint", "needs_json", "ticket"]

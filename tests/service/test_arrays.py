@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from hypothesis.extra import numpy as hnp
 
 from engine.errors import LimitExceeded
 from engine.values import read_value
-from service.arrays import Form, encode
+from service import arrays
+from service.arrays import Encoding, Form, encode
 
 WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -61,8 +63,9 @@ def strict(data: bytes) -> Any:
     ],
     ids=repr,
 )
-def test_values(value: Any, expected: Any) -> None:
-    found = strict(encode({"v": value}))["v"]
+@pytest.mark.parametrize("small", [False, True])
+def test_values(value: Any, expected: Any, small: bool) -> None:
+    found = strict(encode({"v": value}, small=small))["v"]
     assert found == expected
     assert type(found) is type(expected)
 
@@ -148,3 +151,108 @@ def test_a_million_numbers_take_no_second() -> None:
     start = time.process_time()
     assert orjson.loads(encode(scalars))["t3"] == 1.0
     assert time.process_time() - start < 1.0
+
+
+# --------------------------------------------------------------------------------------------------------- in pieces
+
+
+@pytest.fixture(params=[1, 5, 12], ids="pieces of {}".format)
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every array is long, and pieces are a few elements."""
+    monkeypatch.setattr(arrays, "LONG", 0)
+    monkeypatch.setattr(arrays, "PIECE", request.param)
+
+
+SHAPES = [(1,), (7,), (3, 4), (1, 1, 1), (4, 1, 3), (2, 13), (13, 2), (2, 2, 2, 2, 2)]
+KINDS = ["float64", "float32", "int64", "bool", ">f8"]
+
+
+def some(shape: tuple[int, ...], kind: str, seed: int = 0) -> Any:
+    """Numbers, a third of the floating ones not finite."""
+    dice = np.random.default_rng(seed)
+    value = (dice.standard_normal(shape) * 3).astype(kind)
+    if value.dtype.kind == "f":
+        value = np.where(
+            dice.random(shape) < 0.3, dice.choice([np.nan, np.inf, -np.inf], shape), value
+        ).astype(kind)
+    return value
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["list", "base64"])
+def test_in_pieces(shape: tuple[int, ...], kind: str, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    value, other = some(shape, kind), some(shape, kind, 1)
+    coo = {
+        "format": "coo",
+        "shape": [9, 9],
+        "row": np.arange(3),
+        "col": np.arange(3),
+        "data": np.array([1, np.nan, 2]),
+    }
+    # Containers are walked in another order than they are printed in.
+    answer = {
+        "a": {"x": value, "y": [other.T, {"z": value, "s": np.float64(2)}]},
+        "b": [value[..., ::-1], coo],
+        "c": other,
+        "empty": np.zeros((0, 3)),
+    }
+    found = encode(answer, form)
+    monkeypatch.setattr(arrays, "LONG", 10**9)
+    assert found == encode(answer, form)
+    assert strict(found)["c"] == strict(encode(other, form))
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("form", ["list", "base64"])
+def test_printing_stops_when_nobody_waits(form: Form) -> None:
+    class Gone(Exception):
+        pass
+
+    looks = 0
+
+    def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise Gone
+
+    long = {"a": np.zeros(10_000), "b": np.ones((100, 100))}
+    with pytest.raises(Gone):
+        Encoding(long, form).pieces(look)
+    assert looks == 3
+
+
+@pytest.mark.parametrize(
+    "shape", [(100_000,), (100, 1000), (50_000, 2), (2, 50_000), (5, 20, 1000), (1, 1, 100_000)]
+)
+@pytest.mark.parametrize("form", ["list", "base64"])
+def test_pieces_are_bounded(shape: tuple[int, ...], form: Form) -> None:
+    value = np.random.default_rng(0).standard_normal(shape)
+    pieces = Encoding({"values": {"x": value}, "outputs": {"x": value}}, form).pieces()
+    assert max(map(len, pieces)) <= 27 * arrays.PIECE
+    assert len(pieces) <= 2 * (value.size // arrays.PIECE * 2 + 12)
+    assert len({id(p) for p in pieces if len(p) > 1000}) <= len(pieces) // 2 + 1  # printed once, named twice
+    found = strict(b"".join(pieces))
+    assert np.array_equal(read_value(found["values"]["x"]).value, value)
+    assert np.array_equal(read_value(found["outputs"]["x"]).value, value)
+
+
+@pytest.mark.parametrize("bad", [[np.nan], [np.inf], [np.nan, -np.inf]])
+@pytest.mark.parametrize("share", [0.001, 1.0])
+def test_numbers_that_are_not_finite_cost_little(bad: list[float], share: float) -> None:
+    dice = np.random.default_rng(0)
+    value = dice.standard_normal(300_000)
+    holes = np.where(dice.random(value.size) < share, dice.choice(bad, value.size), value)
+
+    def seconds(array: Any) -> float:
+        return min(_timed(lambda: Encoding(array, "list").pieces()) for _ in range(3))
+
+    assert seconds(holes) < 8 * seconds(value)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start

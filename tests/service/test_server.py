@@ -243,6 +243,73 @@ def test_a_large_upload_that_flows_is_left_alone(server: Server) -> None:
         assert read_response(s)[0] == 200
 
 
+def read_responses(s: socket.socket, count: int) -> list[tuple[int, bytes]]:
+    """Status and body of so many responses on one connection."""
+    s.settimeout(20)
+    data, found = b"", []
+    while len(found) < count:
+        top, end, rest = data.partition(b"\r\n\r\n")
+        length = int(re.search(rb"content-length: (\d+)", top)[1]) if end else 0  # type: ignore[index]
+        if end and len(rest) >= length:
+            found.append((int(top.split()[1]), rest[:length]))
+            data = rest[length:]
+        else:
+            more = s.recv(65536)
+            assert more, data
+            data += more
+    assert not data
+    return found
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 400, 10**6])
+def test_requests_in_one_stream(server: Server, size: int) -> None:
+    """One after the other, whatever pieces they arrive in: small ones, wrong ones, some for the pool, each answered in turn."""
+    bodies = [
+        {"expression": "x + 1", "inputs": {"x": 1}},
+        {"expression": "x + ", "inputs": {"x": 1}},
+        heavy(1),
+        {"expression": "x * 2", "inputs": {"x": 1}},
+        {"expression": "x * 3", "inputs": {"x": 1}},
+    ]
+    stream = b"".join(head(len(data)) + data for data in (json.dumps(body).encode() for body in bodies))
+    stream += b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with server.connect() as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i in range(0, len(stream), size):
+            s.sendall(stream[i : i + size])
+        found = read_responses(s, len(bodies) + 1)
+        assert [status for status, _ in found] == [200, 422, 200, 200, 200, 200]
+        assert [json.loads(found[i][1])["value"] for i in (0, 3, 4)] == [2, 2, 3]
+        s.sendall(head(len(BODY), "Connection: close") + BODY)
+        status, headers, _ = read_response(s)
+        assert (status, headers["connection"]) == (200, "close")
+        assert is_closed(s, 2)
+
+
+def test_http_1_0(server: Server) -> None:
+    with server.connect() as s:
+        s.sendall(head(len(BODY)).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY)
+        status, headers, found = read_response(s)
+        assert (status, headers["connection"], found["value"]) == (200, "close", -12.0)
+        assert is_closed(s, 2)
+
+
+def test_what_is_answered_at_once_is_logged_like_the_rest(server: Server) -> None:
+    lines = {}
+    for name, extra in (("at-once", ()), ("by-the-application", ("X-Request-Timeout: 5",))):
+        with server.connect() as s:
+            s.sendall(head(len(BODY), f"X-Request-Id: {name}", *extra) + BODY)
+            status, headers, _ = read_response(s)
+            assert (status, headers["x-request-id"]) == (200, name)
+    time.sleep(0.2)
+    for line in map(json.loads, server.log.read_text().splitlines()):
+        lines[line.get("request_id")] = line
+    first, second = lines["at-once"], lines["by-the-application"]
+    assert list(first) == list(second)
+    for key in ("level", "logger", "message", "method", "path", "status", "client"):
+        assert first[key] == second[key]
+
+
 def test_many_slow_senders_do_not_disturb_others(server: Server) -> None:
     slow = [server.connect() for _ in range(200)]
     try:
@@ -469,6 +536,29 @@ def test_version() -> None:
     done = run("--version")
     assert done.returncode == 0
     assert done.stdout.strip() == f"wengert-server {__version__}"
+
+
+def test_requests_share_the_cores_so_blas_has_one_thread() -> None:
+    """It is set before NumPy is loaded, which reads it then, and not where it is set already."""
+    code = (
+        "import os, sys\n"
+        "from service import cli\n"
+        "assert 'numpy' not in sys.modules\n"
+        "cli._serve = lambda settings: print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+        "cli.main(['serve'])\n"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    for given, expected in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=clean | given,
+            timeout=60,
+            check=True,
+        )
+        assert done.stdout.strip() == expected
 
 
 def test_help_names_every_setting() -> None:
