@@ -210,7 +210,7 @@ class Weaver:
         return self.out[: self.at].tobytes()
 
 
-def read_plain(data: bytes | bytearray bytearray, native: Any, table: OpTable, most_nodes: int) -> PlainGraph | None:
+def read_plain(data: bytes | bytearray, native: Any, table: OpTable, most_nodes: int) -> PlainGraph | None:
     """The plain scalar graph in the body of a request; None if it is anything else, right or wrong.
 
     Every node is `{"id", "op", "inputs"}` over ids and numbers, an input, or a constant number; `inputs` of the body is an
