@@ -214,6 +214,17 @@ class Op:
     """Part of the core only: users cannot name it."""
     moves: bool = False
     """Whether each entry of the result is an entry of an operand, wherever it comes from: `evaluate` says which."""
+    scalar: str = ""
+    """The value on float64 numbers (booleans are 0.0 and 1.0) as formula text in a, b, c; empty where there is none.
+
+    It agrees with `evaluate` to 2 ulp where the op is smooth. A name in it is one of `math` or of `engine/tape/prelude.py`.
+    """
+    scalar_partials: tuple[str, ...] = ()
+    """Beside `scalar`: formulas of the partials, of an op whose rules are not `Partial` or are slow on single numbers."""
+    scalar_params: tuple[str, ...] = ()
+    """Beside `scalar`: params that the formulas know as further operands, after those of the op."""
+    scalar_kink: str = ""
+    """Beside `scalar`: where `convention` was used instead of a derivative, of an op that has no kink formula."""
 
     # -- the front
 

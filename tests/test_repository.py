@@ -27,6 +27,7 @@ LAYERS = [
     ["builder"],
     ["transforms"],
     ["ops"],
+    ["tape"],
     ["cost"],
     ["language", "spec", "specialize"],
     ["execute", "sparsity"],

@@ -140,6 +140,7 @@ stop_gradient = registry.add(
         "stop_gradient",
         lambda x: x,
         ("0",),
+        scalar="a",
         doc="The value itself, taken for a constant: its derivative is 0, in every mode and order.",
         latex="\\operatorname{{stop}}\\left({x}\\right)",
         aliases=("detach",),

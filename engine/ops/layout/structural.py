@@ -16,6 +16,7 @@ identity = registry.add(
         "identity",
         lambda x: x,
         ("1",),
+        scalar="a",
         doc="The value itself, as a node of its own: `y = x` in program text.",
         latex="{x}",
         aliases=("Identity", "asarray", "copy", "clone", "real"),

@@ -36,6 +36,7 @@ sigmoid = _row(
     scipy.special.expit,
     # Not y·(1 − y): 1 − y has no digits left where x is large.
     "sigmoid(-a) * y",
+    scalar="sigmoid(a)",
     doc="Logistic function, σ(x) = 1 / (1 + e⁻ˣ).",
     latex="\\sigma({x})",
     aliases=("logistic", "expit", "Sigmoid"),
@@ -52,6 +53,7 @@ log_sigmoid = _row(
     "log_sigmoid",
     scipy.special.log_expit,
     "sigmoid(-a)",
+    scalar="-softplus(-a)",
     doc="Logarithm of the logistic function, −log(1 + e⁻ˣ), without overflow.",
     latex="\\log \\sigma({x})",
     aliases=("logsigmoid", "LogSigmoid", "log_expit"),
@@ -68,6 +70,7 @@ relu = _row(
     "relu",
     lambda x: np.maximum(x, 0),
     "where(a > 0, 1, 0)",
+    scalar="where(a > 0, a, 0)",
     doc="Rectifier: x where it is positive, else 0. NaN stays NaN.",
     latex="\\operatorname{{relu}}({x})",
     aliases=("Relu", "ReLU"),
@@ -92,6 +95,7 @@ softsign = _row(
     "softsign",
     _softsign,
     "1 / (1 + abs(a)) / (1 + abs(a))",
+    scalar="a / (1 + abs(a))",
     doc="x / (1 + |x|), a sigmoid between −1 and 1 with long tails.",
     latex="\\frac{{{x}}}{{1 + |{x}|}}",
     aliases=("Softsign",),
@@ -137,6 +141,10 @@ class LeakyRelu(Activation):
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivative is the negative slope."
     rules = (General(),)
+    scalar = "where(a > 0, a, a * b)"
+    scalar_partials = ("where(a > 0, 1, b)",)
+    scalar_params = ("slope",)
+    scalar_kink = "logical_and(a == 0, b != 1)"
     examples = (
         Example(([1.5, -2.0],)),
         Example(([1.5, -2.0],), {"negative_slope": 0.3}),
@@ -183,6 +191,10 @@ class Elu(Activation):
     domain = ((0.1, 2.0),)
     convention = "At 0 the derivatives are those from the left: α, and α again."
     rules = (General(),)
+    scalar = "where(a > 0, a, expm1(minimum(a, 0)) * b)"
+    scalar_partials = ("where(a > 0, 1, exp(minimum(a, 0)) * b)",)
+    scalar_params = ("alpha",)
+    scalar_kink = "logical_and(a == 0, b != 1)"
     examples = (
         Example(([1.5, -2.0, 1000.0, -40.0],)),
         Example(([1.5, -2.0],), {"alpha": 0.5}),

@@ -41,7 +41,8 @@ class Elementwise(Op):
 
     `partials` are formulas in the operands a, b, c and the result y ("0" where the op is locally constant); `kink` is a
     formula that is true where `convention` replaces a derivative; `domain` gives for each operand an interval inside
-    which the op is smooth; `boolean` says that the result is a mask; `weight` is its cost in additions.
+    which the op is smooth; `boolean` says that the result is a mask; `weight` is its cost in additions; `scalar` is the
+    value on plain numbers, for the tape (see `Op.scalar`).
     """
 
     elementwise = True
@@ -69,9 +70,13 @@ class Elementwise(Op):
         weight: float = 1.0,
         examples: tuple[Example, ...] = (),
         spellings: Mapping[str, Spelling] | None = None,
+        scalar: str = "",
+        scalar_partials: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.fn = fn
+        self.scalar = scalar
+        self.scalar_partials = scalar_partials
         self.__doc__ = doc
         self.latex = latex
         self.family = family

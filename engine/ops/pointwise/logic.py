@@ -21,6 +21,7 @@ def _compare(name: str, fn: Any, sign: str, latex: str, doc: str, *aliases: str)
             name,
             fn,
             ("0", "0"),
+            scalar=f"a {sign} b",
             doc=doc,
             latex=f"{{x}} {latex} {{y}}",
             aliases=(sign, *aliases),
@@ -50,6 +51,7 @@ def _logic(name: str, fn: Any, arity: int, latex: str, doc: str, *aliases: str) 
             name,
             fn,
             ("0",) * arity,
+            scalar=f"{name}(a, b)" if arity == 2 else f"{name}(a)",
             doc=doc,
             latex=latex,
             aliases=aliases,
@@ -108,12 +110,13 @@ logical_not = _logic(
 )
 
 
-def _test(name: str, fn: Any, latex: str, doc: str, *aliases: str) -> Op:
+def _test(name: str, fn: Any, scalar: str, latex: str, doc: str, *aliases: str) -> Op:
     return registry.add(
         Elementwise(
             name,
             fn,
             ("0",),
+            scalar=scalar,
             doc=doc,
             latex=latex,
             aliases=aliases,
@@ -125,11 +128,22 @@ def _test(name: str, fn: Any, latex: str, doc: str, *aliases: str) -> Op:
     )
 
 
-isnan = _test("isnan", np.isnan, "\\operatorname{{isnan}} {x}", "Whether an entry is NaN.", "IsNaN")
+isnan = _test("isnan", np.isnan, "a != a", "\\operatorname{{isnan}} {x}", "Whether an entry is NaN.", "IsNaN")
 isfinite = _test(
-    "isfinite", np.isfinite, "\\operatorname{{isfinite}} {x}", "Whether an entry is a finite number."
+    "isfinite",
+    np.isfinite,
+    "a - a == 0",
+    "\\operatorname{{isfinite}} {x}",
+    "Whether an entry is a finite number.",
 )
-isinf = _test("isinf", np.isinf, "\\operatorname{{isinf}} {x}", "Whether an entry is infinite.", "IsInf")
+isinf = _test(
+    "isinf",
+    np.isinf,
+    "abs(a) == INF",
+    "\\operatorname{{isinf}} {x}",
+    "Whether an entry is infinite.",
+    "IsInf",
+)
 
 
 def _array_equal(b: Builder, x: Var, y: Var, **attrs: Any) -> Var:

@@ -25,6 +25,7 @@ rsqrt = _row(
     "rsqrt",
     lambda x: 1 / np.sqrt(x),
     "-0.5 * y / a",
+    scalar="1 / sqrt(a)",
     doc="Reciprocal of the square root, 1/√x.",
     latex="\\frac{{1}}{{\\sqrt{{{x}}}}}",
     floating=True,
@@ -40,6 +41,7 @@ fmax = _row(
     np.fmax,
     "where(a >= b, where(a == b, 0.5, 1), where(b == b, 0, 1))",
     "where(b >= a, where(a == b, 0.5, 1), where(a == a, 0, 1))",
+    scalar="where(a >= b, a, where(b == b, b, a))",
     doc="Larger of two arrays, entry by entry; of NaN and a number the number.",
     latex="\\max({x}, {y})",
     domain=((0.0, 1.0), (1.5, 2.0)),
@@ -57,6 +59,7 @@ fmin = _row(
     np.fmin,
     "where(a <= b, where(a == b, 0.5, 1), where(b == b, 0, 1))",
     "where(b <= a, where(a == b, 0.5, 1), where(a == a, 0, 1))",
+    scalar="where(a <= b, a, where(b == b, b, a))",
     doc="Smaller of two arrays, entry by entry; of NaN and a number the number.",
     latex="\\min({x}, {y})",
     domain=((0.0, 1.0), (1.5, 2.0)),
@@ -90,16 +93,22 @@ logaddexp2 = _row(
 _MASK = "A mask has no derivative; what it chooses (where) has."
 
 
-def _test(name: str, fn: Any, doc: str, *aliases: str) -> Op:
+def _test(name: str, fn: Any, scalar: str, doc: str, *aliases: str) -> Op:
     return _row(
-        name, fn, "0", doc=doc, latex=f"\\operatorname{{{{{name}}}}} {{x}}", aliases=aliases, boolean=True, floating=True,
+        name, fn, "0", doc=doc, scalar=scalar,
+        latex=f"\\operatorname{{{{{name}}}}} {{x}}", aliases=aliases, boolean=True, floating=True,
         convention=_MASK, examples=(Example(([1.0, -0.0, INF, -INF, NAN],), smooth=False),),
     )  # fmt: skip
 
 
-signbit = _test("signbit", np.signbit, "Whether the sign bit is set: of negative numbers, and of −0.")
-isposinf = _test("isposinf", np.isposinf, "Whether an entry is +infinity.")
-isneginf = _test("isneginf", np.isneginf, "Whether an entry is −infinity.")
+signbit = _test(
+    "signbit",
+    np.signbit,
+    "copysign(1, a) < 0",
+    "Whether the sign bit is set: of negative numbers, and of −0.",
+)
+isposinf = _test("isposinf", np.isposinf, "a == INF", "Whether an entry is +infinity.")
+isneginf = _test("isneginf", np.isneginf, "a == -INF", "Whether an entry is −infinity.")
 
 
 def _scaled(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:

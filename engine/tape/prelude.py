@@ -1,0 +1,235 @@
+"""Functions of one or two numbers that the rows of ops are written with, beside those of Python's `math`.
+
+`generate` copies this text into both machines, so nothing here may use more than `math`, comparisons and loops: it is
+run by Python and compiled by Numba. No inner part overflows, or leaves a function's domain, where the value itself is
+finite. What NumPy answers for NaN and infinities is of no concern: such a run is suspicious, and is done again elsewhere.
+"""
+
+from math import copysign, cos, erf, erfc, exp, floor, log, log1p, pow, sin, sinh, tanh
+
+INF = float("inf")
+
+
+def sign(a: float) -> float:
+    """−1, 0 or 1."""
+    if a > 0.0:
+        return 1.0
+    if a < 0.0:
+        return -1.0
+    return 0.0
+
+
+def floor_of(a: float) -> float:
+    """Largest integer not above a, as a float; a zero keeps its sign."""
+    if abs(a) >= 4503599627370496.0:
+        return a
+    return copysign(float(floor(a)), a)
+
+
+def ceil_of(a: float) -> float:
+    """Smallest integer not below a, as a float; a zero has the sign of a."""
+    return -floor_of(-a)
+
+
+def trunc_of(a: float) -> float:
+    """a without its fraction."""
+    return copysign(floor_of(abs(a)), a)
+
+
+def round_of(a: float) -> float:
+    """Nearest integer, halves to even: adding 2⁵² leaves a number no place for a fraction."""
+    size = abs(a)
+    if size >= 4503599627370496.0:
+        return a
+    return copysign((size + 4503599627370496.0) - 4503599627370496.0, a)
+
+
+def fmod_of(a: float, b: float) -> float:
+    """Remainder with the sign of the dividend, exactly."""
+    return copysign(abs(a) % abs(b), a)
+
+
+def remainder_of(a: float, b: float) -> float:
+    """Remainder with the sign of the divisor."""
+    r = fmod_of(a, b)
+    if r == 0.0:
+        return copysign(0.0, b)
+    if (b < 0.0) != (r < 0.0):
+        r += b
+    return r
+
+
+def floor_divide(a: float, b: float) -> float:
+    """⌊a/b⌋ from the exact remainder, as NumPy and Python do it: the rounded quotient may be one too large."""
+    r = fmod_of(a, b)
+    q = (a - r) / b
+    if r != 0.0 and (b < 0.0) != (r < 0.0):
+        q -= 1.0
+    if q == 0.0:
+        return copysign(0.0, a / b)
+    f = floor_of(q)
+    if q - f > 0.5:
+        f += 1.0
+    return f
+
+
+def maximum(a: float, b: float) -> float:
+    """The larger."""
+    if a >= b:
+        return a
+    return b
+
+
+def minimum(a: float, b: float) -> float:
+    """The smaller."""
+    if a <= b:
+        return a
+    return b
+
+
+def cbrt(a: float) -> float:
+    """Cube root: by the power, and one step of Newton's method, which mends its last digit."""
+    if a == 0.0:
+        return a
+    size = abs(a)
+    y = pow(size, 0.3333333333333333)
+    y -= (y - size / (y * y)) / 3.0
+    return copysign(y, a)
+
+
+def sigmoid(a: float) -> float:
+    """1 / (1 + e⁻ᵃ), by an exponential that does not overflow."""
+    e = exp(-abs(a))
+    if a >= 0.0:
+        return 1.0 / (1.0 + e)
+    return e / (1.0 + e)
+
+
+def softplus(a: float) -> float:
+    """log(1 + eᵃ)."""
+    e = log1p(exp(-abs(a)))
+    if a > 0.0:
+        return a + e
+    return e
+
+
+def logaddexp(a: float, b: float) -> float:
+    """log(eᵃ + eᵇ)."""
+    if a == b:
+        return a + 0.6931471805599453
+    d = a - b
+    if d > 0.0:
+        return a + log1p(exp(-d))
+    return b + log1p(exp(d))
+
+
+def tanhshrink(a: float) -> float:
+    """a − tanh a; where the difference would cancel, by Lambert's continued fraction."""
+    if abs(a) >= 1.0:
+        return a - tanh(a)
+    t = 0.0
+    k = 23.0
+    while k > 1.0:
+        t = a * a / (k + t)
+        k -= 2.0
+    return a * t / (1.0 + t)
+
+
+def log_cosh(a: float) -> float:
+    """log cosh a."""
+    size = abs(a)
+    if size < 1.0:
+        s = sinh(size / 2.0)
+        return log1p(2.0 * (s * s))
+    return size + log1p(exp(-2.0 * size)) - 0.6931471805599453
+
+
+def sinpi(a: float) -> float:
+    """sin(πa), with exact zeros."""
+    half = round_of(a)
+    r = a - half
+    if r == 0.0:
+        return 0.0 * a
+    if fmod_of(half, 2.0) == 0.0:
+        return sin(3.141592653589793 * r)
+    return -sin(3.141592653589793 * r)
+
+
+def cospi(a: float) -> float:
+    """cos(πa), with exact zeros: by the sine of what is left to the nearest half."""
+    half = floor_of(a)
+    r = a - half - 0.5
+    if r == 0.0:
+        return 0.0
+    if fmod_of(half, 2.0) == 0.0:
+        return -sin(3.141592653589793 * r)
+    return sin(3.141592653589793 * r)
+
+
+def cosm1(a: float) -> float:
+    """cos a − 1 = −2 sin²(a/2)."""
+    s = sin(0.5 * a)
+    return -2.0 * (s * s)
+
+
+def ndtr(a: float) -> float:
+    """Distribution function of the standard normal distribution."""
+    x = a * 0.7071067811865476
+    if abs(x) < 1.0:
+        return 0.5 + 0.5 * erf(x)
+    y = 0.5 * erfc(abs(x))
+    if x > 0.0:
+        return 1.0 - y
+    return y
+
+
+def digamma(a: float) -> float:
+    """ψ(a) = Γ'(a)/Γ(a).
+
+    Reflection (DLMF 5.5.4) left of 0; recurrence (5.5.2) into [1, 2], where a rational function times the distance from
+    the root 1.4616… keeps all digits (the approximation of Boost.Math); the asymptotic series (5.11.2) from 10 on.
+    """
+    r = 0.0
+    x = a
+    if x <= -1.0:
+        x = 1.0 - x
+        t = x - floor_of(x)
+        if t > 0.5:
+            t -= 1.0
+        # π cot πt, which is −π cot πa
+        r = 3.141592653589793 * cos(3.141592653589793 * t) / sin(3.141592653589793 * t)
+    if x >= 10.0:
+        x -= 1.0
+        z = 1.0 / (x * x)
+        s = 0.083333333333333333333
+        s = s * z - 0.021092796092796092796
+        s = s * z + 0.0075757575757575757576
+        s = s * z - 0.0041666666666666666667
+        s = s * z + 0.003968253968253968254
+        s = s * z - 0.0083333333333333333333
+        s = s * z + 0.083333333333333333333
+        return r + (log(x) + 1.0 / (2.0 * x) - z * s)
+    while x > 2.0:
+        x -= 1.0
+        r += 1.0 / x
+    while x < 1.0:
+        r -= 1.0 / x
+        x += 1.0
+    g = x - 1569415565.0 / 1073741824.0
+    g -= (381566830.0 / 1073741824.0) / 1073741824.0
+    g -= 0.9016312093258695918615325266959189453125e-19
+    z = x - 1.0
+    top = -0.0020713321167745952
+    top = top * z - 0.045251321448739056
+    top = top * z - 0.28919126444774784
+    top = top * z - 0.65031853770896507
+    top = top * z - 0.32555031186804491
+    top = top * z + 0.25479851061131551
+    under = -0.55789841321675513e-6
+    under = under * z + 0.0021284987017821144
+    under = under * z + 0.054151797245674225
+    under = under * z + 0.43593529692665969
+    under = under * z + 1.4606242909763515
+    under = under * z + 2.0767117023730469
+    under = under * z + 1.0
+    return r + (g * 0.99558162689208984375 + g * (top / under))
