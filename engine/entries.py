@@ -52,14 +52,15 @@ class Chunk(NamedTuple):
 class Entries:
     """The list of entries as it grows. At most `most` may be computed ones.
 
-    `loads` says whether an entry may be read at a place that another entry holds (`load`). `integer` is set while an op
+    `primal` says that only values are wanted, no
+    derivatives: then an entry may be read at a place that another entry holds (`load`). `integer` is set while an op
     whose results are integers is written: they are exact as long as they are below 2⁵³, and an entry that might not be is
     guarded, so that it is infinite where it is not.
     """
 
-    def __init__(self, most: int, loads: bool = False) -> None:
+    def __init__(self, most: int, primal: bool = False) -> None:
         self.most = most
-        self.loads = loads
+        self.primal = primal
         self.integer = False
         self.size = 0
         self.computed = 0

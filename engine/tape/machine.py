@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.tape import cache, plain
@@ -62,7 +63,8 @@ class Machine(Protocol):
 class Native:
     """The loops as machine code."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, runs: Any) -> None:
+        self.steps = runs.steps
         self._values = module.values
         self._linearize = module.linearize
         self._reverse = module.reverse
@@ -204,6 +206,7 @@ class _State:
     def __init__(self) -> None:
         self.native: Native | None = None
         self.begun = False
+        self.failed = False
         self.work = 0
         self.lock = threading.Lock()
 
@@ -223,6 +226,28 @@ def machine(tape: Tape) -> Machine:
         if _state.work >= WORTH:
             _load_behind()
     return PLAIN
+
+
+def steps(work: int) -> Any:
+    """`steps` of `native_runs`, or None while there is only the plain one; `work` is how many entries are to be computed."""
+    native = _state.native
+    if native is not None:
+        return native.steps
+    if not _state.begun:
+        _state.work += work
+        if _state.work >= WORTH:
+            _load_behind()
+    return None
+
+
+def expected() -> bool:
+    """Whether Numba serves, now or soon: whether it is installed, wanted, and not known to be of no use."""
+    return _state.native is not None or (not _state.failed and not os.environ.get(NEVER) and _installed())
+
+
+@lru_cache(1)
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
 
 
 def load() -> bool:
@@ -245,9 +270,10 @@ def _load_behind() -> None:
 
 
 def _behind() -> None:
-    if importlib.util.find_spec("numba") is None:
+    if not _installed():
         return
     if not cache.fresh() and not _compile_apart():
+        _state.failed = True
         return
     native = _import()
     with _state.lock:
@@ -266,7 +292,8 @@ def _compile_apart() -> bool:
 
 def _import() -> Native | None:
     try:
-        return Native(cache.load())
+        return Native(cache.load(), cache.load_module("engine.tape.native_runs"))
     except Exception:  # whatever keeps Numba from loading, the plain machine serves
+        _state.failed = True
         log.warning("the compiled tape machine could not be loaded; the plain one serves", exc_info=True)
         return None

@@ -254,7 +254,7 @@ class Gather(Op):
             return found
         at = x.ndim + params["axis"]
         n = x.shape[at]
-        if not e.loads or not x.size:
+        if not e.primal or not x.size:
             return None
         rows = np.moveaxis(x, at, 0)
         gap = int(np.ravel(rows[1] - rows[0])[0]) if n > 1 else 1
@@ -389,7 +389,7 @@ class ScatterAdd(Op):
             return self._into(x, known.astype(np.int64), updates, adder, **params)
         at = x.ndim + params["axis"]
         count = int(np.prod(indices.shape, dtype=np.int64))
-        if not e.loads or params["batch_dims"] or count > MOST_COMPARED:
+        if not e.primal or params["batch_dims"] or count > MOST_COMPARED:
             return None
         rows = np.moveaxis(x, at, -1)
         given = np.moveaxis(
