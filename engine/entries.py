@@ -4,7 +4,7 @@ An array is an integer array of *positions* of its shape: entry k of the tape is
 entries is done to the positions and costs nothing (`Op.expand`); everything else writes entries, one for each number of the
 result, with the ops of the tape's table by name.
 
-What is exact is spared: a product with 1, a sum with a zero where that cannot change the sign of another zero, what
+What is exact is spared: an entry that is there already, a product with 1, a sum with a zero where that cannot change the sign of another zero, what
 depends on constants alone. So zeros that stand around a cotangent are not added up again and again.
 """
 
@@ -32,6 +32,7 @@ _TRUTHS = frozenset({
     "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
     "logical_not", "logical_xor", "isfinite", "isinf", "isnan", "signbit", "truth", "sign",
 })  # fmt: skip
+_SYMMETRIC = frozenset({"add", "multiply"})
 _KEPT = frozenset({"identity", "stop_gradient", "negative", "abs", "positive", "floor", "ceil", "trunc"})
 _POSITIVE = frozenset({"exp", "square", "abs", "sigmoid", "softplus", "cosh", "logical_not"} | _TRUTHS - {"sign"})
 
@@ -70,6 +71,7 @@ class Entries:
         self._bound = np.zeros(256)
         self._plus = np.zeros(256, bool)
         self._constants: dict[bytes, int] = {}
+        self._written: dict[tuple[str, bool], dict[tuple[int, ...], int]] = {}
 
     # -- leaves
 
@@ -221,10 +223,28 @@ class Entries:
         return same
 
     def _emit(self, name: str, args: Sequence[Positions]) -> Positions:
-        bounds = [self._bound[a] for a in args]
+        """Entries for these operands: those that are there already, and new ones for the others."""
+        rows = np.stack([np.minimum(*args), np.maximum(*args)] if name in _SYMMETRIC else args)
+        keys = list(zip(*rows.tolist(), strict=True))
+        there = self._written.setdefault((name, self.integer), {})
+        found = [there.get(key, -1) for key in keys]
+        result = np.array(found, np.int64)
+        new: dict[tuple[int, ...], int] = {}
+        for key, at in zip(keys, found, strict=True):
+            if at < 0:
+                new.setdefault(key, len(new))
+        if new:
+            fresh = self._fresh(name, np.array(list(new), np.int64).T)
+            numbers = fresh.tolist()
+            there.update(zip(new, numbers, strict=True))
+            missing = np.flatnonzero(result < 0)
+            result[missing] = fresh[[new[keys[k]] for k in missing.tolist()]]
+        return result
+
+    def _fresh(self, name: str, args: Positions) -> Positions:
         with np.errstate(invalid="ignore", over="ignore"):
-            bound = _bound(name, bounds)
-        at = self._append(name, np.stack(args), bound, False)
+            bound = _bound(name, [self._bound[a] for a in args])
+        at = self._append(name, args, bound, False)
         if name == "add":
             self._plus[at] = self._plus[args[0]] | self._plus[args[1]]
         elif name in _POSITIVE:

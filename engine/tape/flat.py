@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +18,17 @@ LOAD = 255
 
 @dataclass(frozen=True)
 class Flat:
-    """`ops`, `args`, `leaves` as those of `Tape`; `first` is where the computed entries begin, `place` where each is now."""
+    """`ops`, `args`, `leaves` as those of `Tape`; `place` says where each entry is now, −1 for those left out.
+
+    First come arguments that do not vary and constants, from `once` on what depends on these alone, from `begin` on the
+    other arguments, from `first` on the rest.
+    """
 
     ops: npt.NDArray[np.uint8]
     args: npt.NDArray[np.int64]
     leaves: npt.NDArray[np.float64]
+    once: int
+    begin: int
     first: int
     place: Positions
 
@@ -31,8 +36,11 @@ class Flat:
         return len(self.ops)
 
 
-def flat(e: Entries, results: Sequence[Positions]) -> Flat | None:
-    """The entries on which the results depend. None where a constant among them is not finite."""
+def flat(e: Entries, results: Sequence[Positions], varying: Sequence[Positions] | None = None) -> Flat | None:
+    """The entries on which the results depend. `varying`: the arguments that vary, by default all of them.
+
+    None where a constant among the entries is not finite.
+    """
     live = np.zeros(e.size, bool)
     for positions in results:
         live[positions] = True
@@ -46,41 +54,48 @@ def flat(e: Entries, results: Sequence[Positions]) -> Flat | None:
     values = e.values()
     if not np.isfinite(values[live]).all():
         return None
+    moving = _moving(e, varying)
     place = np.full(e.size, -1, np.int64)
+    starts: list[int] = []
+    order: list[Positions] = []
     size = 0
-    ops: list[Any] = []
-    args: list[Any] = []
-    leaves: list[Any] = []
-    # Constants, arguments, the rest: each in their order.
-    for group in (_is_constant, _is_argument, _is_computed):
-        if group is _is_computed:
-            first = size
-        for chunk in e.chunks:
-            if not group(chunk):
-                continue
-            own = np.flatnonzero(live[chunk.start : chunk.start + chunk.args.shape[1]])
-            n = len(own)
-            place[chunk.start + own] = np.arange(size, size + n)
-            rows = np.zeros((n, 3), np.int64)
-            for k, row in enumerate(chunk.args):
-                rows[:, k] = row[own] if chunk.name == "load" and k == 2 else place[row[own]]
-            code = LEAF if chunk.name == GIVEN else LOAD if chunk.name == "load" else CODES[chunk.name]
-            ops.append(np.full(n, code, np.uint8))
-            args.append(rows)
-            leaves.append(values[chunk.start + own])
-            size += n
-    if not ops:
-        return Flat(np.zeros(0, np.uint8), np.zeros((0, 3), np.int64), np.zeros(0), 0, place)
-    return Flat(np.concatenate(ops), np.concatenate(args), np.concatenate(leaves), first, place)
+    for moves in (False, True):
+        for given in (True, False):
+            starts.append(size)
+            for chunk in e.chunks:
+                if (chunk.name == GIVEN) is given:
+                    mask = live[chunk.start : chunk.start + chunk.args.shape[1]]
+                    own = chunk.start + np.flatnonzero(mask & (moving[chunk.start : chunk.start + len(mask)] == moves))
+                    place[own] = np.arange(size, size + len(own))
+                    order.append(own)
+                    size += len(own)
+    ops = np.zeros(e.size, np.uint8)
+    args = np.zeros((e.size, 3), np.int64)
+    for chunk in e.chunks:
+        if chunk.name == GIVEN:
+            continue
+        own = slice(chunk.start, chunk.start + chunk.args.shape[1])
+        ops[own] = LOAD if chunk.name == "load" else CODES[chunk.name]
+        for k, row in enumerate(chunk.args):
+            args[own, k] = row if chunk.name == "load" and k == 2 else place[row]
+    old = np.concatenate(order) if order else np.zeros(0, np.int64)
+    return Flat(ops[old], args[old], values[old], starts[1], starts[2], starts[3], place)
 
 
-def _is_constant(chunk: Any) -> bool:
-    return bool(chunk.name == GIVEN and not chunk.kept)
-
-
-def _is_argument(chunk: Any) -> bool:
-    return bool(chunk.name == GIVEN and chunk.kept)
-
-
-def _is_computed(chunk: Any) -> bool:
-    return bool(chunk.name != GIVEN)
+def _moving(e: Entries, varying: Sequence[Positions] | None) -> npt.NDArray[np.bool_]:
+    """Which entries depend on an argument that varies. What is read at a computed place always does."""
+    moving = np.zeros(e.size, bool)
+    if varying is not None:
+        for positions in varying:
+            moving[positions] = True
+    for chunk in e.chunks:
+        own = slice(chunk.start, chunk.start + chunk.args.shape[1])
+        if chunk.name == GIVEN:
+            moving[own] |= varying is None and chunk.kept
+        elif chunk.name == "load":
+            moving[own] = True
+        elif chunk.kept:
+            moving[own] = moving[chunk.args].any()
+        else:
+            moving[own] = moving[chunk.args].any(axis=0)
+    return moving

@@ -18,6 +18,11 @@ from engine.tape.table import ROWS, Row
 
 HERE = Path(__file__).parent
 
+VECTORS = frozenset({"add", "subtract", "multiply", "divide", "negative", "square", "identity", "sqrt"})
+"""Ops whose runs over neighbours have a loop of their own, in which a compiler takes several entries at once."""
+
+_ALIKE: dict[int, tuple[tuple[int, ...], ...]] = {1: ((1,),), 2: ((1, 1), (0, 1), (1, 0))}
+
 
 def _case(row: Row) -> Iterator[str]:
     text = number(row.value)
@@ -25,10 +30,28 @@ def _case(row: Row) -> Iterator[str]:
     for k, name in operands:
         yield f"{name}0 = table[at + {2 + 2 * k}]"
         yield f"{name}1 = table[at + {3 + 2 * k}]"
-    yield "for k in range(n):"
+    plain: list[str] = ["for k in range(n):"]
     for _, name in operands:
-        yield f"    {name} = v[{name}0 + k * {name}1]"
-    yield f"    v[i + k] = {text}"
+        plain.append(f"    {name} = v[{name}0 + k * {name}1]")
+    plain.append(f"    v[i + k] = {text}")
+    word = "if"
+    for distances in _ALIKE[len(operands)] if row.name in VECTORS else ():
+        yield word + " " + " and ".join(f"{n}1 == {d}" for (_, n), d in zip(operands, distances, strict=True)) + ":"
+        word = "elif"
+        for (_, name), distance in zip(operands, distances, strict=True):
+            if not distance:
+                yield f"    {name} = v[{name}0]"
+        yield "    for k in range(n):"
+        for (_, name), distance in zip(operands, distances, strict=True):
+            if distance:
+                yield f"        {name} = v[{name}0 + k]"
+        yield f"        v[i + k] = {text}"
+    if word == "if":
+        yield from plain
+    else:
+        yield "else:"
+        for line in plain:
+            yield f"    {line}"
 
 
 def _computed() -> Iterator[str]:
@@ -62,42 +85,22 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
 
 STEPS = '''
 
-@helper
-def finite(v: Floats, first: int, last: int) -> bool:
-    """Whether entries `first` … `last` − 1 are finite."""
-    a = b = c = d = 0.0
-    i = first
-    while i + 4 <= last:
-        a += v[i] - v[i]
-        b += v[i + 1] - v[i + 1]
-        c += v[i + 2] - v[i + 2]
-        d += v[i + 3] - v[i + 3]
-        i += 4
-    while i < last:
-        a += v[i] - v[i]
-        i += 1
-    return a + b + c + d == 0.0
-
-
 @kernel(STEPS)
 def steps(
-    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int,
-    x: Floats, width: int, after: Ints, kept: Ints, out: Floats, test: int, count: int,
+    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int, x: Floats, slot: int, width: int,
+    moves: Ints, swaps: Ints, kept: Ints, room: Floats, out: Floats, wide: int, test: int, count: int,
 ) -> int:
     """Up to `count` steps of a loop. How many were taken: r·4 after r steps; + 1 if the condition ended it; + 2 if an entry
     of the next step is not finite.
 
-    v holds from `begin` on the carries, then `width` entries for the slices, of which x has a row for each step, then what
-    is computed: the condition in entry `test` by the first `split` runs, up to entry `middle`, the rest by the others.
-    `after` are the entries that become the carries, `kept` those that go into a row of `out`. Without condition `test` is −1.
+    What varies lies in v from `begin` on. Of the `width` slices, which begin at `slot`, x has a row for each step. The
+    condition is entry `test`, computed by the first `split` runs up to entry `middle`, the rest by the others; without one
+    `test` is −1. Copies are rows of from, to, how many: `moves` make results carries, `swaps` carries carries, by way of
+    `room`; `kept` fill a row, `wide` numbers, of `out`.
     """
-    n = len(after)
-    slot = begin + n
     size = len(v)
-    room = [0.0] * n
     for t in range(count):
-        for j in range(width):
-            v[slot + j] = x[t * width + j]
+        copied(x, v, t * width, slot, width)
         if test >= 0:
             computed(codes, table, v, 0, split)
             if not finite(v, begin, middle):
@@ -107,13 +110,18 @@ def steps(
         computed(codes, table, v, split, len(codes))
         if not finite(v, begin, size):
             return 4 * t + 2
-        at = t * len(kept)
-        for j in range(len(kept)):
-            out[at + j] = v[kept[j]]
-        for j in range(n):
-            room[j] = v[after[j]]
-        for j in range(n):
-            v[begin + j] = room[j]
+        for r in range(0, len(kept), 3):
+            copied(v, out, kept[r], t * wide + kept[r + 1], kept[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(v, room, swaps[r], at, swaps[r + 2])
+            at += swaps[r + 2]
+        for r in range(0, len(moves), 3):
+            copied(v, v, moves[r], moves[r + 1], moves[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(room, v, at, swaps[r + 1], swaps[r + 2])
+            at += swaps[r + 2]
     return 4 * count
 '''
 
@@ -146,6 +154,16 @@ def kernel(signature: str) -> Callable[[F], F]:
 def place(b: float) -> int:
     """A number as a distance between entries."""
     return int(b)
+
+
+def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
+    """Copy n numbers."""
+    target[to : to + n] = source[frm : frm + n]
+
+
+def finite(v: Floats, first: int, last: int) -> bool:
+    """Whether entries `first` … `last` − 1 are finite."""
+    return all(map(isfinite, v[first:last]))
 
 
 STEPS = ""
@@ -182,9 +200,26 @@ def place(b: float) -> int:
     return uint64(b)
 
 
+@helper
+def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
+    """Copy n numbers."""
+    for k in range(uint64(n)):
+        target[uint64(to) + k] = source[uint64(frm) + k]
+
+
+@helper
+def finite(v: Floats, first: int, last: int) -> bool:
+    """Whether entries `first` … `last` − 1 are finite: whether no exponent is all ones, so that 1 more would overflow."""
+    bits = v.view(uint64)
+    bad = uint64(0)
+    for k in range(uint64(first), uint64(last)):
+        bad |= (bits[k] & uint64(0x7FF0000000000000)) + uint64(0x0010000000000000)
+    return bad < uint64(0x8000000000000000)
+
+
 STEPS = (
-    "int64(uint8[::1], uint64[::1], int64, float64[::1], int64, int64,"
-    " float64[::1], int64, uint32[::1], uint32[::1], float64[::1], int64, int64)"
+    "int64(uint8[::1], uint64[::1], int64, float64[::1], int64, int64, float64[::1], int64, int64,"
+    " int64[::1], int64[::1], int64[::1], float64[::1], float64[::1], int64, int64, int64)"
 )
 ''',
 }
@@ -195,7 +230,8 @@ def source(machine: str) -> str:
     prelude = (HERE / "prelude.py").read_text(encoding="utf-8")
     helpers = re.sub(r"^def ", "@helper\ndef ", prelude[prelude.index("\nINF = ") :], flags=re.MULTILINE)
     body = helpers + "\n" + "\n".join(_computed()) + STEPS
-    head = _HEAD[machine].format(names=", ".join(math_names(body)))
+    names = math_names(body) + (["isfinite"] if machine == "plain" else [])
+    head = _HEAD[machine].format(names=", ".join(sorted(set(names))))
     return head + re.sub(r"\n{4,}", "\n\n\n", body).rstrip() + "\n"
 
 

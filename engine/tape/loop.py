@@ -12,72 +12,65 @@ Numba is loaded: the first blocks are computed by the plain loop, which gives th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from engine.aval import Aval
 from engine.compiled import LOOPS, compiled
-from engine.entries import WHOLE, Entries, Positions, TooManyError
+from engine.entries import WHOLE, Entries, TooManyError
 from engine.graph import Graph
 from engine.tape import machine, plain_runs
-from engine.tape.flat import flat
+from engine.tape.body import MOVED, WRITTEN, Part, Parts, Program, program_of
 from engine.tape.price import dearer
-from engine.tape.runs import Runs, runs_of
-from engine.tape.walk import UnexpandableError, argument, expandable, write
+from engine.tape.walk import UnexpandableError, expandable
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
+Columns: TypeAlias = list[tuple[int, Aval, slice]]
+
 MOST = 20_000
 """Entries of a body."""
 
-BLOCK = 200_000
+LARGEST = 1 << 20
+"""Numbers of what goes into a step and comes out of it."""
+
+BLOCK = 400_000
 """Entries of a block of steps, computed by machine code."""
 
 PLAIN_BLOCK = 10_000
 """The same for plain Python."""
 
 ROOM = 1 << 17
-"""Numbers of the slices of a block."""
+"""Numbers of the slices of a block, and of what is stacked."""
+
+CAREFUL = 1024
+"""Steps that the body's graph computes at a time, at most."""
+
+NOTHING = np.zeros(0)
 
 
 class TapeLoop:
-    """A body made ready. `leaves` has the constants; behind them come the loop's constants, carries and slices."""
+    """A body made ready: its arrays are the `Program`'s, and here is what puts a loop's arrays in their places."""
 
-    __slots__ = (
-        "_after", "_begin", "_body", "_carried", "_codes", "_consts", "_entries", "_first", "_kept", "_leaves", "_lists",
-        "_middle", "_slices", "_split", "_table", "_test", "_test_graph", "_ys",
-    )  # fmt: skip
+    __slots__ = ("_body", "_carried", "_ends", "_entries", "_lists", "_program", "_slices", "_still", "_test", "_wide", "_ys")
 
-    def __init__(self, e: Entries, parts: _Parts, arrays: Any) -> None:
-        self._body = parts.body
-        self._test_graph = parts.test
+    def __init__(self, parts: Parts, program: Program) -> None:
+        self._body, self._test = parts.body, parts.test
+        self._program = program
         ins, outs = parts.body.in_avals, parts.body.out_avals
         nk, nx = parts.carries, parts.scanned
-        self._carried = ins[:nk]
-        self._slices = _columns(ins[nk : nk + nx])
-        self._consts = ins[nk + nx :]
-        self._ys = _columns(outs[nk:])
-        place = arrays.place
-        self._leaves = arrays.leaves
-        self._begin = arrays.first - sum(a.size for a in ins[: nk + nx])
-        self._first = self._begin - sum(a.size for a in self._consts)
-        self._after = _places(place, parts.after)
-        self._kept = _places(place, parts.ys)
-        self._test = -1 if parts.on is None else int(place[parts.on])
-        # What the condition needs was written first.
-        own = place[: parts.behind_test]
-        self._middle = max(arrays.first, int(own.max(initial=-1)) + 1) if parts.on is not None else arrays.first
-        test = runs_of(arrays, arrays.first, self._middle)
-        rest = runs_of(arrays, self._middle, len(arrays))
-        self._split = len(test.codes)
-        runs = Runs(np.concatenate([test.codes, rest.codes]), np.concatenate([test.table, rest.table]))
-        self._codes = runs.codes
-        self._table = runs.table.reshape(-1).view(np.uint64)
-        self._entries = len(arrays) - self._begin
+        still = [*(k for k in range(nk) if parts.kinds[k] != MOVED), *range(nk + nx, len(ins))]
+        self._still = _columns(ins, still, 0)
+        self._carried = _columns(ins, [k for k in range(nk) if parts.kinds[k] == MOVED], 0)
+        self._slices = _columns(ins, range(nk, nk + nx), 0)
+        self._ys = _columns(outs, range(nk, len(outs)), 0)
+        self._ends = [(k, ins[k], program.ends[k]) for k in range(nk) if parts.kinds[k] == WRITTEN]
+        """Carries that the body does not read: they are where they were computed last."""
+        self._wide = sum(a.size for _, a, _ in self._ys)
+        self._entries = len(program.leaves) - program.begin
         self._lists: Any = None
 
     def run(
@@ -90,56 +83,59 @@ class TapeLoop:
         reverse: bool = False,
     ) -> tuple[list[Any], list[Any], int]:
         """See `engine.compiled.Loop`."""
+        program = self._program
         state = [np.asarray(c) for c in carries]
-        ys = [np.empty((length or 0, *a.shape), a.dtype) for a, _ in self._ys]
-        v = self._leaves.copy()
-        calm = self._fill(v, self._first, consts, self._consts)
+        ys = [np.empty((length or 0, *a.shape), a.dtype) for _, a, _ in self._ys]
+        v = program.leaves.copy()
+        calm = self._fill(v, 0, [*state, *scanned, *consts], self._still) and self._once(v)
         done, careful = 0, 1
         while length is None or done < length:
             b.tick()
             compute = machine.steps(self._entries)
             block = max(1, (BLOCK if compute is not None else PLAIN_BLOCK) // self._entries)
-            count = min(block, max(1, ROOM // (1 + len(self._kept) + (self._slices[-1][1].stop if self._slices else 0))))
+            count = min(block, max(1, ROOM // (1 + self._wide + program.width)))
             if length is not None:
                 count = min(count, length - done)
-            if calm and self._fill(v, self._begin, state, self._carried):
+            if calm and self._fill(v, program.begin, state, self._carried):
                 x, count, stopped = self._block(scanned, done, count, length, reverse)
                 taken, why, out = self._steps(compute, v, x, count)
                 self._store(ys, out, done, taken, length, reverse)
                 done += taken
-                state = self._read(v)
+                self._read(v, state, taken)
                 if why == 1:
-                    return self._ended(state, ys, done)
+                    break
                 if why == 0 and not stopped:
                     continue
             for _ in range(careful if length is None else min(careful, length - done)):
                 b.tick()
-                if self._test_graph is not None:
-                    (on,) = compiled(self._test_graph).run(b, [*state, *consts])
-                    if not on:
-                        return self._ended(state, ys, done)
+                if self._test is not None and not compiled(self._test).run(b, [*_scalars(state), *consts])[0]:
+                    return _scalars(state), ys, done
                 t = done if not reverse else (length or 0) - 1 - done
-                out = compiled(self._body).run(b, [*[s[()] for s in state], *[x[t] for x in scanned], *consts])
-                state = [np.asarray(o) for o in out[: len(state)]]
-                for y, value in zip(ys, out[len(state) :], strict=True):
+                found = compiled(self._body).run(b, [*_scalars(state), *[x[t] for x in scanned], *consts])
+                state = [np.asarray(o) for o in found[: len(state)]]
+                for y, value in zip(ys, found[len(state) :], strict=True):
                     y[t] = value
                 done += 1
-            careful *= 2
-        return self._ended(state, ys, done)
+            careful = min(2 * careful, CAREFUL)
+        return _scalars(state), ys, done
 
     @staticmethod
-    def _ended(state: list[Any], ys: list[Any], done: int) -> tuple[list[Any], list[Any], int]:
-        return [s[()] for s in state], ys, done
-
-    def _fill(self, v: Any, at: int, arrays: Sequence[Any], avals: Sequence[Aval]) -> bool:
+    def _fill(v: Any, start: int, arrays: Sequence[Any], columns: Columns) -> bool:
         """Put arrays one behind the other into v. Whether all are finite, and integers exact."""
-        for array, aval in zip(arrays, avals, strict=True):
-            n = aval.size
-            v[at : at + n] = np.asarray(array).reshape(-1)
-            if aval.dtype != "bool" and not _calm(v[at : at + n], aval):
+        for k, aval, own in columns:
+            part = v[start + own.start : start + own.stop]
+            part[...] = np.asarray(arrays[k]).reshape(-1)
+            if aval.dtype != "bool" and not _calm(part, aval):
                 return False
-            at += n
         return True
+
+    def _once(self, v: Any) -> bool:
+        """Compute what is the same in every step. Whether it is finite."""
+        once = self._program.once
+        if not len(once.codes):
+            return True
+        _, why, _ = self._run(machine.steps(self._entries), once, v, NOTHING, 1)
+        return why == 0
 
     def _block(
         self, scanned: Sequence[Any], done: int, count: int, length: int | None, reverse: bool
@@ -147,110 +143,81 @@ class TapeLoop:
         """Slices of the next steps in rows, for how many steps, and whether the one behind them cannot be computed so."""
         if not self._slices or length is None:
             return np.zeros(0), count, False
-        x = np.empty((count, self._slices[-1][1].stop))
-        for array, (aval, columns) in zip(scanned, self._slices, strict=True):
+        x = np.empty((count, self._program.width))
+        for k, aval, columns in self._slices:
+            array = scanned[k - len(self._program.ends)]
             rows = array[length - done - count : length - done][::-1] if reverse else array[done : done + count]
             x[:, columns] = np.asarray(rows).reshape(count, aval.size)
             if aval.dtype == "int64" and not _calm(x[:, columns], aval):
-                bad = np.flatnonzero((np.abs(x[:, columns]) > WHOLE).any(axis=1))[0]
-                return x[:bad].reshape(-1), int(bad), True
+                bad = int(np.flatnonzero((np.abs(x[:, columns]) > WHOLE).any(axis=1))[0])
+                return x[:bad].reshape(-1), bad, True
         return x.reshape(-1), count, False
 
     def _steps(self, compute: Any, v: Any, x: Any, count: int) -> tuple[int, int, Any]:
-        """Take up to `count` steps: how many were taken, why they ended, and the rows of what is stacked."""
-        out = np.empty(count * len(self._kept))
-        width = self._slices[-1][1].stop if self._slices else 0
+        """Take up to `count` steps: how many were taken, why they ended (see `steps`), and the rows of what is stacked."""
+        return self._run(compute, self._program.each, v, x, count)
+
+    def _run(self, compute: Any, part: Part, v: Any, x: Any, count: int) -> tuple[int, int, Any]:
+        out = np.empty(count * self._wide)
+        room = np.empty(part.swapped)
         if compute is not None:
-            code = compute(
-                self._codes, self._table, self._split, v, self._begin, self._middle,
-                x, width, self._after, self._kept, out, self._test, count,
-            )  # fmt: skip
+            code = compute(*part.native[:3], v, *part.native[3:5], x, *part.native[5:], room, out, self._wide, part.test, count)
             return code >> 2, code & 3, out
-        if self._lists is None:
-            self._lists = (
-                self._codes.tolist(), self._table.view(np.int64).tolist(), self._after.tolist(), self._kept.tolist(),
-            )  # fmt: skip
-        codes, table, after, kept = self._lists
-        numbers, slices = v.tolist(), x.tolist()
-        width_out = len(kept)
+        codes, table, split, begin, middle, slot, width, moves, swaps, kept = part.lists
+        numbers, slices, own = v.tolist(), x.tolist(), room.tolist()
+        taken, why = count, 0
         for t in range(count):
-            row = [0.0] * width_out
-            begin = numbers[self._begin : self._begin + len(after)]
+            row = [0.0] * self._wide
+            before = numbers[begin : begin + self._program.carried]
             try:
                 code = plain_runs.steps(
-                    codes, table, self._split, numbers, self._begin, self._middle,
-                    slices[t * width : (t + 1) * width], width, after, kept, row, self._test, 1,
+                    codes, table, split, numbers, begin, middle, slices[t * width : (t + 1) * width], slot, width,
+                    moves, swaps, kept, own, row, self._wide, part.test, 1,
                 )  # fmt: skip
             except (ArithmeticError, ValueError):
-                numbers[self._begin : self._begin + len(after)] = begin
+                numbers[begin : begin + len(before)] = before
                 code = 2
             if code != 4:
-                v[:] = numbers
-                return t, code & 3, out
-            out[t * width_out : (t + 1) * width_out] = row
+                taken, why = t, code & 3
+                break
+            out[t * self._wide : (t + 1) * self._wide] = row
         v[:] = numbers
-        return count, 0, out
+        return taken, why, out
 
     def _store(self, ys: Sequence[Any], out: Any, done: int, taken: int, length: int | None, reverse: bool) -> None:
         """Put the rows of a block in their places."""
         if not self._ys or length is None:
             return
-        rows = out[: taken * len(self._kept)].reshape(taken, -1)
-        for y, (aval, columns) in zip(ys, self._ys, strict=True):
+        rows = out[: taken * self._wide].reshape(taken, self._wide)
+        for y, (_, aval, columns) in zip(ys, self._ys, strict=True):
             values = rows[:, columns].reshape(taken, *aval.shape)
             if reverse:
                 y[length - done - taken : length - done] = values[::-1]
             else:
                 y[done : done + taken] = values
 
-    def _read(self, v: Any) -> list[Any]:
-        at, found = self._begin, []
-        for aval in self._carried:
-            found.append(v[at : at + aval.size].reshape(aval.shape).astype(aval.dtype))
-            at += aval.size
-        return found
+    def _read(self, v: Any, state: list[Any], taken: int) -> None:
+        """The carries behind `taken` steps."""
+        if not taken:
+            return
+        begin = self._program.begin
+        for k, aval, own in self._carried:
+            state[k] = v[begin + own.start : begin + own.stop].reshape(aval.shape).astype(aval.dtype)
+        for k, aval, places in self._ends:
+            state[k] = v[places].reshape(aval.shape).astype(aval.dtype)
 
 
-class _Parts:
-    """What a loop is made of, as entries."""
-
-    def __init__(self, body: Graph, carries: int, scanned: int, test: Graph | None) -> None:
-        self.body, self.carries, self.scanned, self.test = body, carries, scanned, test
-        self.on: int | None = None
-        self.behind_test = 0
-        self.after: list[Positions] = []
-        self.ys: list[Positions] = []
-
-    def write(self, e: Entries) -> None:
-        """Write the condition, then the body. In the order in which they lie: constants, carries, slices."""
-        ins = self.body.in_avals
-        nk, nx = self.carries, self.scanned
-        consts = [argument(e, a) for a in ins[nk + nx :]]
-        carries = [argument(e, a) for a in ins[:nk]]
-        slices = [argument(e, a) for a in ins[nk : nk + nx]]
-        if self.test is not None:
-            (on,) = write(e, self.test, [*carries, *consts])
-            self.on = int(on)
-            self.behind_test = e.size
-        out = write(e, self.body, [*carries, *slices, *consts])
-        self.after = [
-            e.limited(p, ~e.bounded(p)) if a.dtype == "int64" else p for p, a in zip(out[:nk], ins, strict=False)
-        ]
-        self.ys = out[nk:]
+def _scalars(arrays: Sequence[Any]) -> list[Any]:
+    return [a[()] for a in arrays]
 
 
-def _columns(avals: Sequence[Aval]) -> list[tuple[Aval, slice]]:
-    """For each aval where its numbers are in a row of all."""
-    found, at = [], 0
-    for aval in avals:
-        found.append((aval, slice(at, at + aval.size)))
-        at += aval.size
+def _columns(avals: Sequence[Aval], which: Iterable[int], start: int) -> Columns:
+    """For each aval that is meant where its numbers are in a row of all of these."""
+    found = []
+    for k in which:
+        found.append((k, avals[k], slice(start, start + avals[k].size)))
+        start += avals[k].size
     return found
-
-
-def _places(place: Positions, parts: Sequence[Positions]) -> Any:
-    flat_parts = [place[p.reshape(-1)] for p in parts]
-    return np.concatenate(flat_parts).astype(np.uint32) if flat_parts else np.zeros(0, np.uint32)
 
 
 def _calm(numbers: Any, aval: Aval) -> bool:
@@ -276,20 +243,17 @@ def loop_of(body: Graph, carries: int, scanned: int, test: Graph | None) -> Tape
 def _loop(body: Graph, carries: int, scanned: int, test: Graph | None) -> TapeLoop | None:
     if not expandable([*body.in_avals, *body.out_avals]):
         return None
-    if sum(prod(a.shape) for a in (*body.in_avals, *body.out_avals)) > 1 << 20:
+    if sum(a.size for a in (*body.in_avals, *body.out_avals)) > LARGEST:
         return None
     e = Entries(MOST, primal=True)
-    parts = _Parts(body, carries, scanned, test)
     try:
-        parts.write(e)
+        parts = Parts(e, body, carries, scanned, test)
     except (UnexpandableError, TooManyError):
         return None
-    on = [] if parts.on is None else [np.array([parts.on])]
-    arrays = flat(e, [*parts.after, *parts.ys, *on])
-    if arrays is None:
+    program = program_of(e, parts)
+    if program is None or dearer(program.codes, program.table, body, test):
         return None
-    loop = TapeLoop(e, parts, arrays)
-    return None if dearer(loop._codes, loop._table, body, test) else loop
+    return TapeLoop(parts, program)
 
 
 LOOPS.maker = loop_of

@@ -30,9 +30,26 @@ def place(b: float) -> int:
     return uint64(b)
 
 
+@helper
+def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
+    """Copy n numbers."""
+    for k in range(uint64(n)):
+        target[uint64(to) + k] = source[uint64(frm) + k]
+
+
+@helper
+def finite(v: Floats, first: int, last: int) -> bool:
+    """Whether entries `first` … `last` − 1 are finite: whether no exponent is all ones, so that 1 more would overflow."""
+    bits = v.view(uint64)
+    bad = uint64(0)
+    for k in range(uint64(first), uint64(last)):
+        bad |= (bits[k] & uint64(0x7FF0000000000000)) + uint64(0x0010000000000000)
+    return bad < uint64(0x8000000000000000)
+
+
 STEPS = (
-    "int64(uint8[::1], uint64[::1], int64, float64[::1], int64, int64,"
-    " float64[::1], int64, uint32[::1], uint32[::1], float64[::1], int64, int64)"
+    "int64(uint8[::1], uint64[::1], int64, float64[::1], int64, int64, float64[::1], int64, int64,"
+    " int64[::1], int64[::1], int64[::1], float64[::1], float64[::1], int64, int64, int64)"
 )
 
 INF = float("inf")
@@ -297,49 +314,123 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a * b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a * b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a * b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a * b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a * b
         elif o == 2:  # add
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a + b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a + b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a + b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a + b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a + b
         elif o == 3:  # subtract
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a - b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a - b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a - b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a - b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a - b
         elif o == 4:  # negative
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = -a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = -a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = -a
         elif o == 5:  # divide
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a / b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a / b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a / b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a / b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a / b
         elif o == 6:  # square
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = a * a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a * a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = a * a
         elif o == 7:  # pow_by
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -394,9 +485,14 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         elif o == 15:  # sqrt
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = sqrt(a)
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = sqrt(a)
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = sqrt(a)
         elif o == 16:  # reciprocal
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -709,9 +805,14 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         elif o == 58:  # identity
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = a
         elif o == 59:  # isfinite
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -976,42 +1077,22 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         else:
             v[i] = INF
 
-@helper
-def finite(v: Floats, first: int, last: int) -> bool:
-    """Whether entries `first` … `last` − 1 are finite."""
-    a = b = c = d = 0.0
-    i = first
-    while i + 4 <= last:
-        a += v[i] - v[i]
-        b += v[i + 1] - v[i + 1]
-        c += v[i + 2] - v[i + 2]
-        d += v[i + 3] - v[i + 3]
-        i += 4
-    while i < last:
-        a += v[i] - v[i]
-        i += 1
-    return a + b + c + d == 0.0
-
-
 @kernel(STEPS)
 def steps(
-    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int,
-    x: Floats, width: int, after: Ints, kept: Ints, out: Floats, test: int, count: int,
+    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int, x: Floats, slot: int, width: int,
+    moves: Ints, swaps: Ints, kept: Ints, room: Floats, out: Floats, wide: int, test: int, count: int,
 ) -> int:
     """Up to `count` steps of a loop. How many were taken: r·4 after r steps; + 1 if the condition ended it; + 2 if an entry
     of the next step is not finite.
 
-    v holds from `begin` on the carries, then `width` entries for the slices, of which x has a row for each step, then what
-    is computed: the condition in entry `test` by the first `split` runs, up to entry `middle`, the rest by the others.
-    `after` are the entries that become the carries, `kept` those that go into a row of `out`. Without condition `test` is −1.
+    What varies lies in v from `begin` on. Of the `width` slices, which begin at `slot`, x has a row for each step. The
+    condition is entry `test`, computed by the first `split` runs up to entry `middle`, the rest by the others; without one
+    `test` is −1. Copies are rows of from, to, how many: `moves` make results carries, `swaps` carries carries, by way of
+    `room`; `kept` fill a row, `wide` numbers, of `out`.
     """
-    n = len(after)
-    slot = begin + n
     size = len(v)
-    room = [0.0] * n
     for t in range(count):
-        for j in range(width):
-            v[slot + j] = x[t * width + j]
+        copied(x, v, t * width, slot, width)
         if test >= 0:
             computed(codes, table, v, 0, split)
             if not finite(v, begin, middle):
@@ -1021,11 +1102,16 @@ def steps(
         computed(codes, table, v, split, len(codes))
         if not finite(v, begin, size):
             return 4 * t + 2
-        at = t * len(kept)
-        for j in range(len(kept)):
-            out[at + j] = v[kept[j]]
-        for j in range(n):
-            room[j] = v[after[j]]
-        for j in range(n):
-            v[begin + j] = room[j]
+        for r in range(0, len(kept), 3):
+            copied(v, out, kept[r], t * wide + kept[r + 1], kept[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(v, room, swaps[r], at, swaps[r + 2])
+            at += swaps[r + 2]
+        for r in range(0, len(moves), 3):
+            copied(v, v, moves[r], moves[r + 1], moves[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(room, v, at, swaps[r + 1], swaps[r + 2])
+            at += swaps[r + 2]
     return 4 * count

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import acos, acosh, asin, asinh, atan, atan2, atanh, copysign, cos, cosh, erf, erfc, exp, exp2, expm1, floor, gamma, hypot, lgamma, log, log10, log1p, log2, pow, sin, sinh, sqrt, tan, tanh
+from math import acos, acosh, asin, asinh, atan, atan2, atanh, copysign, cos, cosh, erf, erfc, exp, exp2, expm1, floor, gamma, hypot, isfinite, lgamma, log, log10, log1p, log2, pow, sin, sinh, sqrt, tan, tanh
 from typing import TypeAlias, TypeVar
 
 Ints: TypeAlias = list[int]
@@ -26,6 +26,16 @@ def kernel(signature: str) -> Callable[[F], F]:
 def place(b: float) -> int:
     """A number as a distance between entries."""
     return int(b)
+
+
+def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
+    """Copy n numbers."""
+    target[to : to + n] = source[frm : frm + n]
+
+
+def finite(v: Floats, first: int, last: int) -> bool:
+    """Whether entries `first` … `last` − 1 are finite."""
+    return all(map(isfinite, v[first:last]))
 
 
 STEPS = ""
@@ -292,49 +302,123 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a * b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a * b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a * b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a * b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a * b
         elif o == 2:  # add
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a + b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a + b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a + b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a + b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a + b
         elif o == 3:  # subtract
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a - b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a - b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a - b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a - b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a - b
         elif o == 4:  # negative
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = -a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = -a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = -a
         elif o == 5:  # divide
             a0 = table[at + 2]
             a1 = table[at + 3]
             b0 = table[at + 4]
             b1 = table[at + 5]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                b = v[b0 + k * b1]
-                v[i + k] = a / b
+            if a1 == 1 and b1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    b = v[b0 + k]
+                    v[i + k] = a / b
+            elif a1 == 0 and b1 == 1:
+                a = v[a0]
+                for k in range(n):
+                    b = v[b0 + k]
+                    v[i + k] = a / b
+            elif a1 == 1 and b1 == 0:
+                b = v[b0]
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a / b
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    b = v[b0 + k * b1]
+                    v[i + k] = a / b
         elif o == 6:  # square
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = a * a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a * a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = a * a
         elif o == 7:  # pow_by
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -389,9 +473,14 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         elif o == 15:  # sqrt
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = sqrt(a)
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = sqrt(a)
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = sqrt(a)
         elif o == 16:  # reciprocal
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -704,9 +793,14 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         elif o == 58:  # identity
             a0 = table[at + 2]
             a1 = table[at + 3]
-            for k in range(n):
-                a = v[a0 + k * a1]
-                v[i + k] = a
+            if a1 == 1:
+                for k in range(n):
+                    a = v[a0 + k]
+                    v[i + k] = a
+            else:
+                for k in range(n):
+                    a = v[a0 + k * a1]
+                    v[i + k] = a
         elif o == 59:  # isfinite
             a0 = table[at + 2]
             a1 = table[at + 3]
@@ -971,42 +1065,22 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         else:
             v[i] = INF
 
-@helper
-def finite(v: Floats, first: int, last: int) -> bool:
-    """Whether entries `first` … `last` − 1 are finite."""
-    a = b = c = d = 0.0
-    i = first
-    while i + 4 <= last:
-        a += v[i] - v[i]
-        b += v[i + 1] - v[i + 1]
-        c += v[i + 2] - v[i + 2]
-        d += v[i + 3] - v[i + 3]
-        i += 4
-    while i < last:
-        a += v[i] - v[i]
-        i += 1
-    return a + b + c + d == 0.0
-
-
 @kernel(STEPS)
 def steps(
-    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int,
-    x: Floats, width: int, after: Ints, kept: Ints, out: Floats, test: int, count: int,
+    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int, x: Floats, slot: int, width: int,
+    moves: Ints, swaps: Ints, kept: Ints, room: Floats, out: Floats, wide: int, test: int, count: int,
 ) -> int:
     """Up to `count` steps of a loop. How many were taken: r·4 after r steps; + 1 if the condition ended it; + 2 if an entry
     of the next step is not finite.
 
-    v holds from `begin` on the carries, then `width` entries for the slices, of which x has a row for each step, then what
-    is computed: the condition in entry `test` by the first `split` runs, up to entry `middle`, the rest by the others.
-    `after` are the entries that become the carries, `kept` those that go into a row of `out`. Without condition `test` is −1.
+    What varies lies in v from `begin` on. Of the `width` slices, which begin at `slot`, x has a row for each step. The
+    condition is entry `test`, computed by the first `split` runs up to entry `middle`, the rest by the others; without one
+    `test` is −1. Copies are rows of from, to, how many: `moves` make results carries, `swaps` carries carries, by way of
+    `room`; `kept` fill a row, `wide` numbers, of `out`.
     """
-    n = len(after)
-    slot = begin + n
     size = len(v)
-    room = [0.0] * n
     for t in range(count):
-        for j in range(width):
-            v[slot + j] = x[t * width + j]
+        copied(x, v, t * width, slot, width)
         if test >= 0:
             computed(codes, table, v, 0, split)
             if not finite(v, begin, middle):
@@ -1016,11 +1090,16 @@ def steps(
         computed(codes, table, v, split, len(codes))
         if not finite(v, begin, size):
             return 4 * t + 2
-        at = t * len(kept)
-        for j in range(len(kept)):
-            out[at + j] = v[kept[j]]
-        for j in range(n):
-            room[j] = v[after[j]]
-        for j in range(n):
-            v[begin + j] = room[j]
+        for r in range(0, len(kept), 3):
+            copied(v, out, kept[r], t * wide + kept[r + 1], kept[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(v, room, swaps[r], at, swaps[r + 2])
+            at += swaps[r + 2]
+        for r in range(0, len(moves), 3):
+            copied(v, v, moves[r], moves[r + 1], moves[r + 2])
+        at = 0
+        for r in range(0, len(swaps), 3):
+            copied(room, v, at, swaps[r + 1], swaps[r + 2])
+            at += swaps[r + 2]
     return 4 * count
