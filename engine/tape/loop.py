@@ -34,7 +34,7 @@ Columns: TypeAlias = list[tuple[int, Aval, slice]]
 MOST = 20_000
 """Entries of a body."""
 
-LARGEST = 1 << 20
+LARGEST = 1 << 17
 """Numbers of what goes into a step and comes out of it."""
 
 BLOCK = 400_000
