@@ -253,7 +253,7 @@ def test_the_patterns_find_what_they_are_for() -> None:
         "peers.txt",
         "bench.txt",
         "tesseract.txt",
-    ],  # fmt: skip
+    ],
 )
 def test_locks_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
