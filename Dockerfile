@@ -48,7 +48,8 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old \
     && find /usr/share/fonts /usr/local/share/fonts -type d -exec touch --date=2025-01-01 {} + \
     && fc-cache --force --system-only \
-    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wengert
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wengert \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/wengert
 COPY --from=dependencies /opt/wengert /opt/wengert
 COPY --from=build /installed /opt/wengert
 
@@ -58,7 +59,10 @@ ENV PATH=/opt/wengert/bin:$PATH \
     WENGERT_HOST=0.0.0.0 \
     WENGERT_PORT=8000
 USER 10001:10001
-WORKDIR /
+# Registered programs are kept below the working directory, the one place that is written to. Without a volume there, on
+# a read-only root, they are kept in memory.
+WORKDIR /var/lib/wengert
+VOLUME /var/lib/wengert
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Asked directly, whatever proxy the environment names for the outside.

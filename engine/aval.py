@@ -133,6 +133,12 @@ def without_axes(shape: Shape, axes: Sequence[int]) -> Shape:
     return tuple(n for i, n in enumerate(shape) if i not in gone)
 
 
+def axis_before(axis: int, rank: int, axes: Sequence[int]) -> int:
+    """The axis (from 0) of an array of `rank` axes that is `axis` once `axes` (from the end) are removed."""
+    gone = {a + rank for a in axes}
+    return [i for i in range(rank) if i not in gone][axis]
+
+
 def kept_axes(shape: Shape, axes: Sequence[int]) -> Shape:
     """The shape with `axes` (counted from the end) reduced to 1, as by `keepdims`."""
     ones = {a + len(shape) for a in axes}

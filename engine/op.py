@@ -298,6 +298,28 @@ class Op:
         """The op without strong zeros: equal to this one wherever its result is finite."""
         return self, params
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """What a piece of the result along `axis` (counted from 0) is computed from.
+
+        For each operand the axis along which the same piece of it is enough, None where it is needed as a whole; None
+        alone if the result has no such pieces. By default only elementwise ops do.
+        """
+        if not self.elementwise:
+            return None
+        return tuple(axis if a.shape else None for a in operands)
+
+    def piece(self, axis: int, n: int, result: Aval, /, **params: Any) -> Mapping[str, Any]:
+        """The params for a piece of n entries of the result along `axis`, for an op that has some of its shape in them."""
+        return params
+
+    def summed(
+        self, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> Sequence[tuple[int | None, ...]]:
+        """Ways in which the result is the sum of results for pieces: for each operand the axis along which it is cut."""
+        return ()
+
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
         """`evaluate` for an op that holds subgraphs: they are computed with `b.run`."""
         raise NotImplementedError(self.name)

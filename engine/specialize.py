@@ -86,6 +86,11 @@ class Typed:
         """Steps that have a value of their own: all but those of several results."""
         return [i for i, n in enumerate(self.nodes) if isinstance(n, int)]
 
+    @cached_property
+    def differentiates(self) -> bool:
+        """Whether derivatives are used inside the program: they hold products with strong zeros."""
+        return any(params and "strong" in dict(params) for _, _, params, _ in self.graph.nodes)
+
     def owner(self, node: int) -> int:
         """The step that a node belongs to."""
         return bisect_right(self.starts, node) - 1

@@ -20,7 +20,7 @@ from service.admission import INLINE_BYTES, INLINE_SECONDS, Ticket
 from service.exchange import COMMON_LINES, request_id_of
 from service.head import head_of
 from service.logs import AccessLog
-from service.routes.verbs import PLAINLY_JSON, Verb
+from service.routes.verbs import PLAINLY_JSON, Verb, endpoint_at
 
 _LEFT = frozenset(
     {
@@ -55,7 +55,7 @@ class AtOnce:
     def __call__(self, scope: Scope, data: bytes) -> tuple[int, bytes, bytes] | None:
         """Status, header lines and body of the answer to a request with this body; None where it is not for this road."""
         start = time.perf_counter()
-        verb = self.verbs.get(scope["path"])
+        verb = endpoint_at(scope["path"], self.verbs)
         if type(verb) is not Verb or scope["method"] != "POST" or len(data) > INLINE_BYTES:
             return None
         head = head_of(scope)
@@ -88,10 +88,11 @@ class AtOnce:
 
 def _answer(verb: Verb, data: bytes) -> bytes | None:
     """The body of the answer, if the request is in order and small."""
-    work = verb.kind(verb.services, verb.verb, data, Ticket(verb.services.settings.timeout_s), media.JSON)
+    permit = Ticket(verb.services.settings.timeout_s)
+    work = verb.kind(verb.services, verb.verb, data, permit, media.JSON, verb.ref)
     try:
         with np.errstate(all="ignore"):
-            work.read()
+            work.read(wait=False)
             if work.large or "svg" in work.envelope.include:
                 return None
             work.plan()

@@ -19,14 +19,20 @@ from engine.derive import Request
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
+from service import signatures
 from service.envelope import Envelope, read_envelope
+from service.problems import Collector
 from service.programs import program_bytes
+from service.registered import Known, Programs
 from service.settings import Settings
 
 MOST_BYTES = 32 << 20
 """What the requests that are kept may take together, roughly."""
 LARGEST_GRAPH = 64 << 10
 """Largest body, in bytes, whose JSON graph is compared with those read before; larger ones differ all the time."""
+
+LONGEST_REGISTERED = 20_000
+"""Longest registered program whose requests are kept: those of longer ones are little beside what they compute."""
 
 _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
@@ -39,23 +45,45 @@ _make = tuple.__new__
 class Readings:
     """Reads requests, and keeps what they were read to. Safe under threads."""
 
-    def __init__(self, settings: Settings, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, settings: Settings, most_bytes: int = MOST_BYTES, *, programs: Programs | None = None
+    ) -> None:
         self.settings = settings
+        self.programs = programs
         self.kept: Kept[Hashable, Envelope] = Kept(most_bytes)
 
-    def read(self, verb: str, body: dict[str, Any], nbytes: int) -> Envelope:
-        """The request in a body of so many bytes. Raises `Problem` with all that is wrong."""
-        if "graph_id" in body or (nbytes > LARGEST_GRAPH and "expression" not in body):
+    def read(
+        self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
+    ) -> Envelope:
+        """The request in a body of so many bytes. Raises `Problem` with all that is wrong.
+
+        `ref` is the id or name of the program where the path says it. Without `wait`, raises `WouldBlock` where a
+        registered program would have to be read first."""
+        name = body.get("graph_id") if ref is None else ref
+        registered = self._registered(name, wait) if isinstance(name, str) else None
+
+        def lookup(_: str) -> Known | None:
+            """What was found above: looked up once, it is one program, whatever others do meanwhile."""
+            return registered
+
+        if name is None and nbytes > LARGEST_GRAPH and "expression" not in body:
             return read_envelope(verb, body, self.settings)
+        if name is not None and (registered is None or len(registered.program.steps) > LONGEST_REGISTERED):
+            return read_envelope(verb, body, self.settings, lookup, ref=ref)
         key, size = _key(verb, body)
+        if registered is not None:
+            key = (ref, registered.mark, key)
         known = self.kept.get(key)
         if known is not None:
-            found = _bound(known, body, self.settings)
+            found = _bound(known, body, self.settings, registered)
             if found is not None:
                 return found
-        envelope = read_envelope(verb, body, self.settings)
+        envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
         self.kept.put(key, _without_values(envelope), size + program_bytes(envelope.request.program))
         return envelope
+
+    def _registered(self, ref: str, wait: bool) -> Known | None:
+        return None if self.programs is None else self.programs.get(ref, wait=wait)
 
 
 def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
@@ -93,8 +121,11 @@ def _without_values(envelope: Envelope) -> Envelope:
     return replace(envelope, fields=fields, request=request)
 
 
-def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
-    """The request that a body like that of a known one is; None if one of its values is no plain one."""
+def _bound(
+    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+) -> Envelope | None:
+    """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
+    signature of a registered program."""
     found: dict[str, Any] = {}
     most = settings.elements
     try:
@@ -108,6 +139,14 @@ def _bound(known: Envelope, body: Mapping[str, Any], settings: Settings) -> Enve
                 found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
+    if registered is not None and registered.signature:
+        mistakes = Collector()
+        given = found.get("inputs", {})
+        found["inputs"] = signatures.fitted(
+            registered.program, registered.signature, given, known.request.in_axes, mistakes
+        )
+        if mistakes.mistakes:
+            return None
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)

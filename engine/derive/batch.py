@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from engine.aval import Array, Aval, DType, aval_of
 from engine.builder import EagerBuilder
 from engine.cost import Cost, Limits, check, cost_of
+from engine.derive.finite import all_finite
 from engine.errors import (
     EngineError,
     InvalidField,
@@ -22,6 +21,7 @@ from engine.errors import (
     quoted,
 )
 from engine.execute.meter import Meter
+from engine.execute.plan import plan_of
 from engine.graph import Graph
 from engine.program import Program
 from engine.specialize import pointer_part
@@ -106,6 +106,10 @@ class Runner:
         self.traced: Callable[[], Callable[[EngineError, Meter], EngineError] | None] = lambda: None
         """A weak reference to what finds the step to which an error of a run belongs: a derived graph's nodes have no names
         of the user's. It is the runner's owner, and a circle would keep its arrays until the collector comes by."""
+        self.guarded = False
+        """Whether strong zeros must be kept on the way: where the program uses derivatives itself."""
+        self.kinked = False
+        """Whether a run may have met a point without derivative."""
         self.met = 0
         """Bytes that the way back over a loop took whose length showed only when it was computed."""
 
@@ -139,10 +143,18 @@ class Runner:
         return graph, cost
 
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
-        """The graph's results."""
+        """The graph's results, by its plan: without guards of strong zeros, and with them where that is not finite."""
         try:
-            with np.errstate(all="ignore"):
-                return self.builder(meter).inline(graph, arguments)
+            results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
+            if not self.guarded and not all_finite(results):
+                results, kinked = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
         except EngineError as error:
             traced = self.traced()
             raise (error if traced is None else traced(error, meter)) from None
+        self.kinked = self.kinked or kinked
+        return results
+
+    def attempt(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any] | None:
+        """The graph's results; None where one is not finite, or a point without derivative may have been met."""
+        results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
+        return None if kinked or not all_finite(results) else results

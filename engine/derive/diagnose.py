@@ -16,6 +16,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import cost_of
 from engine.derive.again import over_maps, run_again
+from engine.derive.finite import all_finite
 from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job
 from engine.derive.singular import watch_singular
@@ -39,7 +40,7 @@ def suspicious(*found: Any) -> bool:
             todo += value.values()
         elif isinstance(value, list | tuple):
             todo += value
-        elif value is not None and np.asarray(value).dtype.kind == "f" and not np.isfinite(value).all():
+        elif value is not None and not all_finite([np.asarray(value)]):
             return True
     return False
 
@@ -103,7 +104,7 @@ class _Again:
         """Whether a node met a kink in some member, in a body or not; of `order` 0, where the program differentiates."""
         if not self.affordable:
             return False
-        if order and watch.may_kink and watch.kinked(self.values()):
+        if order and self.job.runner.kinked and watch.may_kink and watch.kinked(self.values()):
             return True
         if not bodies_may_kink(self.job.typed):
             return False

@@ -13,6 +13,8 @@ from engine.derive.again import naming
 from engine.derive.diagnose import explain
 from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job, check_mapped
+from engine.derive.on_plan import OnPlan
+from engine.derive.on_tape import OnTape, tape_for
 from engine.derive.request import Request, check_of, named_arrays, resolve_of, resolve_wrt, seed_for, selected
 from engine.derive.warn import Watch
 from engine.derive.written import graph_json
@@ -24,6 +26,12 @@ from engine.specialize import pointer_part
 from engine.transforms.pull import depends_on, pull, vjp_graph
 from engine.transforms.push import jvp_graph, push
 from engine.transforms.simplify import simplify
+
+MODES = {"grad": "reverse", "vjp": "reverse", "jvp": "forward"}
+"""In which mode a verb is computed."""
+
+PLANNED_NODES = 2000
+"""Programs of more nodes are computed node by node: to write out their derivatives would take longer than that."""
 
 
 class FirstOrder(Job):
@@ -39,6 +47,7 @@ class FirstOrder(Job):
         self.wrt: list[int] = []
         self.watched: list[int] = []
         """What a forward sweep is asked for: where a kink was met, one backward walk tells whether it mattered."""
+        self.quick: OnTape | OnPlan | None = None
         if verb != "grad" and request.of is not None:
             check_of(typed, request)
         default_wrt = verb in ("grad", "vjp") or request.wrt is not None
@@ -71,6 +80,16 @@ class FirstOrder(Job):
             base.largest_step,
         )
         check(self.cost, self.limits, f"This {verb}")
+        self.quick = self._quick()
+
+    def _quick(self) -> OnTape | OnPlan | None:
+        """How the answer is computed where nothing is to be told; None for programs that are only computed node by node."""
+        tape = tape_for(self.typed)
+        if tape is not None:
+            return OnTape(self, tape)
+        if len(self.typed.graph.nodes) > PLANNED_NODES or bodies_may_kink(self.typed):
+            return None
+        return OnPlan(self, *self._as_graph())
 
     def load(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> None:
         """The inputs, and the seed, cotangents or tangents."""
@@ -99,6 +118,17 @@ class FirstOrder(Job):
         self.extras += [*self.seeds.values(), *self.tangents.values()]
 
     def run(self, meter: Meter) -> dict[str, Any]:
+        """On the tape or by the plan; where these cannot be trusted, node by node with all that there is to be told."""
+        answer: dict[str, Any] | None = None
+        if self.quick is not None:
+            answer = self.quick.answer(self, meter)
+        if answer is None:
+            return self._run_carefully(meter)
+        if "derivative_graph" in self.request.include and self.verb in ("grad", "vjp"):
+            answer["derivative_graph"] = self._derivative_graph()
+        return answer | self.tail(None, MODES.get(self.verb))
+
+    def _run_carefully(self, meter: Meter) -> dict[str, Any]:
         """Over arrays at once, or as a mapped graph."""
         if self.batch is not None:
             values, backs, dots = self._run_mapped(meter)
@@ -135,9 +165,7 @@ class FirstOrder(Job):
                 self.id(i): dots[i] for i in self.program.outputs if self.typed.aval(i).floating
             }
             answer["node_tangents"] = self.values(dots, floats)
-        return answer | self.tail(
-            watch, {"grad": "reverse", "vjp": "reverse", "jvp": "forward"}.get(self.verb)
-        )
+        return answer | self.tail(watch, MODES.get(self.verb))
 
     # -- at once
 
@@ -245,9 +273,12 @@ class FirstOrder(Job):
             derived = jvp_graph(base, [typed.node(i) for i in seeds], self.dtype, step=self.step)
             labels += [("dot", i) for i in steps]
             axes += [self.extra_axes(self.id(i), self.tangents[i], typed.aval(i)) for i in seeds]
-            check_mapped(self, "tangents", self.tangents)
+            if self.batch is not None:
+                check_mapped(self, "tangents", self.tangents)
         else:
             derived = base
+        if self.batch is None:
+            return simplify(derived, self.dtype, self.step), labels
         graph, self.cost = self.runner.prepare(derived, axes, f"This {self.verb}")
         return graph, labels
 

@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.cost import Cost, check_answer
+from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
+from engine.derive.on_tape import Picked, cost_on_tape, jacobian_on_tape, tape_for
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
@@ -20,6 +21,7 @@ from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.sparsity.compression import Compression, compressed
 from engine.specialize import Typed
+from engine.tape import Linearized, Tape
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 
@@ -38,10 +40,24 @@ class Jacobian(Swept):
         self.of = resolve_many_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
         outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
+        rows, columns = sum(a.size for a in outs), sum(a.size for a in ins)
+        reverse = rows <= columns
+        self.mode: str = request.mode if request.mode != "auto" else ("reverse" if reverse else "forward")
+        self.tape = None if self.batch is not None or request.sparse else tape_for(typed)
+        if self.tape is not None:
+            check_answer([Aval((rows, columns), "float64")], self.limits)
+            self.passes = rows if self.mode == "reverse" else columns
+            self.cost = cost_on_tape(self.tape, self.passes)
+            check(self.cost, self.limits, "This jacobian")
+            return
+        self._derive()
+
+    def _derive(self) -> None:
+        """Write out the derivative, and plan sweeps over it."""
+        typed, request = self.typed, self.request
+        outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
         graph = typed.graph
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
-        reverse = sum(a.size for a in outs) <= sum(a.size for a in ins)
-        self.mode: str = request.mode if request.mode != "auto" else ("reverse" if reverse else "forward")
         compression: Compression | None = None
         if request.sparse:
             table = structure_of(self, graph, of, wrt, self.arguments)
@@ -66,12 +82,18 @@ class Jacobian(Swept):
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
         self.prepare_sweep(derived, self.axes, seeds, compression)
+        # With what is differentiated, so that a kink in it is met.
         self.primal, _ = self.runner.prepare(
-            graph.with_outputs([typed.node(i) for i in self.program.outputs]), self.axes, "This"
+            graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of]), self.axes, "This"
         )
 
     def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
         """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
+        if self.tape is not None:
+            matrix = self._matrix(self.tape.linearize(self.arguments))
+            if matrix is not None:
+                return {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+            self._derive()
         swept = self.sweep(meter)
         result: dict[int, dict[int, Array]] = {o: {} for o in self.of}
         if self.mode == "reverse":
@@ -84,11 +106,39 @@ class Jacobian(Swept):
                     result[row][column] = self.columns_last(block, self.typed.aval(column).rank)
         return result
 
+    def _matrix(self, at: Linearized) -> Array | None:
+        """The Jacobian on the tape, float64[of, wrt]; None where that cannot be trusted."""
+        typed = self.typed
+        of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
+        return jacobian_on_tape(at, of, wrt, self.mode == "reverse")
+
+    def _run_on_tape(self, tape: Tape) -> dict[str, Any] | None:
+        """The answer of a program of scalars; None where the tape cannot be trusted."""
+        at = tape.linearize(self.arguments)
+        matrix = self._matrix(at)
+        if matrix is None:
+            return None
+        answer = self.head(None)
+        answer["of"] = [self.id(i) for i in self.of]
+        answer["outputs"] = Picked(self.typed, tape, self.program.outputs)(at.v)
+        names = [self.id(i) for i in self.wrt]
+        rows = matrix.tolist()
+        answer["jacobian"] = {
+            self.id(o): dict(zip(names, row, strict=True)) for o, row in zip(self.of, rows, strict=True)
+        }
+        return answer | self.tail(None, self.mode, self.passes)
+
     def run(self, meter: Meter) -> dict[str, Any]:
         """Values, then the sweep."""
+        if self.tape is not None:
+            quick = self._run_on_tape(self.tape)
+            if quick is not None:
+                return quick
+            self.step = meter.check
+            self._derive()
         with naming(self, meter):
             outs = self.runner.run(self.primal, self.arguments, meter)
-        values = dict(zip(self.program.outputs, outs, strict=True))
+        values = dict(zip(self.program.outputs, outs, strict=False))
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)

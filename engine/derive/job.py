@@ -69,6 +69,7 @@ class Job:
         self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
         self.runner = Runner(self.batch, self.dtype, self.limits, meter)
         self.runner.traced = WeakMethod(self.traced)
+        self.runner.guarded = self.typed.differentiates
 
     def bound(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> Self:
         """This job for the numbers of another request of the same shapes."""

@@ -1,6 +1,6 @@
 """evaluate, grad, vjp and jvp of programs of arrays by a plan of the derived graph (`engine.execute.plan`).
 
-A plan is run without guards of strong zeros. Where something in its answer is not finite, or a point without derivative
+The plan is run without guards of strong zeros. Where something in its answer is not finite, or a point without derivative
 was met, the answer is that of the careful executor, and so are its warnings.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.derive.finite import all_finite
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.meter import Meter
 from engine.graph import Graph
@@ -34,14 +33,13 @@ class OnPlan:
 
     def answer(self, job: FirstOrder, meter: Meter) -> dict[str, Any] | None:
         """The answer's fields, up to those that all answers end with; None where the careful executor has to be asked."""
-        runner = job.runner
         try:
-            results = runner.run(self.graph, [*job.arguments, *job.extras], meter)
+            results = job.runner.attempt(self.graph, [*job.arguments, *job.extras], meter)
         except DeadlineExceeded:
             raise
         except EngineError:
             return None  # the careful executor knows the node
-        if (runner.kinked and job.verb != "evaluate") or not all_finite(results):
+        if results is None:
             return None
         by: dict[str, dict[str, Any]] = {"value": {}, "back": {}, "dot": {}}
         for (kind, name), result in zip(self.labels, results, strict=True):

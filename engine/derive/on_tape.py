@@ -69,10 +69,10 @@ class OnTape:
             }
         if verb == "jvp":
             at = tape.linearize(job.arguments)
-            if at.suspicious or at.kinked:
+            if not trusted(at):
                 return None
             dots = at.forward({typed.node(i): float(t) for i, t in job.tangents.items()})
-            if at.suspicious:
+            if not trusted(at):
                 return None
             return {
                 "output_ids": job.program.output_ids,
@@ -95,21 +95,26 @@ class OnTape:
         return answer
 
 
+def trusted(at: Linearized) -> bool:
+    """Whether all is finite so far, and no convention was met."""
+    return not (at.suspicious or at.kinked)
+
+
 def jacobian_on_tape(at: Linearized, of: Sequence[int], wrt: Sequence[int], reverse: bool) -> Array | None:
     """∂of/∂wrt between entries of a tape, [len(of), len(wrt)], by rows or by columns; None where that is not to be trusted."""
-    if at.suspicious or at.kinked:
+    if not trusted(at):
         return None
     if reverse:
         rows = at.reverse_many(of, np.eye(len(of)), wrt)
     else:
         rows = at.forward_many(wrt, np.eye(len(wrt)), of).T
-    return None if at.suspicious else rows
+    return rows if trusted(at) else None
 
 
 def cost_on_tape(tape: Tape, sweeps: int) -> Cost:
     """Cost of one linearization and so many sweeps over it, where the tape can be trusted."""
     n = len(tape)
-    return Cost(n, 4.0 * n + 2.0 * tape.edges * sweeps, 64 * n, 1.0)
+    return Cost(n, 4.0 * n + 2.0 * tape.edge_count * sweeps, 64 * n, 1.0)
 
 
 def tape_for(typed: Typed) -> Tape | None:

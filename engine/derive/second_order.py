@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
-from engine.cost import Cost, check_answer
+from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
+from engine.derive.on_tape import cost_on_tape, trusted
 from engine.derive.request import Request, named_arrays, resolve_of, resolve_wrt, seed_for
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept, basis
@@ -22,6 +23,7 @@ from engine.graph import CONSTANT, Graph, Node, single
 from engine.sparsity.compression import Compression, of_symmetric
 from engine.sparsity.structure import symmetric
 from engine.specialize import Typed
+from engine.tape import Tape, tape_of
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.vmap import map_graph
@@ -69,6 +71,17 @@ class Perturbed:
         """For each old node its (perturbed) new one."""
 
 
+class Written(NamedTuple):
+    """A gradient written out: of node `of` of the perturbed graph by the inputs `rows`, to be differentiated by `columns`."""
+
+    perturbed: Perturbed
+    gradient: Graph
+    of: int
+    rows: list[int]
+    columns: list[int]
+    axes: list[tuple[int | None, ...]]
+
+
 class SecondOrder(Swept):
     """hessian and hvp: forward over reverse by default, or the mode asked for twice."""
 
@@ -80,27 +93,42 @@ class SecondOrder(Swept):
         typed, request = self.typed, self.request
         self.of = resolve_of(typed, request)
         self.wrt = resolve_wrt(typed, request)
-        seed = self.seed
-        columns = list(self.wrt)
-        if verb == "hvp":
-            columns = list(self.vector)
-            if self.batch is not None:
-                check_mapped(self, "vector", self.vector)
+        if verb == "hvp" and self.batch is not None:
+            check_mapped(self, "vector", self.vector)
         ins = [typed.aval(i) for i in self.wrt]
         if verb == "hessian" and not request.sparse:
             check_answer(
                 [Aval((*self.sizes, *p.shape, *q.shape), "float64") for p in ins for q in ins], self.limits
             )
-        steps = list(dict.fromkeys([*self.wrt, *columns]))
-        perturbed = Perturbed(typed, steps, self.dtype)
+        written = self._write()
+        self.first, cost = self.runner.prepare(written.gradient, written.axes, f"This {verb}")
+        self.mode = "forward-over-reverse" if verb == "hvp" else MODES[request.mode]
+        self.tape: Tape | None = None
+        if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
+            self.tape = tape_of(self.first) if self.dtype == "float64" else None
+        if self.tape is None:
+            self._derive(written, cost)
+            return
+        # Entries of the tape are nodes of the graph, and inputs keep their order in it.
+        places = {c: k for k, c in enumerate(written.gradient.inputs)}
+        self.columns = [self.first.inputs[places[c]] for c in written.columns]
+        self.passes = 1 if verb == "hvp" else len(self.columns)
+        more = cost_on_tape(self.tape, self.passes)
+        self.cost = Cost(cost.nodes, cost.flops + more.flops, max(cost.bytes, more.bytes), 1.0)
+        check(self.cost, self.limits, f"This {verb}")
+
+    def _write(self) -> Written:
+        """The gradient as a graph that can be differentiated again."""
+        typed = self.typed
+        columns = list(self.vector) if self.verb == "hvp" else self.wrt
+        perturbed = Perturbed(typed, list(dict.fromkeys([*self.wrt, *columns])), self.dtype)
         of = perturbed.value[typed.node(self.of)]
         rows = [perturbed.seed[i] for i in self.wrt]
-        cols = [perturbed.seed[i] for i in columns]
         self.deltas = perturbed.deltas
         axes = [
             *self.axes,
             *[self.none] * len(perturbed.deltas),
-            self.extra_axes(None, seed, typed.aval(self.of)),
+            self.extra_axes(None, self.seed, typed.aval(self.of)),
         ]
         gradient = vjp_graph(
             perturbed.graph.with_outputs([of]),
@@ -110,16 +138,21 @@ class SecondOrder(Swept):
             record_bytes=self.record_bytes,
             step=self.step,
         )
-        self.first, cost = self.runner.prepare(gradient, axes, f"This {verb}")
+        return Written(perturbed, gradient, of, rows, [perturbed.seed[i] for i in columns], axes)
+
+    def _derive(self, written: Written, cost: Cost) -> None:
+        """Write out the second derivative, and plan it."""
+        typed, request, verb = self.typed, self.request, self.verb
+        perturbed, gradient, of, rows, cols, axes = written
+        columns = list(self.vector) if verb == "hvp" else self.wrt
+        ins = [typed.aval(i) for i in self.wrt]
         backs = gradient.outputs[1:]
-        self.mode = MODES[request.mode]
         if verb == "hvp":
             second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
             linear = second.with_outputs(second.outputs[len(backs) :])
             vaxes = [self.extra_axes(self.id(i), self.vector[i], typed.aval(i)) for i in columns]
             self.product, more = self.runner.prepare(linear, [*axes, *vaxes], "This hvp")
             self.cost = Cost(cost.nodes + more.nodes, cost.flops + more.flops, max(cost.bytes, more.bytes))
-            self.mode = "forward-over-reverse"
         else:
             if self.mode == "reverse-over-reverse":
                 # Rows of the Hessian are gradients of the gradient's entries; it is symmetric, so rows are columns.
@@ -197,8 +230,36 @@ class SecondOrder(Swept):
         second = jvp_graph(gradient, moved, self.dtype, step=self.step)
         return second.with_outputs(second.outputs[len(rows) :])
 
+    def _run_on_tape(self, tape: Tape) -> dict[str, Any] | None:
+        """The answer of a program of scalars; None where the tape cannot be trusted."""
+        at = tape.linearize(self.fixed)
+        if not trusted(at):
+            return None
+        value, *backs = self.first.outputs
+        names = [self.id(i) for i in self.wrt]
+        answer: dict[str, Any] = {"value": float(at.v[value])} | self.head(self.of)
+        answer["gradients"] = dict(zip(names, at.v[backs].tolist(), strict=True))
+        if self.verb == "hvp":
+            entries = [float(v) for v in self.vector.values()]
+            product = at.forward((np.asarray(self.columns, np.intp), np.asarray(entries)))[backs]
+            answer["hvp"] = dict(zip(names, product.tolist(), strict=True))
+        else:
+            rows = at.forward_many(self.columns, np.eye(len(self.columns)), backs).T.tolist()
+            answer["hessian"] = {
+                n: dict(zip(names, row, strict=True)) for n, row in zip(names, rows, strict=True)
+            }
+        if not trusted(at):
+            return None
+        return answer | self.tail(None, self.mode, self.passes)
+
     def run(self, meter: Meter) -> dict[str, Any]:
         """The gradient, then the sweep or the one product."""
+        if self.tape is not None:
+            quick = self._run_on_tape(self.tape)
+            if quick is not None:
+                return quick
+            self.step = meter.check
+            self._derive(self._write(), self.cost)
         with naming(self, meter):
             value, *backs = self.runner.run(self.first, self.fixed, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)

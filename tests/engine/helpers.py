@@ -89,7 +89,7 @@ def plain(value: Any) -> Any:
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list):
         return [plain(v) for v in value]
-    return np.asarray(value) if isinstance(value, np.ndarray | np.generic) else value
+    return np.asarray(value) if isinstance(value, np.ndarray | np.generic | float | bool) else value
 
 
 def near(got: Any, expected: Any, rtol: float = 1e-12, atol: float = 1e-12) -> None:

@@ -7,7 +7,7 @@ memory and that list are a *frame*; a thread that runs the block takes one and g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,7 +45,8 @@ class Block:
 
     `avals` are those of all values; `inputs` are given for each run, `constants` once; `results` are what a run returns.
     `targets` names, for values that are written into an array given for each run, the number of that array. `inner` is
-    the axis of a value that lies innermost in memory, where that is not the last. If `watched`, the meter is asked before
+    the axis of a value that lies innermost in memory, where that is not the last; targets `apart` are copied when they are
+    finished, since they lie otherwise. If `watched`, the meter is asked before
     each step, not only before the first.
     """
 
@@ -59,9 +60,10 @@ class Block:
         *,
         targets: Mapping[int, int] | None = None,
         inner: Mapping[int, int] | None = None,
+        apart: Set[int] = frozenset(),
         watched: bool = True,
     ) -> None:
-        lives = Lives(tasks, avals, inputs, constants, results, targets or {}, inner or {})
+        lives = Lives(tasks, avals, inputs, constants, results, targets or {}, inner or {}, apart)
         self._watched = watched
         slot: dict[int, int] = {}
         for i in (*inputs, *(targets or {}).values(), *constants):
@@ -111,8 +113,13 @@ class Block:
         memory = self._arena.memory()
         for k, value in self._constants:
             slots[k] = value
+        there: dict[Any, Any] = {}
         for k, start, aval, inner in self._placed:
-            slots[k] = placed(memory, start, aval, inner)
+            # One object for a result that lies over its operand, so that functions can see it.
+            where = (start, aval, inner)
+            if where not in there:
+                there[where] = placed(memory, start, aval, inner)
+            slots[k] = there[where]
         for k, fn, operands in self._views:
             slots[k] = fn(*[slots[j] for j in operands])
         return slots

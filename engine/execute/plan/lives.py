@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum
 from typing import Any
 
@@ -37,6 +37,7 @@ class Lives:
         results: Sequence[int],
         targets: Mapping[int, int],
         inner: Mapping[int, int],
+        apart: Set[int],
     ) -> None:
         self.avals = dict(avals)
         self.inner = inner
@@ -58,7 +59,7 @@ class Lives:
         self.tasks = _alive(_through_broadcasts(tasks, self.avals), {*results, *targets})
         made = {i: task for task in self.tasks for i in task.writes}
         for i, target in targets.items():
-            if i in made and made[i].how in (How.INTO, How.LOOP) and i not in made[i].made:
+            if i in made and i not in apart and made[i].how in (How.INTO, How.LOOP) and i not in made[i].made:
                 self.aims[i] = target
         for n in range(len(self.tasks)):
             self._outline(n)

@@ -9,6 +9,8 @@ import numpy as np
 
 from engine.aval import Avals
 from engine.execute.plan.block import Block
+from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
+from engine.execute.plan.loop import TILE, Tiles
 from engine.execute.plan.task import Task, tasks_of
 from engine.graph import CONSTANT, Graph
 
@@ -31,29 +33,51 @@ class Plan:
 
     `guarded` keeps strong zeros: it is needed where a derivative feeds an op that can hide a NaN. Without them a result
     is equal wherever it is finite; where it is not, the careful executor knows better. `kinks` asks for `Outcome.kinked`.
+    `tile` is how many elements one call works on, and `least` how many operations make a loop over tiles worth while.
     """
 
-    def __init__(self, graph: Graph, *, guarded: bool = False, kinks: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        guarded: bool = False,
+        kinks: bool = True,
+        tile: int = TILE,
+        least: float = LEAST,
+    ) -> None:
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
         constants = {i: nodes[i].params[0][1].value[()] for i in live if nodes[i].op is CONSTANT}
+        flops = {i: _flops(graph, i) for i in live if i not in constants}
+        stages = stages_of(graph, flops, least)
+        needed = _read_elsewhere(graph, stages)
+        self.loops: list[Tiles] = []
         tasks: list[Task] = []
-        for i in live:
-            tasks += tasks_of(i, nodes[i], avals, guarded=guarded, kinks=kinks)
-        flops = sum(
-            nodes[i].op.flops([avals[j] for j in nodes[i].inputs], nodes[i].aval, **dict(nodes[i].params))  # type: ignore[misc]
-            for i in live
-        )
+        for stage in stages.order:
+            if isinstance(stage, Loop):
+                loop = Tiles(
+                    stage,
+                    nodes,
+                    stages.cuts,
+                    needed[stage].__contains__,
+                    tile=tile,
+                    guarded=guarded,
+                    kinks=kinks,
+                    flops=flops,
+                )
+                self.loops.append(loop)
+                tasks.append(loop.task())
+            else:
+                tasks += tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
         self._scalars = [k for k, a in enumerate(graph.in_avals) if a.shape == ()]
-        self._block = Block(
-            tasks, avals, graph.inputs, constants, graph.outputs, watched=flops > WATCHED_FLOPS
-        )
+        watched = sum(flops.values()) > WATCHED_FLOPS
+        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, watched=watched)
 
     @property
     def nbytes(self) -> int:
         """Memory that the plan holds between its runs, roughly and at most."""
-        return self._block.nbytes
+        return self._block.nbytes + sum(loop.nbytes for loop in self.loops)
 
     @property
     def peak(self) -> int:
@@ -70,6 +94,26 @@ class Plan:
             given[k] = given[k][()]
         with np.errstate(all="ignore"):
             return Outcome(*self._block.run(b, given))
+
+
+def _flops(graph: Graph, i: int) -> float:
+    node = graph.nodes[i]
+    operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
+    return node.op.flops(operands, node.aval, **dict(node.params))
+
+
+def _read_elsewhere(graph: Graph, stages: Stages) -> dict[Loop, set[int]]:
+    """For each loop the nodes whose whole values are needed: outputs, and what other loops and single nodes read."""
+    home = {i: stage for stage in stages.order if isinstance(stage, Loop) for i in stage.nodes}
+    found: dict[Loop, set[int]] = {stage: set() for stage in home.values()}
+    for o in graph.outputs:
+        if o in home:
+            found[home[o]].add(o)
+    for i, _ in graph.schedule:
+        for k, j in enumerate(graph.nodes[i].inputs):
+            if j in home and (home.get(i) is not home[j] or not fused(stages.cuts, j, i, k)):
+                found[home[j]].add(j)
+    return found
 
 
 def plan_of(graph: Graph, *, guarded: bool = False) -> Plan:

@@ -211,6 +211,19 @@ class Gather(Op):
         taken = np.take(flat, _rows(indices, batch, middle, x.shape[at]), axis=0)
         return taken.reshape(x.shape[:at] + indices.shape[batch:] + rest)[()]
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """A shared axis, an axis of the array, or one of the indices; the array is needed whole where it is read."""
+        x, indices = operands
+        at, batch = x.rank + params["axis"], params["batch_dims"]
+        behind = at + indices.rank - batch
+        if axis < batch:
+            return (axis, axis)
+        if axis < at:
+            return (axis, None)
+        return (None, axis - at + batch) if axis < behind else (axis - behind + at + 1, None)
+
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """Mapped indices are one more axis of the index where nothing is shared yet, else one more shared axis."""
         x, indices = operands

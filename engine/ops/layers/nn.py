@@ -49,6 +49,12 @@ class _AlongAxes(Op):
         """The operand's aval."""
         return avals[0]
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Any axis that is not normalised over."""
+        return None if axis - result.rank in params["axes"] else (axis,)
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """An exponential and some more for each element."""
         return 15.0 * operands[0].size

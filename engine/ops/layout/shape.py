@@ -30,6 +30,11 @@ def _unbroadcast(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var
     return summed if summed.shape == shape else ct.b.write("reshape", summed, shape=shape)
 
 
+def _with(values: Sequence[Any], at: int, value: Any) -> tuple[Any, ...]:
+    """The values with one replaced; as they are, where `at` lies before them."""
+    return tuple(values) if at < 0 else (*values[:at], value, *values[at + 1 :])
+
+
 class BroadcastTo(Op):
     """The array stretched to a shape: axes of size 1 are repeated, new axes are put in front."""
 
@@ -67,6 +72,18 @@ class BroadcastTo(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A view."""
         return np.broadcast_to(arrays[0], params["shape"])
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """The operand's own axis; what is stretched is needed as a whole."""
+        (x,) = operands
+        own = axis - (result.rank - x.rank)
+        return (own if own >= 0 and x.shape[own] == result.shape[axis] else None,)
+
+    def piece(self, axis: int, n: int, result: Aval, /, **params: Any) -> Mapping[str, Any]:
+        """A shape of n there."""
+        return {"shape": _with(params["shape"], axis, n)}
 
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """The batch axis in front, new axes behind it."""
@@ -121,6 +138,21 @@ class Reshape(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A view where NumPy can."""
         return np.reshape(arrays[0], params["shape"])[()]
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """An axis of the same size, with as many elements before it."""
+        shape = operands[0].shape
+        before = prod(result.shape[:axis])
+        for own, n in enumerate(shape):
+            if n == result.shape[axis] and prod(shape[:own]) == before:
+                return (own,)
+        return None
+
+    def piece(self, axis: int, n: int, result: Aval, /, **params: Any) -> Mapping[str, Any]:
+        """A shape of n there."""
+        return {"shape": _with(params["shape"], axis, n)}
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """The batch axis stays in front."""
@@ -197,6 +229,14 @@ class PermuteDims(Op):
         x, axes = np.asarray(arrays[0]), params["axes"]
         return np.transpose(x, (*range(x.ndim - len(axes)), *(a + x.ndim for a in axes)))[()]
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Where the axis was."""
+        axes = params["axes"]
+        lead = result.rank - len(axes)
+        return (axis if axis < lead else axes[axis - lead] + result.rank,)
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """None: it is a view."""
         return 0.0
@@ -229,6 +269,19 @@ class SliceOp(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A view."""
         return arrays[0][(..., *python_slices(params["index"]))][()]
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """An axis that is taken whole."""
+        at = axis - (result.rank - len(params["index"]))
+        whole = at < 0 or params["index"][at] == (0, operands[0].shape[axis], 1)
+        return (axis,) if whole else None
+
+    def piece(self, axis: int, n: int, result: Aval, /, **params: Any) -> Mapping[str, Any]:
+        """All n."""
+        index = params["index"]
+        return {"index": _with(index, axis - (result.rank - len(index)), (0, n, 1))}
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """None: it is a view."""
@@ -264,6 +317,19 @@ class Embed(Op):
         """Zeros, then the operand over them."""
         given = dict(params)
         return Into(partial(_embed_into, (..., *python_slices(given["index"]))))
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """An axis to which nothing is added."""
+        at = axis - (result.rank - len(params["index"]))
+        whole = at < 0 or params["index"][at] == (0, result.shape[axis], 1)
+        return (axis,) if whole else None
+
+    def piece(self, axis: int, n: int, result: Aval, /, **params: Any) -> Mapping[str, Any]:
+        """All n."""
+        at = axis - (result.rank - len(params["index"]))
+        return {"index": _with(params["index"], at, (0, n, 1)), "shape": _with(params["shape"], at, n)}
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """One for each element written."""
@@ -334,6 +400,12 @@ class Concat(Op):
                 raise DtypeMismatch(f"concat: dtypes {first.dtype} and {aval.dtype} are not equal.")
         total = sum(a.shape[at] for a in avals)
         return Aval((*first.shape[:at], total, *first.shape[at + 1 :]), first.dtype)
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Any axis but that of joining."""
+        return None if axis == result.rank + params["axis"] else (axis,) * len(operands)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A new array."""

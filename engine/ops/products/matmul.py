@@ -130,6 +130,19 @@ class Matmul(Op):
         """The same, with `out`."""
         return Into(np.matmul)
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """A member of the stack, rows of the first, or columns of the second."""
+        rows = result.rank - 2
+        return (axis, axis) if axis < rows else (rows, None) if axis == rows else (None, rows + 1)
+
+    def summed(
+        self, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> Sequence[tuple[int | None, ...]]:
+        """Along the inner axis."""
+        return [(result.rank - 1, result.rank - 2)]
+
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """A batch of matrices by one matrix is one larger product."""
         x, y = operands

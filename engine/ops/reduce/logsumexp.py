@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import AXES, BOOL, only_false
-from engine.aval import Array, Aval, Avals, broadcast_shapes, normalize_axes, without_axes
+from engine.aval import Array, Aval, Avals, axis_before, broadcast_shapes, normalize_axes, without_axes
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
 from engine.ops.layers.nn import Softmax
@@ -55,6 +55,12 @@ class TopLevel(Op):
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Without the axes."""
         return Aval(without_axes(avals[0].shape, params["axes"]), avals[0].dtype)
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A maximum over what has weight."""
@@ -138,6 +144,12 @@ class LogSumExp(Op):
         rest = np.sum(chosen, axis=axes).astype(x.dtype) - 1 + np.sum(others, axis=axes)
         top, finite = (np.squeeze(v, axis=axes) if axes else v for v in (top, finite))
         return np.where(finite, top + np.log1p(rest), top)[()]
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Σ shares(x)·ẋ."""

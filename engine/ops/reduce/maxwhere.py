@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval, Avals, without_axes
+from engine.aval import Array, Aval, Avals, axis_before, without_axes
 from engine.builder import Var, call, cast
 from engine.errors import ShapeMismatch
 from engine.op import General, Op, Zero, registry
@@ -42,6 +42,12 @@ class MaxWhere(Op):
         x, mask = np.asarray(arrays[0]), arrays[1]
         least = -np.inf if x.dtype.kind == "f" else np.iinfo(np.int64).min
         return np.max(x, axis=params["axes"], where=mask, initial=x.dtype.type(least))
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Mean of the tangents of the entries that are the largest one."""

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import AXES, BOOL, OPTIONAL_AXIS
-from engine.aval import Array, Aval, Avals, kept_axes, normalize_axes, normalize_axis, without_axes
+from engine.aval import (
+    Array,
+    Aval,
+    Avals,
+    axis_before,
+    kept_axes,
+    normalize_axes,
+    normalize_axis,
+    without_axes,
+)
 from engine.builder import Builder, Var, broadcast_to, call, cast
 from engine.errors import EmptyReduction, ShapeMismatch
 from engine.op import Attr, Example, General, Into, Linear, Op, Operand, Parameter, Params, Zero, registry
@@ -95,6 +104,18 @@ class Sum(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's pairwise sum."""
         return np.sum(arrays[0], axis=params["axes"])
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
+
+    def summed(
+        self, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> Sequence[tuple[int | None, ...]]:
+        """Along each axis that is summed over."""
+        return [(a + operands[0].rank,) for a in params["axes"]]
 
     def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
         """What `np.sum` calls in the end."""
@@ -248,6 +269,12 @@ class Extreme(Op):
         """NumPy's; NaN where one of the entries is."""
         return self.fn(arrays[0], axis=params["axes"])
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
+
     def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
         """With `out`."""
         axes, ufunc = params[0][1], {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
@@ -318,6 +345,12 @@ class Quantifier(Op):
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """A mask without the axes."""
         return Aval(without_axes(avals[0].shape, params["axes"]), "bool")
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's."""
@@ -412,6 +445,12 @@ class CumSum(Op):
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """The operand's aval."""
         return avals[0]
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Any axis but its own."""
+        return None if axis == result.rank + params["axis"] else (axis,)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's, from the end if `reverse`."""

@@ -1,0 +1,235 @@
+"""Which nodes are computed piece by piece, and along which of their axes.
+
+An op says from which axis of each operand an axis of its result comes (`Op.cuts`). Axes that come from one another are one
+*class*: along it all these nodes can be cut at once, and a tile of them computed while it is in the cache. The class with
+the most work in it is taken first, then the next one among the nodes that are left. A node that sums over the class (a
+reduction, a product of matrices) is computed as partial sums, one for each tile, added in the order of the tiles.
+
+Nodes that need something whole which is computed in tiles must wait for the last tile. So the nodes are ordered in *waves*:
+in each, first those nodes that are not cut, then one loop over tiles for each class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from engine.aval import Aval
+from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
+
+LEAST = 1 << 15
+"""Operations on a class below which nothing is cut."""
+WHOLE = 1 << 18
+"""Elements of the largest operand that every tile reads as a whole."""
+
+
+class Cut(NamedTuple):
+    """How a node is cut: the class; the axis of the result, None for partial sums; for each operand its axis or None."""
+
+    group: int
+    axis: int | None
+    operands: tuple[int | None, ...]
+
+
+class Loop(NamedTuple):
+    """Nodes of one wave that are cut along one class, which has `size` entries."""
+
+    nodes: tuple[int, ...]
+    size: int
+
+
+class Stages(NamedTuple):
+    """The order of execution: single nodes and loops; and how each node of a loop is cut."""
+
+    order: list[int | Loop]
+    cuts: dict[int, Cut]
+
+
+def stages_of(graph: Graph, flops: Mapping[int, float], least: float = LEAST) -> Stages:
+    """Cut the graph. `flops` are those of the nodes that are computed; loops of less than `least` are not worth it."""
+    cuts = _Cutter(graph, flops).cuts(least)
+    return Stages(_ordered(graph, flops, cuts, least), cuts)
+
+
+class _Cutter:
+    """Finds classes of axes with union-find over (node, axis)."""
+
+    def __init__(self, graph: Graph, flops: Mapping[int, float]) -> None:
+        self.nodes = graph.nodes
+        self.flops = flops
+        self.first: dict[int, int] = {}
+        """Number of a node's axis 0."""
+        self.owner: list[tuple[int, int]] = []
+        for i, node in enumerate(graph.nodes):
+            if isinstance(node.aval, Aval) and node.op is not CONSTANT and (i in flops or node.op is INPUT):
+                self.first[i] = len(self.owner)
+                self.owner += [(i, a) for a in range(node.aval.rank)]
+        self.parent = list(range(len(self.owner)))
+        self.ways: dict[tuple[int, int], tuple[int | None, ...]] = {}
+        """Where the axis of a node comes from."""
+        self.sums: dict[int, Sequence[tuple[int | None, ...]]] = {}
+        for i in flops:
+            if i in self.first:
+                self._look(i, self.nodes[i])
+
+    def _look(self, i: int, node: Node) -> None:
+        op, inputs, params, aval = node
+        operands = [self.nodes[j].aval for j in inputs]
+        if op.subgraphs or op is ITEM or not isinstance(aval, Aval):
+            return
+        given = [a for a in operands if isinstance(a, Aval)]
+        if len(given) < len(operands) or not given:
+            return
+        for axis, n in enumerate(aval.shape):
+            way = op.cuts(axis, given, aval, **dict(params)) if n > 1 else None
+            if way is None or any(c is None and a.size > WHOLE for c, a in zip(way, given, strict=True)):
+                continue
+            self.ways[i, axis] = way
+            for j, c in zip(inputs, way, strict=True):
+                if c is not None and j in self.first:
+                    self._join(self.first[i] + axis, self.first[j] + c)
+        self.sums[i] = op.summed(given, aval, **dict(params))
+
+    def _find(self, k: int) -> int:
+        while self.parent[k] != k:
+            self.parent[k] = self.parent[self.parent[k]]
+            k = self.parent[k]
+        return k
+
+    def _join(self, k: int, m: int) -> None:
+        k, m = self._find(k), self._find(m)
+        self.parent[max(k, m)] = min(k, m)
+
+    def _class(self, i: int, axis: int) -> int | None:
+        return self._find(self.first[i] + axis) if i in self.first else None
+
+    def _candidates(self, i: int) -> Iterator[Cut]:
+        """Ways to cut node `i`, by class."""
+        node = self.nodes[i]
+        assert isinstance(node.aval, Aval)
+        for axis in range(node.aval.rank):
+            if (i, axis) in self.ways:
+                group = self._class(i, axis)
+                assert group is not None
+                yield Cut(group, axis, self.ways[i, axis])
+        for way in self.sums.get(i, ()):
+            groups = {self._class(j, c) for j, c in zip(node.inputs, way, strict=True) if c is not None}
+            groups.discard(None)
+            sizes = [a.shape[c] for a, c in zip(self._avals(i), way, strict=True) if c is not None]
+            # Every tile makes a result: worth it only if that is far smaller than what is read for it.
+            pays = 16 * node.aval.size <= sum(a.size for a in self._avals(i))
+            if len(groups) == 1 and pays and min(sizes) > 1:
+                (only,) = groups
+                assert only is not None
+                yield Cut(only, None, way)
+
+    def _avals(self, i: int) -> list[Aval]:
+        found = [self.nodes[j].aval for j in self.nodes[i].inputs]
+        return [a for a in found if isinstance(a, Aval)]
+
+    def cuts(self, least: float) -> dict[int, Cut]:
+        """The cut of each node that has one."""
+        left = {i: list(self._candidates(i)) for i in self.flops if i in self.first}
+        chosen: dict[int, Cut] = {}
+        while True:
+            weight: dict[int, float] = {}
+            for i, found in left.items():
+                for group in {c.group for c in found}:
+                    weight[group] = weight.get(group, 0.0) + self.flops[i]
+            # Of equal classes the one of the outermost axis: its pieces lie together.
+            best = max(weight, key=lambda g: (weight[g], -self.owner[g][1], -g), default=None)
+            if best is None or weight[best] < least:
+                return chosen
+            for i in list(left):
+                mine = [c for c in left[i] if c.group == best]
+                if mine:
+                    chosen[i] = mine[0]
+                    del left[i]
+
+
+def _ordered(
+    graph: Graph, flops: Mapping[int, float], cuts: dict[int, Cut], least: float
+) -> list[int | Loop]:
+    """Nodes and loops in order. Nodes of loops that are too small are taken out of `cuts`."""
+    nodes = graph.nodes
+    wave = _waves(nodes, flops, cuts)
+    _sink(graph, flops, cuts, wave)
+    loops: dict[tuple[int, int], list[int]] = {}
+    for i in cuts:
+        loops.setdefault((wave[i], cuts[i].group), []).append(i)
+    order: list[int | Loop] = []
+    sizes: dict[tuple[int, int], int] = {}
+    for key, members in loops.items():
+        members.sort()
+        sizes[key] = _size(nodes, cuts, members[0])
+        if sum(flops[i] for i in members) < least:
+            for i in members:
+                del cuts[i]
+    for w in range(max(wave.values(), default=0) + 1):
+        order += [i for i in flops if wave[i] == w and i not in cuts]
+        for key, members in loops.items():
+            if key[0] == w and members[0] in cuts:
+                order.append(Loop(tuple(members), sizes[key]))
+    return order
+
+
+def _size(nodes: Sequence[Node], cuts: Mapping[int, Cut], i: int) -> int:
+    for j, c in zip(nodes[i].inputs, cuts[i].operands, strict=True):
+        aval = nodes[j].aval
+        if c is not None and isinstance(aval, Aval):
+            return aval.shape[c]
+    aval = nodes[i].aval
+    axis = cuts[i].axis
+    assert isinstance(aval, Aval)
+    assert axis is not None
+    return aval.shape[axis]
+
+
+def fused(cuts: Mapping[int, Cut], j: int, i: int, k: int) -> bool:
+    """Whether node `i` can take its operand `k`, node `j`, from the same tile."""
+    mine, its = cuts.get(i), cuts.get(j)
+    return (
+        mine is not None
+        and its is not None
+        and mine.group == its.group
+        and its.axis is not None
+        and mine.operands[k] == its.axis
+    )
+
+
+def _waves(nodes: Sequence[Node], flops: Mapping[int, float], cuts: Mapping[int, Cut]) -> dict[int, int]:
+    """The first wave in which each node can be computed."""
+    wave: dict[int, int] = {}
+    for i in flops:
+        w = 0
+        for k, j in enumerate(nodes[i].inputs):
+            if j in wave:
+                w = max(w, wave[j] + (1 if j in cuts and not fused(cuts, j, i, k) else 0))
+        wave[i] = w
+    return wave
+
+
+def _sink(graph: Graph, flops: Mapping[int, float], cuts: Mapping[int, Cut], wave: dict[int, int]) -> None:
+    """Move nodes of loops to the wave where they are first read, if that does not keep more alive between the two."""
+    nodes = graph.nodes
+    outputs = set(graph.outputs)
+    readers: dict[int, list[tuple[int, int]]] = {}
+    for i in flops:
+        for k, j in enumerate(nodes[i].inputs):
+            readers.setdefault(j, []).append((i, k))
+    for i in reversed(list(flops)):
+        if i not in cuts or i in outputs or cuts[i].axis is None:
+            continue
+        there = readers.get(i, [])
+        if not all(fused(cuts, i, r, k) for r, k in there):
+            continue
+        later = min((wave[r] for r, _ in there), default=wave[i])
+        if later <= wave[i]:
+            continue
+        new = [
+            j
+            for j in set(nodes[i].inputs)
+            if j in cuts and wave[j] < later and all(wave[r] == wave[j] for r, _ in readers[j])
+        ]
+        if len(new) <= 1:
+            wave[i] = later

@@ -1,0 +1,221 @@
+"""A loop over tiles: nodes cut along one axis, each tile computed in memory that fits the cache, tiles shared by threads.
+
+Where tiles begin and in which order partial sums are added depends on shapes alone. So does the result: not on how many
+threads there are, nor on which of them computes which tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.aval import Array, Aval, Avals
+from engine.execute.plan.block import Block
+from engine.execute.plan.cuts import Cut, Loop, fused
+from engine.execute.plan.task import How, Task, copied, tasks_of
+from engine.execute.pool import pool
+from engine.graph import CONSTANT, Node
+
+if TYPE_CHECKING:
+    from engine.builder import EagerBuilder
+
+TILE = 1 << 15
+"""Elements that one call of a function works on: far more than what a call costs, and several arrays fit the cache."""
+NARROW = 64
+"""Up to so many elements beside the axis that is cut, a tile has that axis innermost in memory."""
+ROUND = 64
+"""Tiles are multiples of so many entries (but the last): whole cache lines."""
+
+
+class Tiles:
+    """One loop. `reads` are the values it needs, `writes` those it fills, `made` partial sums that it adds up itself."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        nodes: Sequence[Node],
+        cuts: Mapping[int, Cut],
+        needed: Callable[[int], bool],
+        *,
+        tile: int,
+        guarded: bool,
+        kinks: bool,
+        flops: Mapping[int, float],
+    ) -> None:
+        self._nodes = nodes
+        self._cuts = cuts
+        self._loop = loop
+        self._guarded, self._kinks = guarded, kinks
+        members = set(loop.nodes)
+        self._outside: dict[tuple[int, int | None], int] = {}
+        """Number, in the loop, of a value from outside: whole, or cut along an axis."""
+        number = len(nodes)
+        for i in loop.nodes:
+            for k, (j, c) in enumerate(zip(nodes[i].inputs, cuts[i].operands, strict=True)):
+                inside = j in members and fused(cuts, j, i, k)
+                if not inside and (j, c) not in self._outside:
+                    self._outside[j, c] = number
+                    number += 1
+        self._members = members
+        self.made = tuple(i for i in loop.nodes if cuts[i].axis is None)
+        self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
+        self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
+        self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
+        width = self._width(flops)
+        count = max(1, -(-loop.size * width // tile))
+        even = -(-loop.size // count)
+        multiple = ROUND if even > 4 * ROUND else 1
+        self.size = min(loop.size, -(-even // multiple) * multiple)
+        self.tiles = [(lo, min(loop.size, lo + self.size)) for lo in range(0, loop.size, self.size)]
+        self._blocks: dict[int, Block] = {}
+        for n in {hi - lo for lo, hi in self.tiles}:
+            self._blocks[n] = self._block(n)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held between runs."""
+        return sum(b.nbytes for b in self._blocks.values())
+
+    def task(self) -> Task:
+        """The loop as a task of the plan."""
+        return Task(How.LOOP, self.run, self.reads, (*self.writes, *self.made), made=self.made)
+
+    def _width(self, flops: Mapping[int, float]) -> int:
+        """Elements of an array for each entry of the axis that is cut: the mean, by the work done on them."""
+        work = total = 0.0
+        for i in self._loop.nodes:
+            aval = self._nodes[i].aval
+            sizes = [
+                a.size
+                for a in (aval, *(self._nodes[j].aval for j in self._nodes[i].inputs))
+                if isinstance(a, Aval)
+            ]
+            work += flops[i]
+            total += flops[i] * max(sizes) / self._loop.size
+        return max(1, round(total / work)) if work else 1
+
+    # -- made once for each size of tile
+
+    def _block(self, n: int) -> Block:
+        """The nodes of the loop for tiles of `n` entries."""
+        nodes, cuts = self._nodes, self._cuts
+        avals: dict[int, Avals] = {}
+        constants: dict[int, Any] = {}
+        given: list[int] = []
+        for (j, c), number in self._outside.items():
+            aval = nodes[j].aval
+            assert isinstance(aval, Aval)
+            avals[number] = aval if c is None else _cut(aval, c, n)
+            if nodes[j].op is CONSTANT and c is None:
+                constants[number] = nodes[j].params[0][1].value[()]
+            else:
+                given.append(number)
+        tasks: list[Task] = []
+        for i in self._loop.nodes:
+            op, inputs, params, aval = nodes[i]
+            cut = cuts[i]
+            assert isinstance(aval, Aval)
+            local = tuple(
+                j if j in self._members and fused(cuts, j, i, k) else self._outside[j, c]
+                for k, (j, c) in enumerate(zip(inputs, cut.operands, strict=True))
+            )
+            if cut.axis is not None:
+                params = tuple(sorted(op.piece(cut.axis, n, aval, **dict(params)).items()))
+                aval = _cut(aval, cut.axis, n)
+            avals[i] = aval
+            tasks += tasks_of(
+                i, Node(op, local, params, aval), avals, guarded=self._guarded, kinks=self._kinks
+            )
+        for i, target in self._targets.items():
+            avals[target] = avals[i]
+        inner = self._inner(avals)
+        loads: list[Task] = []
+        if inner:
+            tasks, loads = self._loaded(tasks, given, avals, inner)
+        apart = {i for i in self.writes if i in inner}
+        return Block(
+            [*loads, *tasks],
+            avals,
+            given,
+            constants,
+            (),
+            targets=self._targets,
+            inner=inner,
+            apart=apart,
+            watched=False,
+        )
+
+    def _inner(self, avals: Mapping[int, Avals]) -> dict[int, int]:
+        """Values that lie with the cut axis innermost: all of more than one axis, if none is wide and no op minds."""
+        where = {number: c for (_, c), number in self._outside.items() if c is not None}
+        where |= {i: axis for i in self._loop.nodes if (axis := self._cuts[i].axis) is not None}
+        found = {}
+        for i, axis in where.items():
+            aval = avals[i]
+            assert isinstance(aval, Aval)
+            if aval.size > NARROW * aval.shape[axis]:
+                return {}
+            if axis != aval.rank - 1:
+                found[i] = axis
+        if any(self._nodes[i].op.name in ("matmul", "strong_matmul", "gather") for i in self._loop.nodes):
+            return {}
+        return found
+
+    def _loaded(
+        self, tasks: Sequence[Task], given: Sequence[int], avals: dict[int, Avals], inner: dict[int, int]
+    ) -> tuple[list[Task], list[Task]]:
+        """Copies of what is given, with the axis innermost, and the tasks reading these."""
+        number = max(avals) + 1
+        copies: dict[int, int] = {}
+        for i in given:
+            if i in inner:
+                copies[i] = number
+                avals[number] = avals[i]
+                inner[number] = inner.pop(i)
+                number += 1
+        loads = [Task(How.INTO, copied, (i,), (c,)) for i, c in copies.items()]
+        return [t._replace(reads=tuple(copies.get(j, j) for j in t.reads)) for t in tasks], loads
+
+    # -- run
+
+    def run(
+        self, b: EagerBuilder, operands: Sequence[Any], outs: Sequence[Array], kinked: bool
+    ) -> tuple[list[Any], bool]:
+        """Fill `outs`; the sums, and whether a kink was met."""
+        nodes = self._nodes
+        values = dict(zip(self.reads, operands, strict=True))
+        whole = [
+            (values[j] if j in values else nodes[j].params[0][1].value, c)
+            for (j, c) in self._outside
+            if j in values or c is not None
+        ]
+        count = len(self.tiles)
+        parts = []
+        for i in self.made:
+            aval = nodes[i].aval
+            assert isinstance(aval, Aval)
+            parts.append(np.empty((count, *aval.shape), aval.dtype))
+        axes = [self._cuts[i].axis or 0 for i in self.writes]
+        met = [kinked]
+
+        def work(t: int) -> None:
+            lo, hi = self.tiles[t]
+            piece = slice(lo, hi)
+            given = [x if c is None else x[(*_ALL[c], piece)] for x, c in whole]
+            given += [o[(*_ALL[a], piece)] for o, a in zip(outs, axes, strict=True)]
+            given += [p[t, ...] for p in parts]
+            with np.errstate(all="ignore"):
+                if self._blocks[hi - lo].run(b, given)[1]:
+                    met[0] = True
+
+        pool.share(work, count)
+        return [np.add.reduce(p, axis=0) for p in parts], met[0]
+
+
+_ALL = [(slice(None),) * k for k in range(65)]
+
+
+def _cut(aval: Aval, axis: int, n: int) -> Aval:
+    return Aval((*aval.shape[:axis], n, *aval.shape[axis + 1 :]), aval.dtype)
