@@ -12,12 +12,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 # No pip in what is shipped: the one of the base image installs into it from outside.
 RUN /usr/local/bin/python3 -m venv --without-pip /opt/wengert
-COPY requirements/runtime.txt requirements/
+COPY requirements/fast.txt requirements/
 RUN /usr/local/bin/python3 -m pip --python /opt/wengert/bin/python install --quiet --no-compile \
-        --require-hashes --only-binary :all: --requirement requirements/runtime.txt \
-    # NumPy's and SciPy's own tests are a fifth of it all.
+        --require-hashes --only-binary :all: --requirement requirements/fast.txt \
+    # NumPy's, SciPy's and Numba's own tests are a fifth of it all.
     && find /opt/wengert/lib/python3*/site-packages/numpy /opt/wengert/lib/python3*/site-packages/scipy \
-        -type d -name tests -prune -exec rm -rf {} + \
+        /opt/wengert/lib/python3*/site-packages/numba -type d -name tests -prune -exec rm -rf {} + \
     # Compiled here, since nothing can be written later. By hash, unchecked: time stamps do not survive every builder.
     && /usr/local/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/wengert/lib
 
@@ -34,7 +34,9 @@ RUN /builder/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wh
     && /usr/local/bin/python3 -m pip --python /opt/wengert/bin/python install --quiet --no-compile --no-deps --no-index \
         --prefix /installed dist/*.whl \
     && /usr/local/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        -s /installed -p /opt/wengert /installed/lib
+        -s /installed -p /opt/wengert /installed/lib \
+    # What Numba compiles, for any processor of this family: it lies beside the sources and can only be read later.
+    && cd / && PYTHONPATH=$(echo /installed/lib/python3*/site-packages) /opt/wengert/bin/python3 -m engine.tape.ahead
 
 # -- the image
 FROM ${PYTHON_IMAGE}
@@ -48,7 +50,8 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old \
     && find /usr/share/fonts /usr/local/share/fonts -type d -exec touch --date=2025-01-01 {} + \
     && fc-cache --force --system-only \
-    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wengert
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin wengert \
+    && install -d -o 10001 -g 10001 -m 0700 /var/lib/wengert
 COPY --from=dependencies /opt/wengert /opt/wengert
 COPY --from=build /installed /opt/wengert
 
@@ -58,7 +61,10 @@ ENV PATH=/opt/wengert/bin:$PATH \
     WENGERT_HOST=0.0.0.0 \
     WENGERT_PORT=8000
 USER 10001:10001
-WORKDIR /
+# Registered programs are kept below the working directory, the one place that is written to. Without a volume there, on
+# a read-only root, they are kept in memory.
+WORKDIR /var/lib/wengert
+VOLUME /var/lib/wengert
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 # Asked directly, whatever proxy the environment names for the outside.

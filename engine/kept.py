@@ -51,6 +51,13 @@ class Kept(Generic[K, V]):
                 _, (_, freed) = self._values.popitem(last=False)
                 self.nbytes -= freed
 
+    def drop(self, key: K) -> None:
+        """Forget one value."""
+        with self._lock:
+            known = self._values.pop(key, None)
+            if known is not None:
+                self.nbytes -= known[1]
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

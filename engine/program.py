@@ -159,9 +159,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """Program text; an origin is an offset into it, in code points."""
+    """Program text; an origin is an offset into it, in code points.
+
+    `root` is a JSON pointer to the text where that is not the request's own (a stored program).
+    """
 
     text: str
+    root: str | None = None
 
     def where(self, origin: int) -> Where | None:
         """Line and column from 1, with the line and a caret under the place."""
@@ -177,7 +181,7 @@ class TextSource:
         left = max(0, column - 41)
         shown = full[left : left + 80].replace("\t", " ")
         caret = " " * (column - 1 - left) + "^"
-        return Where(line=line, column=column, excerpt=f"{shown}\n{caret}")
+        return Where(self.root, line, column, f"{shown}\n{caret}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ class Ticket:
         self.deadline = time.monotonic() + seconds
         self._gone = False
 
+    def next(self) -> Ticket:
+        """For another job of the same request, until the same deadline: a ticket is good for one."""
+        other = Ticket(self.seconds)
+        other.deadline = self.deadline
+        return other
+
     def cancel(self) -> None:
         """Nobody waits any more."""
         self._gone = True

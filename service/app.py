@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -22,9 +24,15 @@ from service.logs import AccessLog
 from service.middleware import BodyLimit, Context, Hosts
 from service.problems import problem
 from service.readings import Readings
-from service.routes import operations, render, verbs
+from service.registered import Programs
+from service.routes import operations, registry, render, verbs
 from service.settings import Settings
+from service.store import Store, make_store
+from service.store.interface import StoreUnavailable
 from service.work import Services
+
+STORAGE_THREADS = 4
+"""Threads that read and write registered programs."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -44,15 +52,20 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request (or the lifespan)."""
-        if scope["type"] == "http" and scope["method"] == "POST" and _path(scope) in self.state.shortcuts:
+        if scope["type"] == "http" and scope["method"] == "POST" and self._endpoint(scope) is not None:
             scope["app"] = self
             await self.shortcut(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
+    def _endpoint(self, scope: Scope) -> ASGIApp | None:
+        return verbs.endpoint_at(_path(scope), self.state.shortcuts)
+
     async def to_endpoint(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The end of the shortcut."""
-        await self.state.shortcuts[_path(scope)](scope, receive, send)
+        endpoint = self._endpoint(scope)
+        assert endpoint is not None
+        await endpoint(scope, receive, send)
 
 
 def _path(scope: Scope) -> str:
@@ -68,6 +81,7 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
 
     @asynccontextmanager
     async def serving(app: FastAPI) -> AsyncIterator[None]:
+        opening = asyncio.get_running_loop().run_in_executor(None, _open, store)
         try:
             if lifespan is None:
                 yield
@@ -76,6 +90,9 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
                     yield
         finally:
             services.admission.close()
+            services.storage.close()
+            await opening
+            store.close()
 
     app = Application(
         title="Wengert",
@@ -86,18 +103,23 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         redirect_slashes=False,
         lifespan=serving,
     )
+    store = make_store(settings)
+    programs = Programs(store, settings)
     services = Services(
         settings,
         engine_limits(settings),
         Admission(settings.threads, settings.queue),
         Plans(settings.plans_bytes),
-        Readings(settings),
+        Readings(settings, programs=programs),
+        store,
+        programs,
+        Admission(STORAGE_THREADS, settings.queue),
     )
     app.state.services = services
     app.state.draining = False
     app.state.documents = {}
     app.state.shortcuts = {}
-    for part in (verbs, render, operations):
+    for part in (verbs, render, registry, operations):
         part.add_routes(app)
     log = AccessLog() if settings.access_log else None
     for kind, options in (  # the last one is the outermost
@@ -112,6 +134,12 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
     app.add_exception_handler(HTTPException, _http_error)
     app.openapi = lambda: openapi.build(app, _models())  # type: ignore[method-assign]
     return app
+
+
+def _open(store: Store) -> None:
+    """Open the store, beside all else: without it the server still computes. What is wrong stands in the log."""
+    with contextlib.suppress(StoreUnavailable):
+        store.open()
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -147,6 +175,10 @@ def _models() -> list[type[BaseModel]]:
     """The models that the OpenAPI document refers to."""
     answers = [o.answer for o in verbs.OPERATIONS.values() if o.answer is not None]
     own: list[type[BaseModel]] = [
+        schemas.RegisterRequest,
+        schemas.ProgramRecord,
+        schemas.ProgramDocument,
+        schemas.ProgramPage,
         schemas.OpDocument,
         schemas.OpsDocument,
         schemas.LimitsDocument,

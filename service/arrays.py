@@ -20,6 +20,7 @@ import orjson
 
 from engine.errors import LimitExceeded
 from service.limits import DEPTH
+from service.turns import Turns
 
 Form: TypeAlias = Literal["list", "base64"]
 Array: TypeAlias = npt.NDArray[Any]
@@ -57,6 +58,7 @@ class Encoding:
             return [self.text]
         texts = _MARKS.split(self.text)  # text, number of the array behind it, text, …
         found = [texts[0]]
+        turns = Turns(look)
         printed: dict[int, list[bytes]] = {}  # an output stands among the values as well
         for number, text in zip(map(int, texts[1::2]), texts[2::2], strict=True):
             pieces = printed.get(number)
@@ -64,8 +66,7 @@ class Encoding:
                 pieces = printed[number] = []
                 array = self.long[number]
                 for piece in _in_base64(array) if self.form == "base64" else _in_lists(array):
-                    if look is not None:
-                        look()
+                    turns()
                     pieces.append(piece)
             found += pieces
             found.append(text)

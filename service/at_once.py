@@ -22,7 +22,7 @@ from service.exchange import COMMON_LINES, request_id_of
 from service.head import head_of
 from service.json_body import read_object
 from service.logs import AccessLog
-from service.routes.verbs import PLAINLY_JSON, Verb
+from service.routes.verbs import PLAINLY_JSON, Verb, endpoint_at
 
 _LEFT = frozenset(
     {
@@ -57,7 +57,7 @@ class AtOnce:
     def __call__(self, scope: Scope, data: bytes) -> tuple[int, bytes, bytes] | None:
         """Status, header lines and body of the answer to a request with this body; None where it is not for this road."""
         start = time.perf_counter()
-        verb = self.verbs.get(scope["path"])
+        verb = endpoint_at(scope["path"], self.verbs)
         if type(verb) is not Verb or scope["method"] != "POST" or len(data) > INLINE_BYTES:
             return None
         head = head_of(scope)
@@ -94,14 +94,15 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
     try:
         with np.errstate(all="ignore"):
             body = read_object(data, memory_bytes=services.settings.memory_bytes)
-            known = services.readings.known(verb.verb, body)
-            if known is not None and known.ready is not None:
-                numbers = known.numbers(body)
-                answer = None if numbers is None else known.ready(numbers)
+            alike = services.readings.alike(verb.verb, body, verb.ref)
+            if alike is not None and alike.ready is not None:
+                numbers = alike.numbers(body)
+                answer = None if numbers is None else alike.ready(numbers)
                 if answer is not None:
-                    return arrays.encode(answer, known.envelope.form, small=True)
-            work = verb.kind(services, verb.verb, data, Ticket(services.settings.timeout_s), media.JSON)
-            work.read()
+                    return arrays.encode(answer, alike.envelope.form, small=True)
+            permit = Ticket(services.settings.timeout_s)
+            work = verb.kind(services, verb.verb, data, permit, media.JSON, verb.ref)
+            work.read(wait=False)
             if work.large or "svg" in work.envelope.include:
                 return None
             work.plan()
@@ -112,9 +113,9 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
                 return None
             work.write()
             work.add_timing()
-            if known is not None and not known.tried and work.job is not None:
-                known.ready = ready(work.job)
-                known.tried = True
+            if alike is not None and not alike.tried and work.job is not None:
+                alike.ready = ready(work.job)
+                alike.tried = True
     except Exception:  # not for this road: the application meets it again, and says or logs what it is
         return None
     return work.body

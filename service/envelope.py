@@ -7,13 +7,13 @@ is wrong reported at once. (What needs a whole program and whole inputs, shapes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from engine.aval import MAX_RANK, Aval, DType
 from engine.derive import Request
@@ -22,9 +22,11 @@ from engine.language import TextLimits
 from engine.program import NON_FINITE, Program
 from engine.spec import GraphLimits, read_graph
 from engine.values import SAFE_INTEGER, Given, read_value
+from service import signatures
 from service.arrays import Form
-from service.problems import Collector, Mistake, pointer_to
+from service.problems import Collector, Mistake, pointer_to, problem
 from service.programs import program_of_text
+from service.registered import Known
 from service.schemas import (
     EvaluateRequest,
     GradRequest,
@@ -56,7 +58,8 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
 }
 """The request model of each verb."""
 
-_PROGRAMS = ("expression", "graph", "graph_id")
+PROGRAMS = ("expression", "graph", "graph_id")
+"""The fields that a program can stand in."""
 
 _MUST_BE = {
     "expression": "a string of program text",
@@ -82,7 +85,19 @@ _MUST_BE = {
     "format": "'dot', 'svg' or 'png'",
     "direction": "'LR' or 'TB'",
     "show": "a list of 'values', 'gradients' and 'shapes'",
+    "name": "a string",
+    "description": "a string",
+    "replace": "true or false",
 }
+
+
+Lookup: TypeAlias = Callable[[str], Known | None]
+"""The registered program of an id or name; None if there is none."""
+
+
+def nobody(ref: str) -> Known | None:
+    """No program is registered."""
+    return None
 
 
 @dataclass(frozen=True)
@@ -102,14 +117,29 @@ class Envelope:
         return self.request.include
 
 
-def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelope:
-    """Everything in the body of a request for `verb`. Raises `Problem` with all that is wrong."""
+def read_envelope(
+    verb: str,
+    body: dict[str, Any],
+    settings: Settings,
+    registered: Lookup = nobody,
+    *,
+    ref: str | None = None,
+) -> Envelope:
+    """Everything in the body of a request for `verb`. Raises `Problem` with all that is wrong, and what `registered` raises,
+    which looks up registered programs. `ref` is the id or name of the program where the path says it."""
     mistakes = Collector()
     model = REQUESTS[verb]
-    fields = _fields(verb, model, body, mistakes)
-    program = _program(fields, body, settings, mistakes)
+    if ref is None:
+        fields = read_fields(verb, model, body, mistakes)
+        known = read_program(fields, body, fields.inputs, settings, registered, mistakes)
+    else:
+        known = registered(ref)
+        if known is None:
+            raise problem("unknown-program", unknown_program(ref))
+        fields = read_fields(verb, model, _without_program(body, mistakes), mistakes)
+    program = None if known is None else known.program
     in_axes = _in_axes(fields.in_axes, mistakes)
-    signature = _signature(getattr(fields, "signature", None), program, mistakes)
+    signature = read_signature(getattr(fields, "signature", None), program, mistakes)
     maps: dict[str, dict[str, Given]] = {}
     for name, what in (
         ("tangents", "tangent of"),
@@ -123,6 +153,9 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
     if seed is not None:
         seed = _value(seed, "the seed", "/seed", settings, mistakes)
     inputs = _inputs(fields.inputs, program, settings, verb, mistakes)
+    if known is not None and known.signature:
+        signature = {**known.signature, **signature}
+        inputs = signatures.fitted(known.program, known.signature, inputs, in_axes, mistakes)
     mistakes.raise_if_any()
     assert program is not None
     request = Request(
@@ -148,7 +181,7 @@ def read_envelope(verb: str, body: dict[str, Any], settings: Settings) -> Envelo
 # ----------------------------------------------------------------------------------------------------------- fields
 
 
-def _fields(verb: str, model: type[ProgramRequest], body: dict[str, Any], mistakes: Collector) -> Any:
+def read_fields(verb: str, model: type[BaseModel], body: dict[str, Any], mistakes: Collector) -> Any:
     """The fields, checked; those that are wrong are noted and have their defaults."""
     known = model.model_fields
     given = {k: v for k, v in body.items() if k in known}
@@ -241,9 +274,31 @@ def _shown(value: object) -> str:
 # ---------------------------------------------------------------------------------------------------------- program
 
 
-def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Collector) -> Program | None:
-    """The program; None where it is missing or wrong, which is noted."""
-    named = [name for name in _PROGRAMS if body.get(name) is not None]
+def _without_program(body: dict[str, Any], mistakes: Collector) -> dict[str, Any]:
+    """The body of a request whose path names the program: a second program is a mistake."""
+    for name in PROGRAMS:
+        if name in body:
+            detail = f"The path says which program is meant, so the body has no `{name}`."
+            mistakes.add(Mistake("unknown-field", detail, pointer=f"/{name}"))
+    return {k: v for k, v in body.items() if k not in PROGRAMS}
+
+
+def unknown_program(ref: str) -> str:
+    """What is said of an id or name that nothing is registered under."""
+    return f"No program is registered under {quoted(ref)}."
+
+
+def read_program(
+    fields: Any,
+    body: dict[str, Any],
+    inputs: Collection[str],
+    settings: Settings,
+    registered: Lookup,
+    mistakes: Collector,
+) -> Known | None:
+    """The program, of a text in which `inputs` are names of inputs, whatever they mean else; with the signature of a
+    registered one. None where it is missing or wrong, which is noted."""
+    named = [name for name in PROGRAMS if body.get(name) is not None]
     if not named:
         mistakes.add(
             Mistake(
@@ -264,22 +319,18 @@ def _program(fields: Any, body: dict[str, Any], settings: Settings, mistakes: Co
     try:
         if fields.expression is not None:
             limits = TextLimits(expression_chars=settings.expression_chars, nodes=settings.nodes)
-            return program_of_text(fields.expression, fields.inputs, limits)
+            return Known(program_of_text(fields.expression, inputs, limits))
         if fields.graph is not None:
-            return read_graph(
-                fields.graph, limits=GraphLimits(nodes=settings.nodes, elements=settings.elements)
-            )
+            limits_of_graph = GraphLimits(nodes=settings.nodes, elements=settings.elements)
+            return Known(read_graph(fields.graph, limits=limits_of_graph))
+        if fields.graph_id is not None:
+            known = registered(fields.graph_id)
+            if known is None:
+                detail = unknown_program(fields.graph_id)
+                mistakes.add(Mistake("unknown-program", detail, pointer="/graph_id"))
+            return known
     except EngineError as error:
         mistakes.add_engine(error)
-        return None
-    if fields.graph_id is not None:
-        mistakes.add(
-            Mistake(
-                "unknown-program",
-                f"No program is registered under {quoted(fields.graph_id)}.",
-                pointer="/graph_id",
-            )
-        )
     return None
 
 
@@ -390,7 +441,7 @@ def _wrong_axis(place: tuple[str | int, ...], axis: Any) -> Mistake:
     )
 
 
-def _signature(given: Any, program: Program | None, mistakes: Collector) -> dict[str, Aval]:
+def read_signature(given: Any, program: Program | None, mistakes: Collector) -> dict[str, Aval]:
     """`signature` as avals. An input that the program does not have is a mistake."""
     result: dict[str, Aval] = {}
     inputs = None if program is None else {program.steps[i].id for i in program.inputs}

@@ -8,6 +8,7 @@ infinite float, which every reader of numbers refuses: infinity can only be mean
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pydantic_core import from_json
@@ -36,12 +37,14 @@ _MEANINGS = {
 }
 
 
-def read_object(data: bytes | bytearray, *, memory_bytes: int) -> dict[str, Any]:
-    """The JSON object in `data`. Raises `Problem`."""
+def read_object(
+    data: bytes | bytearray, *, memory_bytes: int, look: Callable[[], None] | None = None
+) -> dict[str, Any]:
+    """The JSON object in `data`. Raises `Problem`, and what `look` raises, which is called between pieces of long values."""
     if not data or (data[0] in _BLANK and not data.strip(_BLANK)):
         raise problem("missing-body", "The request has no body. It needs a JSON object.")
     if len(data) >= LONG:
-        body = read_long(data, memory_bytes=memory_bytes)
+        body = read_long(data, memory_bytes=memory_bytes, look=look)
         if body is not None:
             return body
     if len(data) >= LARGE:

@@ -8,6 +8,7 @@ from engine.language.walker import MAX_EFFORT
 from engine.program import MAX_NESTING
 from service import __version__
 from service.settings import Settings
+from service.store.interface import MAX_NAMES
 
 DEPTH = 200
 """Deepest nesting of JSON: what the parser itself stops at, so it is no setting."""
@@ -54,6 +55,9 @@ def published(settings: Settings) -> dict[str, object]:
             "expression_chars": settings.expression_chars,
             "taylor_order": settings.taylor_order,
             "render_nodes": settings.render_nodes,
+            "store_programs": settings.store_programs,
+            "store_bytes": settings.store_bytes,
+            "names": MAX_NAMES,
             "errors": ERRORS,
             "warnings": WARNINGS,
         },

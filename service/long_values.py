@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -24,6 +24,7 @@ from pydantic_core import from_json
 
 from engine.aval import MAX_RANK, Array, Shape
 from engine.values import SAFE_INTEGER, Numbers, Octets
+from service.turns import Turns
 
 LONG = 1 << 15
 """Bytes from which on a value is long."""
@@ -59,9 +60,14 @@ class _Span(NamedTuple):
     stop: int
 
 
-def read_long(data: bytes | bytearray, *, memory_bytes: int) -> dict[str, Any] | None:
+def read_long(
+    data: bytes | bytearray, *, memory_bytes: int, look: Callable[[], None] | None = None
+) -> dict[str, Any] | None:
     """The JSON object in `data`, long values in it as `Numbers` and `Octets`; None if the general reader must read it
-    (because there are none, or something is wrong, or it needs more than `memory_bytes`)."""
+    (because there are none, or something is wrong, or it needs more than `memory_bytes`).
+
+    `look` is called before each piece, and may raise."""
+    turns = Turns(look)
     spans = _spans(data)
     if not spans:
         return None
@@ -77,7 +83,7 @@ def read_long(data: bytes | bytearray, *, memory_bytes: int) -> dict[str, Any] |
             span = spans[k]
             if span.kind != kind:
                 return None
-            container[key] = _numbers(data, span) if kind == "list" else _octets(data, span)
+            container[key] = _numbers(data, span, turns) if kind == "list" else _octets(data, span, turns)
     except (_Irregular, ValueError):
         return None
     assert isinstance(body, dict)
@@ -182,7 +188,7 @@ def _elements(data: bytes | bytearray, span: _Span) -> int:
     return 1 + _count(np.frombuffer(data, np.uint8)[span.start : span.stop], 0x2C)
 
 
-def _numbers(data: bytes | bytearray, span: _Span) -> Numbers:
+def _numbers(data: bytes | bytearray, span: _Span, turns: Turns) -> Numbers:
     """A list of numbers. Raises `_Irregular`, `ValueError`."""
     rank, at = 0, span.start
     while data[at] == 0x5B:
@@ -190,7 +196,7 @@ def _numbers(data: bytes | bytearray, span: _Span) -> Numbers:
         at = _after_blanks(data, at + 1)
         if rank > MAX_RANK or at >= span.stop:
             raise _Irregular
-    reader = _Reader(data, np.empty(_elements(data, span)))
+    reader = _Reader(data, np.empty(_elements(data, span)), turns)
     stop, shape = reader.read(span.start, rank)
     if stop != span.stop or reader.filled != reader.values.size:
         raise _Irregular
@@ -203,6 +209,7 @@ class _Reader:
 
     data: bytes | bytearray
     values: Array
+    turns: Turns
     filled: int = 0
     integers: bool = True
     """Whether all numbers are written as integers, and are integers that a double holds."""
@@ -284,6 +291,7 @@ class _Reader:
 
     def _put(self, numbers: Any, count: int, text: bytes | bytearray) -> None:
         """Numbers, which are read from `text`, into their place."""
+        self.turns()
         stop = self.filled + count
         # All that a list can hold besides numbers and lists: null, true, false, objects. (There are no strings in it.)
         if stop > self.values.size or b"u" in text or b"f" in text or b"{" in text:
@@ -311,7 +319,7 @@ def _after_blanks(data: bytes | bytearray, at: int) -> int:
 # --------------------------------------------------------------------------------------------------------- base64
 
 
-def _octets(data: bytes | bytearray, span: _Span) -> Octets:
+def _octets(data: bytes | bytearray, span: _Span, turns: Turns) -> Octets:
     """The bytes of a string in base64. Raises `_Irregular`, `ValueError`."""
     view = memoryview(data)[span.start + 1 : span.stop - 1]
     if len(view) % 4:
@@ -319,6 +327,7 @@ def _octets(data: bytes | bytearray, span: _Span) -> Octets:
     raw = np.empty(len(view) // 4 * 3, np.uint8)
     filled = 0
     for at in range(0, len(view), BASE64_PIECE):
+        turns()
         part = view[at : at + BASE64_PIECE]
         found = binascii.a2b_base64(part, strict_mode=True)
         if len(found) != len(part) // 4 * 3 and at + BASE64_PIECE < len(view):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from service import __version__
 from service.components import COMPONENTS, Schema, ref, resolved
-from service.envelope import REQUESTS
+from service.envelope import PROGRAMS, REQUESTS
 from service.examples import Example
 from service.media import JSON
 from service.problems import KINDS, MEDIA_TYPE
@@ -23,6 +23,10 @@ TAGS = [
     {"name": "derivatives", "description": "Values and derivatives of programs."},
     {"name": "learning", "description": "What happens inside, step by step."},
     {"name": "programs", "description": "Programs, looked at and drawn."},
+    {
+        "name": "registry",
+        "description": "Programs that are registered once, and then asked by id or name: nothing is read again but the inputs.",
+    },
     {"name": "server", "description": "The op catalogue, the limits, and whether the server works."},
 ]
 
@@ -46,11 +50,13 @@ _MEANINGS = {
     404: "No such program.",
     406: "Nothing acceptable can be answered.",
     408: "The request did not arrive in time.",
+    409: "Another program has the name.",
+    412: "It has changed since.",
     413: "Over a limit.",
     415: "Not sent as plain JSON.",
     422: "Well-formed, but it does not make sense.",
     501: "Graphviz is not installed on this server.",
-    503: "Overloaded, or shutting down.",
+    503: "Overloaded, or shutting down, or the registry cannot be used.",
     504: "Past the deadline.",
 }
 
@@ -109,8 +115,11 @@ def problem_responses(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]
     return found
 
 
-def describe_operation(verb: str, operation: Operation, examples: Sequence[Example]) -> dict[str, Any]:
-    """Arguments of `add_api_route` that document a verb."""
+def describe_operation(
+    verb: str, operation: Operation, examples: Sequence[Example], path: Sequence[Schema] = ()
+) -> dict[str, Any]:
+    """Arguments of `add_api_route` that document a verb; of one whose `path` names the program, if that has parameters."""
+    examples = [without_program(e) for e in examples] if path else examples
     content: dict[str, Any] = {}
     if operation.answer is not None:
         content[JSON] = {"schema": ref(operation.answer.__name__)}
@@ -124,10 +133,10 @@ def describe_operation(verb: str, operation: Operation, examples: Sequence[Examp
             "schema": {"type": "string", **({"format": "binary"} if kind == "image/png" else {})}
         }
     return {
-        "summary": operation.summary,
+        "summary": f"{operation.summary}, of a registered program" if path else operation.summary,
         "description": operation.description,
-        "operation_id": verb,
-        "tags": [_TAG_OF.get(verb, "derivatives")],
+        "operation_id": f"{verb}_by_id" if path else verb,
+        "tags": ["registry" if path else _TAG_OF.get(verb, "derivatives")],
         "response_class": Response,
         "responses": {
             200: {"description": "The answer.", "content": content, "headers": ANSWER_HEADERS},
@@ -135,18 +144,81 @@ def describe_operation(verb: str, operation: Operation, examples: Sequence[Examp
             **problem_responses([*_ERRORS, *operation.errors]),
         },
         "openapi_extra": {
-            "parameters": REQUEST_HEADERS,
+            "parameters": [*path, *REQUEST_HEADERS],
             "requestBody": {
-                "required": True,
+                "required": not path,
                 "content": {
                     JSON: {
-                        "schema": ref(REQUESTS[verb].__name__),
+                        "schema": ref(REQUESTS[verb].__name__ + (BY_ID if path else "")),
                         "examples": {e.name: {"summary": e.summary, "value": e.body} for e in examples},
                     }
                 },
             },
         },
     }
+
+
+BY_ID = "ById"
+"""Ends the names of the schemas of requests whose path names the program."""
+
+
+def without_program(example: Example) -> Example:
+    """The example as it is sent where the path names the program."""
+    body = {k: v for k, v in example.body.items() if k not in PROGRAMS}
+    return replace(example, body=body)
+
+
+def describe_registry(
+    name: str,
+    summary: str,
+    description: str,
+    answers: Mapping[int, type[BaseModel] | None],
+    *,
+    errors: Sequence[int],
+    parameters: Sequence[Schema] = (),
+    examples: Sequence[Example] = (),
+    headers: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Arguments of `add_api_route` that document a route of the registry; one with `examples` takes a body."""
+    meanings = {200: "The answer.", 201: "Registered.", 204: "Done.", 304: "Not changed."}
+    if 201 in answers:
+        meanings[200] = "It was there already."
+    shown: dict[str, Schema] = {
+        **ANSWER_HEADERS,
+        **{header: {"description": _HEADERS[header], "schema": {"type": "string"}} for header in headers},
+    }
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status, model in answers.items():
+        responses[status] = {"description": meanings[status], "headers": shown}
+        if model is not None:
+            responses[status]["content"] = {JSON: {"schema": ref(model.__name__)}}
+    extra: dict[str, Any] = {"parameters": [*parameters, *REQUEST_HEADERS]}
+    if examples:
+        shown_examples = {e.name: {"summary": e.summary, "value": e.body} for e in examples}
+        content = {"schema": ref("RegisterRequest"), "examples": shown_examples}
+        extra["requestBody"] = {"required": True, "content": {JSON: content}}
+        answered = {e.name: {"summary": e.summary, "value": e.answer} for e in examples if e.answer}
+        if answered:
+            responses[201]["content"][JSON]["examples"] = answered
+    return {
+        "name": name,
+        "summary": summary,
+        "description": description,
+        "operation_id": name,
+        "tags": ["registry"],
+        "response_model": None,
+        "response_class": Response,
+        "status_code": min(answers) if 201 not in answers else 201,
+        "responses": {**responses, **problem_responses([403, *errors])},
+        "openapi_extra": extra,
+    }
+
+
+_HEADERS = {
+    "Location": "The program, by its id.",
+    "ETag": "Strong: changes with everything that is shown.",
+    "Cache-Control": "How long the answer may be kept.",
+}
 
 
 def describe_get(
@@ -182,6 +254,12 @@ def describe_get(
     }
 
 
+def _by_id(schema: Schema) -> Schema:
+    """The schema of a request without the fields that a program stands in."""
+    properties = {k: v for k, v in schema["properties"].items() if k not in PROGRAMS}
+    return {**schema, "title": schema["title"] + BY_ID, "properties": properties}
+
+
 def build(app: FastAPI, models: Sequence[type[BaseModel]]) -> dict[str, Any]:
     """The document."""
     document = get_openapi(
@@ -196,7 +274,9 @@ def build(app: FastAPI, models: Sequence[type[BaseModel]]) -> dict[str, Any]:
     _, generated = models_json_schema(
         [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
     )
-    schemas: Mapping[str, Any] = {**COMPONENTS, **generated.get("$defs", {})}
+    defined = generated.get("$defs", {})
+    by_id = {f"{m.__name__}{BY_ID}": _by_id(defined[m.__name__]) for m in REQUESTS.values()}
+    schemas: Mapping[str, Any] = {**COMPONENTS, **defined, **by_id}
     document.setdefault("components", {})["schemas"] = dict(sorted(schemas.items()))
     found: dict[str, Any] = resolved(document)
     return found

@@ -148,7 +148,16 @@ KINDS: dict[str, Kind] = {
         "would need. GET /v1/limits lists all limits.",
     ),
     "unknown-program": Kind(404, "Unknown program", "No program of this id or name is registered here."),
-    "name-taken": Kind(409, "The name is taken", "The name is bound to another program."),
+    "name-taken": Kind(
+        409,
+        "The name is taken",
+        'The name is bound to another program. Choose another name, or send "replace": true to bind it to this one.',
+    ),
+    "precondition-failed": Kind(
+        412,
+        "Changed meanwhile",
+        "The header If-Match names another state of the program or name than the one it is in; GET shows its ETag.",
+    ),
     "not-found": Kind(404, "Not found", "There is nothing at this path. /docs lists the paths that exist."),
     "method-not-allowed": Kind(
         405,
@@ -178,6 +187,12 @@ KINDS: dict[str, Kind] = {
         503,
         "Overloaded",
         "The server has all the work it takes, or is shutting down; Retry-After says when to try again.",
+    ),
+    "storage-unavailable": Kind(
+        503,
+        "The registry cannot be used",
+        "Registered programs cannot be read or written just now: the disk is full, damaged or not there. Programs that "
+        "stand in the request itself work as ever. Retry-After says when to try again.",
     ),
     "timeout": Kind(
         504,

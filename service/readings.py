@@ -20,14 +20,20 @@ from engine.derive.ready import Ready
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
+from service import signatures
 from service.envelope import Envelope, read_envelope
+from service.problems import Collector
 from service.programs import program_bytes
+from service.registered import Known, Programs
 from service.settings import Settings
 
 MOST_BYTES = 32 << 20
 """What the requests that are kept may take together, roughly."""
 LARGEST_GRAPH = 64 << 10
 """Largest body, in bytes, whose JSON graph is compared with those read before; larger ones differ all the time."""
+
+LONGEST_REGISTERED = 20_000
+"""Longest registered program whose requests are kept: those of longer ones are little beside what they compute."""
 
 _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
@@ -39,7 +45,7 @@ _make = tuple.__new__
 """What a named tuple's own constructor calls in the end."""
 
 
-class Known:
+class Alike:
     """What is known of all requests that differ in their numbers only."""
 
     __slots__ = ("envelope", "ready", "tried")
@@ -74,38 +80,64 @@ class Known:
 class Readings:
     """Reads requests, and keeps what they were read to. Safe under threads."""
 
-    def __init__(self, settings: Settings, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, settings: Settings, most_bytes: int = MOST_BYTES, *, programs: Programs | None = None
+    ) -> None:
         self.settings = settings
-        self.kept: Kept[Hashable, Known] = Kept(most_bytes)
+        self.programs = programs
+        self.kept: Kept[Hashable, Alike] = Kept(most_bytes)
 
-    def known(self, verb: str, body: Mapping[str, Any]) -> Known | None:
-        """What is known of requests like this one."""
-        return self.kept.get(_key(verb, body)[0])
+    def read(
+        self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
+    ) -> Envelope:
+        """The request in a body of so many bytes. Raises `Problem` with all that is wrong.
 
-    def read(self, verb: str, body: dict[str, Any], nbytes: int) -> Envelope:
-        """The request in a body of so many bytes. Raises `Problem` with all that is wrong."""
-        if "graph_id" in body or (nbytes > LARGEST_GRAPH and "expression" not in body):
+        `ref` is the id or name of the program where the path says it. Without `wait`, raises `WouldBlock` where a
+        registered program would have to be read first."""
+        name = body.get("graph_id") if ref is None else ref
+        registered = self._registered(name, wait) if isinstance(name, str) else None
+
+        def lookup(_: str) -> Known | None:
+            """What was found above: looked up once, it is one program, whatever others do meanwhile."""
+            return registered
+
+        if name is None and nbytes > LARGEST_GRAPH and "expression" not in body:
             return read_envelope(verb, body, self.settings)
-        key, size = _key(verb, body)
-        known = self.kept.get(key)
-        if known is not None:
-            found = _bound(known, body, self.settings)
+        if name is not None and (registered is None or len(registered.program.steps) > LONGEST_REGISTERED):
+            return read_envelope(verb, body, self.settings, lookup, ref=ref)
+        key, size = _key(verb, body, ref, registered)
+        alike = self.kept.get(key)
+        if alike is not None:
+            found = _bound(alike.envelope, body, self.settings, registered)
             if found is not None:
                 return found
-        envelope = read_envelope(verb, body, self.settings)
+        envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
         program = envelope.request.program
         # A job is only kept of short programs, and takes about as much.
-        self.kept.put(key, Known(_without_values(envelope)), size + 3 * program_bytes(program))
+        self.kept.put(key, Alike(_without_values(envelope)), size + 3 * program_bytes(program))
         return envelope
 
+    def alike(self, verb: str, body: Mapping[str, Any], ref: str | None = None) -> Alike | None:
+        """What is known of requests like this small one. Raises `WouldBlock`, as `read` without `wait`."""
+        name = body.get("graph_id") if ref is None else ref
+        registered = self._registered(name, False) if isinstance(name, str) else None
+        if name is not None and registered is None:
+            return None
+        return self.kept.get(_key(verb, body, ref, registered)[0])
 
-def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
-    """All that a body says but its values, and how many bytes that is.
+    def _registered(self, ref: str, wait: bool) -> Known | None:
+        return None if self.programs is None else self.programs.get(ref, wait=wait)
+
+
+def _key(
+    verb: str, body: Mapping[str, Any], ref: str | None, registered: Known | None
+) -> tuple[Hashable, int]:
+    """All that a body says but its values, with the program that it is about, and how many bytes that is.
 
     `marshal` (of version 2, which has no references) writes equal bytes for equal values of equal types alone: 1, 1.0 and
     true differ, and so do infinity and null."""
     inputs, text = body.get("inputs"), body.get("expression")
-    if len(body) == 2 and type(inputs) is dict and type(text) is str:  # as most are
+    if len(body) == 2 and type(inputs) is dict and type(text) is str and ref is None:  # as most are
         return (verb, text, *inputs), 2 * len(text) + 100 * len(inputs) + 4096
     rest = {}
     names: list[Hashable] = [verb]
@@ -119,7 +151,10 @@ def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
         else:
             rest[field] = value
     written = marshal.dumps(rest, 2)
-    return (tuple(names), written), 2 * len(written) + 100 * len(names) + 4096
+    key: Hashable = (tuple(names), written)
+    if registered is not None:
+        key = (ref, registered.mark, key)
+    return key, 2 * len(written) + 100 * len(names) + 4096
 
 
 def _without_values(envelope: Envelope) -> Envelope:
@@ -134,8 +169,11 @@ def _without_values(envelope: Envelope) -> Envelope:
     return replace(envelope, fields=fields, request=request)
 
 
-def _bound(like: Known, body: Mapping[str, Any], settings: Settings) -> Envelope | None:
-    """The request that a body like that of a known one is; None if one of its values is no plain one."""
+def _bound(
+    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+) -> Envelope | None:
+    """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
+    signature of a registered program."""
     found: dict[str, Any] = {}
     most = settings.elements
     try:
@@ -149,7 +187,14 @@ def _bound(like: Known, body: Mapping[str, Any], settings: Settings) -> Envelope
                 found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
-    known = like.envelope
+    if registered is not None and registered.signature:
+        mistakes = Collector()
+        given = found.get("inputs", {})
+        found["inputs"] = signatures.fitted(
+            registered.program, registered.signature, given, known.request.in_axes, mistakes
+        )
+        if mistakes.mistakes:
+            return None
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)

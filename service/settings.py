@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from engine.cost import Limits
@@ -77,11 +77,36 @@ class Settings(BaseSettings):
     flops: int = Field(_ENGINE.flops, ge=1, description="most floating-point operations of one request")
     render_nodes: int = Field(500, ge=1, le=10_000, description="most nodes of a drawing")
 
+    # -- programs by id
+    store: str = Field(
+        "sqlite:.wengert/programs.sqlite3",
+        description="where registered programs are kept: sqlite:PATH (from the folder that the server is started in), or "
+        "memory: until it stops",
+    )
+    store_programs: int = Field(100_000, ge=1, description="most registered programs")
+    store_bytes: int = Field(1 << 30, ge=1, description="most bytes of registered programs and their names")
+    store_cache_bytes: int = Field(
+        512 << 20,
+        ge=0,
+        description="most memory in which registered programs are kept ready, in each process; one may take a quarter",
+    )
+
     # -- what is told
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         "info", description="what is logged"
     )
     access_log: bool = Field(True, description="log one line for each request")
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, value: str, info: ValidationInfo) -> str:
+        if value == "memory:" and info.data.get("workers", 1) > 1:
+            raise ValueError("several workers do not share memory: sqlite:PATH is needed")
+        if value == "memory:" or (
+            value.startswith("sqlite:") and len(value) > len("sqlite:") and "\0" not in value
+        ):
+            return value
+        raise ValueError(f"must be sqlite:PATH or memory:, not {value[:80]!r}")
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod

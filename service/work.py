@@ -30,7 +30,10 @@ from service.markdown import trace_table
 from service.media import JSON, MARKDOWN
 from service.problems import problem
 from service.readings import Readings
+from service.registered import Programs
 from service.settings import Settings
+from service.store import Store
+from service.store.interface import WouldBlock
 
 INLINE_STEPS = 100
 """Longest program that is planned on the event loop."""
@@ -49,17 +52,30 @@ class Services:
     plans: Plans
     """Prepared jobs, kept for the requests to come."""
     readings: Readings
+    store: Store
+    programs: Programs
+    """The registered ones."""
+    storage: Admission
+    """Threads for the store, so that it does not wait for computations, nor they for it."""
 
 
 class Work:
     """A request for values or derivatives, and the base of the others."""
 
     def __init__(
-        self, services: Services, verb: str, data: bytes | bytearray, ticket: Ticket, media: str = JSON
+        self,
+        services: Services,
+        verb: str,
+        data: bytes | bytearray,
+        ticket: Ticket,
+        media: str = JSON,
+        ref: str | None = None,
     ) -> None:
         self.services = services
         self.verb = verb
-        self.data = data
+        self.ref = ref
+        """Id or name of the program, where the path says it; then the body may be empty."""
+        self.data = data if data or ref is None else b"{}"
         self.ticket = ticket
         self.meter = ticket.meter()
         self.media = media
@@ -79,13 +95,16 @@ class Work:
 
     # -- the steps
 
-    def read(self) -> None:
-        """Bytes to an envelope. Raises `Problem`."""
+    def read(self, *, wait: bool = True) -> None:
+        """Bytes to an envelope. Raises `Problem`; without `wait`, `WouldBlock` if a program has to be fetched first."""
         start = time.perf_counter()
         nbytes = len(self.data)
-        body = read_object(self.data, memory_bytes=self.services.settings.memory_bytes)
-        self.data = b""
-        self.envelope = self.services.readings.read(self.verb, body, nbytes)
+        body = read_object(
+            self.data, memory_bytes=self.services.settings.memory_bytes, look=self.ticket.check
+        )
+        if wait:
+            self.data = b""
+        self.envelope = self.services.readings.read(self.verb, body, nbytes, ref=self.ref, wait=wait)
         self.times["parse_ms"] = _ms(start)
         if "svg" in self.envelope.include or "dot" in self.envelope.include:
             self.check_drawing()
@@ -242,9 +261,9 @@ class ParseWork(Work):
 class RenderWork(Work):
     """A request for a drawing."""
 
-    def read(self) -> None:
+    def read(self, *, wait: bool = True) -> None:
         """As for other verbs."""
-        super().read()
+        super().read(wait=wait)
         refuse_in_axes(self.envelope)
         self.check_drawing()
 
@@ -341,7 +360,11 @@ async def _compute(work: Work, receive: Receive) -> None:
     if len(work.data) > INLINE_BYTES:
         await admission.run(work.all, work.ticket, receive)
         return
-    work.read()
+    try:
+        work.read(wait=False)
+    except WouldBlock:
+        await admission.run(work.all, work.ticket, receive)
+        return
     if work.large:
         await admission.run(work.rest, work.ticket, receive)
         return

@@ -37,6 +37,8 @@ def server_url() -> Iterator[str]:
             str(port),
             "--access-log",
             "false",
+            "--store",
+            "memory:",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

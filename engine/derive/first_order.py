@@ -22,6 +22,7 @@ from engine.errors import EngineError, NotDifferentiable, Where
 from engine.execute.eager import forward
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.ops.control.subgraph import unbounded
 from engine.specialize import pointer_part
 from engine.transforms.pull import depends_on, pull, vjp_graph
 from engine.transforms.push import jvp_graph, push
@@ -87,7 +88,9 @@ class FirstOrder(Job):
         tape = tape_for(self.typed)
         if tape is not None:
             return OnTape(self, tape)
-        if len(self.typed.graph.nodes) > PLANNED_NODES or bodies_may_kink(self.typed):
+        graph = self.typed.graph
+        # A loop that may go on for ever must be known by name when its time is over.
+        if len(graph.nodes) > PLANNED_NODES or bodies_may_kink(self.typed) or unbounded(graph):
             return None
         return OnPlan(self, *self._as_graph())
 

@@ -114,7 +114,7 @@ def jacobian_on_tape(at: Linearized, of: Sequence[int], wrt: Sequence[int], reve
 def cost_on_tape(tape: Tape, sweeps: int) -> Cost:
     """Cost of one linearization and so many sweeps over it, where the tape can be trusted."""
     n = len(tape)
-    return Cost(n, 4.0 * n + 2.0 * tape.edges * sweeps, 64 * n, 1.0)
+    return Cost(n, 4.0 * n + 2.0 * tape.edge_count * sweeps, 64 * n, 1.0)
 
 
 def tape_for(typed: Typed) -> Tape | None:

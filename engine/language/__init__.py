@@ -43,11 +43,19 @@ class TextLimits:
     errors: int = 20
 
 
-def parse_text(text: str, *, inputs: Collection[str] = (), limits: TextLimits = TextLimits()) -> Program:
+def parse_text(
+    text: str,
+    *,
+    inputs: Collection[str] = (),
+    limits: TextLimits = TextLimits(),
+    pointer: str | None = None,
+) -> Program:
     """The program that a text describes (`api.md`, section 2).
 
     `inputs` are names that the request gives values for: they are inputs even where they are called `pi`, `e`, `inf` or
     `nan`. Those that the text does not use are left to the caller. Names are kept as written, without normalisation.
+
+    `pointer` is where the text stands, for the errors of those who run the program, if that is not in their request.
 
     Raises `SyntaxProblem`, `UnknownOp`, `Arity`, `InvalidAttribute`, `InvalidId`, `InvalidArray`, `Unsupported`, each
     with its place and where it has one its node, or several of them as `Mistakes`; `LimitExceeded` for
@@ -65,4 +73,5 @@ def parse_text(text: str, *, inputs: Collection[str] = (), limits: TextLimits = 
     except Refused as refused:
         where = TextSource(text).where(refused.at)
         raise SyntaxProblem(refused.detail, where=where, suggestions=refused.suggestions) from None
-    return Lowering(Shared(text, limits.nodes, limits.errors), statements, inputs).run()
+    shared = Shared(TextSource(text, pointer), limits.nodes, limits.errors)
+    return Lowering(shared, statements, inputs).run()

@@ -22,8 +22,8 @@ from engine.program import INPUT, MAX_NESTING, Argument, Program, Step, TextSour
 class Shared:
     """What the lists of one text have in common: the text, its mistakes, and how much has been written."""
 
-    def __init__(self, text: str, max_nodes: int, max_errors: int) -> None:
-        self.source = TextSource(text)
+    def __init__(self, source: TextSource, max_nodes: int, max_errors: int) -> None:
+        self.source = source
         self.mistakes = MistakeCollector(max_errors)
         self.max_nodes = max_nodes
         self.nodes = 0

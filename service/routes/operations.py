@@ -48,7 +48,10 @@ async def readyz(request: Request) -> Response:
     """`GET /readyz`: the server takes work."""
     if request.app.state.draining:
         raise problem("overloaded", "The server is shutting down.", headers={"Retry-After": SHUTTING_DOWN})
-    return Response(b'{"status":"ready"}', media_type=media.JSON, headers={"Cache-Control": "no-store"})
+    services: Services = request.app.state.services
+    # A server that cannot get at its registry still computes, so it stays in service, but says so.
+    body = b'{"status":"ready"}' if services.store.available else b'{"status":"ready","store":"unavailable"}'
+    return Response(body, media_type=media.JSON, headers={"Cache-Control": "no-store"})
 
 
 async def openapi(request: Request) -> Response:

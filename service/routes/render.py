@@ -8,7 +8,7 @@ from service import examples, media
 from service.head import head_of
 from service.openapi import Operation, describe_operation
 from service.problems import problem
-from service.routes.verbs import ticket
+from service.routes.verbs import needs_json, ticket
 from service.transfer import whole_body
 from service.work import RenderWork, Services, perform
 
@@ -27,10 +27,11 @@ async def render(request: Request) -> Response:
     services: Services = request.app.state.services
     offered = tuple(media.DRAWINGS.values())
     media.choose(request.headers, offered)  # refuses early what no format could satisfy
-    media.check_json(request.headers)
-    work = RenderWork(
-        services, "render", await whole_body(request.receive), ticket(head_of(request.scope), services)
-    )
+    head = head_of(request.scope)
+    ref = request.path_params.get("ref")
+    if needs_json(head, ref):
+        media.check_json(request.headers)
+    work = RenderWork(services, "render", await whole_body(request.receive), ticket(head, services), ref=ref)
     await perform(work, request.receive)
     form = work.envelope.fields.format
     if form is None:

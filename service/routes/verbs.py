@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import examples, media
 from service.admission import Ticket
@@ -105,13 +105,23 @@ def ticket(head: Head, services: Services) -> Ticket:
     return Ticket(seconds)
 
 
+def needs_json(head: Head, ref: str | None) -> bool:
+    """Whether a body must be declared to be JSON: always, but where the path names the program there may be no body."""
+    return ref is None or (
+        b"content-type" in head or b"transfer-encoding" in head or head.get(b"content-length", b"0") != b"0"
+    )
+
+
 class Verb:
-    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`)."""
+    """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`).
+
+    `ref` is the id or name of the program where the path says it."""
 
     def __init__(self, verb: str, offered: Sequence[str], services: Services) -> None:
         self.verb = verb
         self.offered = offered
         self.services = services
+        self.ref: str | None = None
         self.kind = ParseWork if verb == "parse" else Work
         self.headers = [(b"content-type", b"application/json")]
         """Headers of an answer in JSON."""
@@ -119,17 +129,28 @@ class Verb:
             self.headers.append((b"vary", b"Accept"))
         self.lines = lines(self.headers)
 
+    def of(self, ref: str) -> Verb:
+        """The same verb of a registered program."""
+        other = object.__new__(Verb)
+        vars(other).update(vars(self), ref=ref)
+        return other
+
     async def work(self, scope: Scope, receive: Receive) -> Work:
         """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
         head = head_of(scope)
         chosen = media.JSON
         if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
             chosen = media.choose(Headers(scope=scope), self.offered)
-        if head.get(b"content-type") != b"application/json":
+        if head.get(b"content-type") != b"application/json" and needs_json(head, self.ref):
             media.check_json(Headers(scope=scope))
         # The work alone has the body, and drops it when it is read.
         work = self.kind(
-            self.services, self.verb, await whole_body(receive), ticket(head, self.services), chosen
+            self.services,
+            self.verb,
+            await whole_body(receive),
+            ticket(head, self.services),
+            chosen,
+            self.ref,
         )
         await perform(work, receive)
         return work
@@ -161,13 +182,28 @@ def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
     """The verb as FastAPI has it, for the documentation and for paths that are unusually written."""
 
     async def answer(request: Request) -> Response:
-        work = await verb.work(request.scope, request.receive)
+        ref = request.path_params.get("ref")
+        asked = verb if ref is None else verb.of(ref)
+        work = await asked.work(request.scope, request.receive)
         if work.begin:
-            return in_pieces(work, verb.offered)
+            return in_pieces(work, asked.offered)
         headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None
         return Response(work.body, media_type=work.media, headers=headers)
 
     return answer
+
+
+GRAPHS = "/v1/graphs/"
+
+
+def endpoint_at(path: str, endpoints: Mapping[str, ASGIApp]) -> ASGIApp | None:
+    """The endpoint at a path: one that stands there, or a verb of a registered program (`/v1/graphs/{ref}/{verb}`)."""
+    found = endpoints.get(path)
+    if found is None and path.startswith(GRAPHS):
+        ref, _, name = path[len(GRAPHS) :].partition("/")
+        verb = endpoints.get(f"/v1/{name}")
+        return verb.of(ref) if isinstance(verb, Verb) and ref else None
+    return found
 
 
 def add_routes(app: FastAPI) -> None:
@@ -185,4 +221,4 @@ def add_routes(app: FastAPI) -> None:
         )
 
 
-__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "ticket"]
+__all__ = ["OPERATIONS", "PLAINLY_JSON", "Verb", "add_routes", "endpoint", "needs_json", "ticket"]

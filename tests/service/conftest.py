@@ -37,7 +37,9 @@ class Client:
     """The application in this process, asked synchronously. Exceptions that escape it are raised here."""
 
     def __init__(self, **settings: Any) -> None:
-        self.app = create_app(Settings(**{"access_log": False, "_env_file": None, **settings}))
+        self.app = create_app(
+            Settings(**{"access_log": False, "_env_file": None, "store": "memory:", **settings})
+        )
         self.runner = asyncio.Runner()
         transport = httpx.ASGITransport(self.app)
         self.http = httpx.AsyncClient(transport=transport, base_url="http://testserver")
@@ -68,6 +70,8 @@ class Client:
     def close(self) -> None:
         self.runner.run(self.http.aclose())
         self.app.state.services.admission.close()
+        self.app.state.services.storage.close()
+        self.app.state.services.store.close()
         self.runner.close()
 
 
@@ -105,6 +109,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self.seconds_a_step = 0.0
+        settings = {"store": f"sqlite:{log.parent / 'programs.sqlite3'}", **settings}
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         with log.open("wb") as out:
             self.process = subprocess.Popen(

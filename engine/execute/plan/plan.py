@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Avals
+from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
 from engine.execute.plan.loop import TILE, Tiles
@@ -45,6 +46,7 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
+        graph = assembled(graph)
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
