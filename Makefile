@@ -22,6 +22,9 @@ PIP_TOOLS = pip-tools==7.6.2
 VENV = .venv
 BIN = $(VENV)/bin
 PEERS_VENV = .venv-peers
+BENCH_VENV = .venv-bench
+# Beside the one before, where the benchmarks look for it.
+TESSERACT_VENV = .venv-bench-tesseract
 LOCK_VENV = .venv-lock
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -70,14 +73,14 @@ tape: $(VENV)/.runtime ## write the tape machines from the op catalogue, and com
 	$(BIN)/python -m engine.tape.generate
 	@$(BIN)/python -m engine.tape.ahead
 
-bench: $(PEERS_VENV)/.peers ## run the benchmarks side by side with the peers
-	$(PEERS_VENV)/bin/python -m benchmarks $(BENCH_ARGS)
+bench: $(BENCH_VENV)/.bench $(TESSERACT_VENV)/.tesseract ## measure beside other systems and write docs/performance.md (BENCH_ARGS=--quick)
+	@$(BENCH_VENV)/bin/python -m benchmarks $(or $(BENCH_ARGS),--write)
 
 docker: ## build the container image
 	$(DOCKER) build --tag "$(IMAGE)" $(DOCKER_ARGS) .
 
 clean: ## remove the environments and everything that was made
-	rm -rf $(VENV) $(PEERS_VENV) $(LOCK_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS_VENV) $(BENCH_VENV) $(TESSERACT_VENV) $(LOCK_VENV) build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find engine service tests clients benchmarks scripts docs -name node_modules -prune \
 	    -o -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -126,6 +129,23 @@ $(PEERS_VENV)/.peers: $(PEERS_VENV)/.made requirements/build.txt requirements/te
 	@$(PEERS_VENV)/bin/python -m pip install -qq --requirement requirements/peers.txt
 	@touch $@
 
+$(BENCH_VENV)/.made:
+	$(call venv,$(BENCH_VENV))
+
+$(BENCH_VENV)/.bench: $(BENCH_VENV)/.made requirements/build.txt requirements/test.txt requirements/bench.txt requirements/runtime.in pyproject.toml
+	$(call install,$(BENCH_VENV)/bin,test.txt)
+	@echo "Installing bench.txt into $(BENCH_VENV) ..."
+	@$(BENCH_VENV)/bin/python -m pip install -qq --requirement requirements/bench.txt
+	@touch $@
+
+$(TESSERACT_VENV)/.made:
+	$(call venv,$(TESSERACT_VENV))
+
+$(TESSERACT_VENV)/.tesseract: $(TESSERACT_VENV)/.made requirements/tesseract.txt
+	@echo "Installing tesseract.txt into $(TESSERACT_VENV) ..."
+	@$(TESSERACT_VENV)/bin/python -m pip install -qq --requirement requirements/tesseract.txt
+	@touch $@
+
 # --------------------------------------------------------------------------------------------------------------- locks
 
 # Run with the oldest Python supported: what resolves there has wheels for the newer ones. The machine's own pip
@@ -140,6 +160,16 @@ define sealed
 	    > requirements/$(1).tmp && mv requirements/$(1).tmp requirements/$(1).txt
 endef
 
+# $(call beside,name,options): requirements/name.txt with PyTorch in it, to be installed on top of test.txt.
+define beside
+	$(COMPILE) $(2) --output-file requirements/$(1).txt requirements/$(1).in
+	@{ echo "# Written by 'make lock' from $(1).in; not to be edited."; \
+	   echo "# Without hashes: PyTorch publishes several builds under one version (with CUDA, for processors only, ...), and"; \
+	   echo "# which of them is installed depends on the machine. Its CUDA libraries are left to its own metadata, since"; \
+	   echo "# only some of the builds need them. Installed on top of test.txt, which is sealed."; \
+	   grep -v -E '^(#|$$|cuda-|nvidia-|triton)' requirements/$(1).txt; } > requirements/$(1).tmp && mv requirements/$(1).tmp requirements/$(1).txt
+endef
+
 lock: $(LOCK_VENV)/.tools ## write requirements/*.txt anew from requirements/*.in (LOCK_ARGS=--upgrade)
 	@$(LOCK_VENV)/bin/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
 	    echo "Locks are made with Python 3.11, the oldest supported: make clean; make lock PYTHON=python3.11" >&2; exit 1; }
@@ -148,12 +178,12 @@ lock: $(LOCK_VENV)/.tools ## write requirements/*.txt anew from requirements/*.i
 	$(call sealed,fast,runtime fast,--constraint requirements/runtime.txt)
 	$(call sealed,test,runtime fast test,--constraint requirements/fast.txt)
 	$(call sealed,lint,runtime lint,--constraint requirements/runtime.txt --constraint requirements/test.txt)
-	$(COMPILE) --constraint requirements/test.txt --output-file requirements/peers.txt requirements/peers.in
-	@{ echo "# Written by 'make lock' from peers.in; not to be edited."; \
-	   echo "# Without hashes: PyTorch publishes several builds under one version (with CUDA, for processors only, ...), and"; \
-	   echo "# which of them is installed depends on the machine. Its CUDA libraries are left to its own metadata, since"; \
-	   echo "# only some of the builds need them. Installed on top of test.txt, which is sealed."; \
-	   grep -v -E '^(#|$$|cuda-|nvidia-|triton)' requirements/peers.txt; } > requirements/peers.tmp && mv requirements/peers.tmp requirements/peers.txt
+	$(call beside,peers,--constraint requirements/test.txt)
+	$(call beside,bench,--constraint requirements/test.txt --constraint requirements/peers.txt)
+	$(COMPILE) --output-file requirements/tesseract.txt requirements/tesseract.in
+	@{ echo "# Written by 'make lock' from tesseract.in; not to be edited."; \
+	   echo "# Without hashes: it is measured beside the server, in an environment of its own, and never part of it."; \
+	   grep -v -E '^(#|$$)' requirements/tesseract.txt; } > requirements/tesseract.tmp && mv requirements/tesseract.tmp requirements/tesseract.txt
 
 $(LOCK_VENV)/.made:
 	$(call venv,$(LOCK_VENV))

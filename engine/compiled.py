@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.aval import Aval
 from engine.graph import CONSTANT, ITEM, Graph
@@ -95,6 +95,38 @@ class Compiled:
             for j in dying:
                 values[j] = None
         return [values[o] for o in self._outputs]
+
+
+class Loop(Protocol):
+    """A loop whose steps are computed together."""
+
+    def run(
+        self,
+        b: EagerBuilder,
+        carries: Sequence[Any],
+        scanned: Sequence[Any],
+        consts: Sequence[Any],
+        length: int | None = None,
+        reverse: bool = False,
+    ) -> tuple[list[Any], list[Any], int]:
+        """The last carries, the other results of the body stacked, the number of steps; asks the meter now and then.
+
+        A loop with a condition goes on as long as that holds, or for `length` steps.
+        """  # fmt: skip
+
+
+class Loops:
+    """How loops are run, if not step by step: `maker` is set once, where that is written (`engine.tape`)."""
+
+    def __init__(self) -> None:
+        self.maker: Callable[[Graph, int, int, Graph | None], Loop | None] | None = None
+
+    def of(self, body: Graph, carries: int, scanned: int, test: Graph | None = None) -> Loop | None:
+        """The loop of a body with so many carries and scanned arrays, its condition `test`; None: step by step."""
+        return None if self.maker is None else self.maker(body, carries, scanned, test)
+
+
+LOOPS = Loops()
 
 
 def compiled(graph: Graph) -> Compiled:

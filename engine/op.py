@@ -24,6 +24,7 @@ from engine.errors import Arity, InvalidAttribute, UnknownOp, nearest, quoted
 
 if TYPE_CHECKING:
     from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
+    from engine.entries import Entries, Positions
     from engine.formula import Formula
 
 Params: TypeAlias = tuple[tuple[str, Any], ...]
@@ -226,6 +227,8 @@ class Op:
     """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
+    moves: bool = False
+    """Whether each entry of the result is an entry of an operand, wherever it comes from: `evaluate` says which."""
     scalar: str = ""
     """The value on float64 numbers (booleans are 0.0 and 1.0) as formula text in a, b, c; empty where there is none.
 
@@ -319,6 +322,15 @@ class Op:
     ) -> Sequence[tuple[int | None, ...]]:
         """Ways in which the result is the sum of results for pieces: for each operand the axis along which it is cut."""
         return ()
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """The op number by number: positions of the result's entries, which `e` writes from those of the operands.
+
+        None, the default, for an op that has no such form; where its derivative there is another than that of the entries
+        written, they have a kink there or are not finite. Elementwise ops need not say it (their row of the tape's table
+        does), and ops that only move entries do it with `evaluate`.
+        """
+        return self.evaluate(*positions, **params) if self.moves else None
 
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
         """`evaluate` for an op that holds subgraphs: they are computed with `b.run`."""

@@ -230,7 +230,8 @@ class Program:
     def identity(self) -> tuple[Any, ...]:
         """What makes two programs the same in every respect: the digest, what its steps are called by, and the source, which
         errors point into."""
-        return (self.digest, self.source, hash(tuple([(s.origin, s.named) for s in self.steps])))
+        called = hash(tuple([(s.origin, s.named) for s in self.steps]))
+        return (self.digest, self.source, called, tuple(_negative_zeros(self)))
 
     def where(self, i: int) -> Where | None:
         """Place of step `i` in the request."""
@@ -274,6 +275,28 @@ class Program:
         for piece in self.canonical():
             sha.update(piece.encode())
         return f"sha256-{sha.hexdigest()}"
+
+
+def _negative_zeros(program: Program) -> Iterator[int]:
+    """Which of the program's constants have a negative zero: RFC 8785 has none, so the digest does not tell."""
+    todo: list[Any] = [program]
+    seen = 0
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Program):
+            for step in part.steps:
+                todo += [a for a in step.operands if type(a) is Literal]
+                todo += step.attrs.values()
+        elif isinstance(part, tuple):
+            todo += part
+        elif isinstance(part, Literal | float):
+            value = part.value if isinstance(part, Literal) else part
+            seen += 1
+            if isinstance(value, np.ndarray) and (value.ndim or value.dtype.kind != "f"):
+                if value.dtype.kind == "f" and bool(np.any(np.signbit(value) & (value == 0))):
+                    yield seen
+            elif value == 0 and math.copysign(1.0, value) < 0:
+                yield seen
 
 
 def step_json(program: Program, step: Step) -> dict[str, Any]:

@@ -94,12 +94,12 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
     try:
         with np.errstate(all="ignore"):
             body = read_object(data, memory_bytes=services.settings.memory_bytes)
-            alike = services.readings.alike(verb.verb, body, verb.ref)
-            if alike is not None and alike.ready is not None:
-                numbers = alike.numbers(body)
-                answer = None if numbers is None else alike.ready(numbers)
+            known = services.readings.known(verb.verb, body, verb.ref)
+            if known is not None and known.ready is not None:
+                numbers = known.numbers(body)
+                answer = None if numbers is None else known.ready(numbers)
                 if answer is not None:
-                    return arrays.encode(answer, alike.envelope.form, small=True)
+                    return arrays.encode(answer, known.envelope.form, small=True)
             permit = Ticket(services.settings.timeout_s)
             work = verb.kind(services, verb.verb, data, permit, media.JSON, verb.ref)
             work.read(wait=False)
@@ -113,9 +113,9 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
                 return None
             work.write()
             work.add_timing()
-            if alike is not None and not alike.tried and work.job is not None:
-                alike.ready = ready(work.job)
-                alike.tried = True
+            if known is not None and not known.tried and work.job is not None:
+                known.ready = ready(work.job)
+                known.tried = True
     except Exception:  # not for this road: the application meets it again, and says or logs what it is
         return None
     return work.body

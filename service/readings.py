@@ -45,7 +45,7 @@ _make = tuple.__new__
 """What a named tuple's own constructor calls in the end."""
 
 
-class Alike:
+class Like:
     """What is known of all requests that differ in their numbers only."""
 
     __slots__ = ("envelope", "ready", "tried")
@@ -85,7 +85,18 @@ class Readings:
     ) -> None:
         self.settings = settings
         self.programs = programs
-        self.kept: Kept[Hashable, Alike] = Kept(most_bytes)
+        self.kept: Kept[Hashable, Like] = Kept(most_bytes)
+
+    def known(self, verb: str, body: Mapping[str, Any], ref: str | None = None) -> Like | None:
+        """What is known of requests like this one. Raises `WouldBlock` where its program would have to be fetched first."""
+        name = body.get("graph_id") if ref is None else ref
+        key, _ = _key(verb, body)
+        if name is None:
+            return self.kept.get(key)
+        registered = self._registered(name, False) if isinstance(name, str) else None
+        if registered is None:
+            return None
+        return self.kept.get((ref, registered.mark, key))
 
     def read(
         self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
@@ -105,39 +116,31 @@ class Readings:
             return read_envelope(verb, body, self.settings)
         if name is not None and (registered is None or len(registered.program.steps) > LONGEST_REGISTERED):
             return read_envelope(verb, body, self.settings, lookup, ref=ref)
-        key, size = _key(verb, body, ref, registered)
-        alike = self.kept.get(key)
-        if alike is not None:
-            found = _bound(alike.envelope, body, self.settings, registered)
+        key, size = _key(verb, body)
+        if registered is not None:
+            key = (ref, registered.mark, key)
+        like = self.kept.get(key)
+        if like is not None:
+            found = _bound(like, body, self.settings, registered)
             if found is not None:
                 return found
         envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
         program = envelope.request.program
         # A job is only kept of short programs, and takes about as much.
-        self.kept.put(key, Alike(_without_values(envelope)), size + 3 * program_bytes(program))
+        self.kept.put(key, Like(_without_values(envelope)), size + 3 * program_bytes(program))
         return envelope
-
-    def alike(self, verb: str, body: Mapping[str, Any], ref: str | None = None) -> Alike | None:
-        """What is known of requests like this small one. Raises `WouldBlock`, as `read` without `wait`."""
-        name = body.get("graph_id") if ref is None else ref
-        registered = self._registered(name, False) if isinstance(name, str) else None
-        if name is not None and registered is None:
-            return None
-        return self.kept.get(_key(verb, body, ref, registered)[0])
 
     def _registered(self, ref: str, wait: bool) -> Known | None:
         return None if self.programs is None else self.programs.get(ref, wait=wait)
 
 
-def _key(
-    verb: str, body: Mapping[str, Any], ref: str | None, registered: Known | None
-) -> tuple[Hashable, int]:
-    """All that a body says but its values, with the program that it is about, and how many bytes that is.
+def _key(verb: str, body: Mapping[str, Any]) -> tuple[Hashable, int]:
+    """All that a body says but its values, and how many bytes that is.
 
     `marshal` (of version 2, which has no references) writes equal bytes for equal values of equal types alone: 1, 1.0 and
     true differ, and so do infinity and null."""
     inputs, text = body.get("inputs"), body.get("expression")
-    if len(body) == 2 and type(inputs) is dict and type(text) is str and ref is None:  # as most are
+    if len(body) == 2 and type(inputs) is dict and type(text) is str:  # as most are
         return (verb, text, *inputs), 2 * len(text) + 100 * len(inputs) + 4096
     rest = {}
     names: list[Hashable] = [verb]
@@ -151,10 +154,7 @@ def _key(
         else:
             rest[field] = value
     written = marshal.dumps(rest, 2)
-    key: Hashable = (tuple(names), written)
-    if registered is not None:
-        key = (ref, registered.mark, key)
-    return key, 2 * len(written) + 100 * len(names) + 4096
+    return (tuple(names), written), 2 * len(written) + 100 * len(names) + 4096
 
 
 def _without_values(envelope: Envelope) -> Envelope:
@@ -170,7 +170,7 @@ def _without_values(envelope: Envelope) -> Envelope:
 
 
 def _bound(
-    known: Envelope, body: Mapping[str, Any], settings: Settings, registered: Known | None
+    like: Like, body: Mapping[str, Any], settings: Settings, registered: Known | None
 ) -> Envelope | None:
     """The request that a body like that of a known one is; None if one of its values is no plain one, or does not fit the
     signature of a registered program."""
@@ -187,6 +187,7 @@ def _bound(
                 found[name] = {k: _value(v, most) for k, v in value.items()}
     except EngineError:
         return None
+    known = like.envelope
     if registered is not None and registered.signature:
         mistakes = Collector()
         given = found.get("inputs", {})

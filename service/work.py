@@ -21,7 +21,7 @@ from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
 from engine.specialize import integer_inputs, typed_array
-from service import arrays
+from service import arrays, plain
 from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, out_of_time, unless_gone
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
 from service.envelope import Envelope
@@ -156,6 +156,8 @@ class Work:
 
     def all(self) -> None:
         """Everything."""
+        if plain.answered(self):
+            return
         self.read()
         self.rest()
 

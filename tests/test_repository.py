@@ -243,7 +243,17 @@ def test_the_patterns_find_what_they_are_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["build.txt", "runtime.txt", "fast.txt", "test.txt", "lint.txt", "peers.txt"]
+    "name",
+    [
+        "build.txt",
+        "runtime.txt",
+        "fast.txt",
+        "test.txt",
+        "lint.txt",
+        "peers.txt",
+        "bench.txt",
+        "tesseract.txt",
+    ],
 )
 def test_locks_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
@@ -285,13 +295,17 @@ def test_locks_have_what_is_wanted_and_agree() -> None:
     assert wanted("test.in") <= set(test)
     assert wanted("lint.in") <= set(lint)
     assert wanted("peers.in") <= set(peers)
+    bench = pins("bench.txt")
+    assert wanted("bench.in") <= set(bench)
+    assert wanted("tesseract.in") <= set(pins("tesseract.txt"))
     assert runtime.items() <= fast.items()
     assert fast.items() <= test.items()
     assert runtime.items() <= lint.items()
     known = runtime | lint | test
-    assert {name: version for name, version in peers.items() if name in known} == {
-        name: known[name] for name in peers if name in known
-    }, "installing peers.txt would change what test.txt installed"
+    for name, others in (("peers.txt", peers), ("bench.txt", bench)):
+        assert {name: version for name, version in others.items() if name in known} == {
+            name: known[name] for name in others if name in known
+        }, f"installing {name} would change what test.txt installed"
 
 
 def test_one_version() -> None:

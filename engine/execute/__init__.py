@@ -1,1 +1,3 @@
 """Running graphs."""
+
+import engine.tape  # noqa: F401  # says how loops are run

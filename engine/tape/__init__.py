@@ -18,7 +18,8 @@ ed., SIAM 2008, chapters 3 and 6.
 """
 
 from engine.tape.build import tape_of
+from engine.tape.loop import loop_of
 from engine.tape.table import CODES, LEAF, ROWS, Row
 from engine.tape.tape import Gradient, Linearized, Sweep, Tape
 
-__all__ = ["CODES", "LEAF", "ROWS", "Gradient", "Linearized", "Row", "Sweep", "Tape", "tape_of"]
+__all__ = ["CODES", "LEAF", "ROWS", "Gradient", "Linearized", "Row", "Sweep", "Tape", "loop_of", "tape_of"]

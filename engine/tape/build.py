@@ -17,8 +17,9 @@ _CAST = {
     (FLOAT64, FLOAT64): "identity",
     (BOOL, BOOL): "identity",
 }
-_POWERS = {2.0: "square", 1.0: "identity", -1.0: "reciprocal"}
-_ON_BOOLEANS = frozenset({"where", "identity", "stop_gradient", *(row.name for row in ROWS if row.boolean)})
+POWERS = {2.0: "square", 1.0: "identity", -1.0: "reciprocal"}
+"""Rows that are fixed powers, by exponent."""
+ON_BOOLEANS = frozenset({"where", "identity", "stop_gradient", *(row.name for row in ROWS if row.boolean)})
 """Ops that mean on 1.0 and 0.0 what they mean on booleans; `add`, for one, is a logical or there."""
 
 
@@ -82,14 +83,18 @@ def _code(node: Node, nodes: tuple[Node, ...], boolean: list[bool]) -> tuple[str
         return _CAST[avals], ()
     if name not in CODES:
         return None
-    if name not in _ON_BOOLEANS and any(boolean[j] for j in node.inputs):
+    if name not in ON_BOOLEANS and any(boolean[j] for j in node.inputs):
         return None
     if not node.params or name == "multiply":
         # What `strong` says of a product shows only beside a value that is not finite.
         return name, ()
     if tuple(key for key, _ in node.params) != op.scalar_params:
         return None
-    params = tuple(float(value) for _, value in node.params)
-    if name == "pow_by" and params[0] in _POWERS:
-        return _POWERS[params[0]], ()
+    return power(name, tuple(float(value) for _, value in node.params))
+
+
+def power(name: str, params: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
+    """Name of the row and its params, for an op that has some: a power of 2, 1 or −1 has a row of its own."""
+    if name == "pow_by" and params[0] in POWERS:
+        return POWERS[params[0]], ()
     return name, params

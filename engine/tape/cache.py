@@ -20,7 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-MODULES: Mapping[str, str] = {"engine.tape.native": "native.py"}
+MODULES: Mapping[str, str] = {
+    "engine.tape.native": "native.py",
+    "engine.tape.native_runs": "native_runs.py",
+    "engine.spec.plain.compiled": "*.py",
+}
 """Modules whose functions are compiled when they are imported, and which files of their folder become part of that."""
 
 STAMP = f"compiled-{sys.implementation.cache_tag}"

@@ -70,7 +70,8 @@ def condition(formula: str) -> str:
     )
 
 
-def _used(*texts: str) -> set[str]:
+def used(*texts: str) -> set[str]:
+    """Names of the operands in expressions."""
     return {name for text in texts for name in re.findall(r"\b[abc]\b", text)}
 
 
@@ -82,14 +83,14 @@ def _loads(needed: set[str]) -> Iterator[str]:
 
 def _value(row: Row) -> Iterator[str]:
     text = number(row.value)
-    yield from _loads(_used(text))
+    yield from _loads(used(text))
     yield f"y = {text}"
 
 
 def _linear(row: Row) -> Iterator[str]:
     text, kink = number(row.value), condition(row.kink) if row.kink else ""
     partials = [number(p) for p in row.partials if p != "0"]
-    yield from _loads(_used(text, kink, *partials))
+    yield from _loads(used(text, kink, *partials))
     yield f"y = {text}"
     if partials:
         yield "e = start[k]"
@@ -292,7 +293,8 @@ def schedule(
     yield from _sweep("forward_many", "Many forward sweeps.", "len(p)", "target", "source")
 
 
-def _math_names(text: str) -> list[str]:
+def math_names(text: str) -> list[str]:
+    """What a text calls of `math` and does not define itself."""
     import math
 
     called = set(re.findall(r"\b([a-z][a-z0-9_]*)\(", text))
@@ -375,7 +377,7 @@ def source(machine: str) -> str:
     prelude = (HERE / "prelude.py").read_text(encoding="utf-8")
     helpers = re.sub(r"^def ", "@helper\ndef ", prelude[prelude.index("\nINF = ") :], flags=re.MULTILINE)
     body = helpers + "\n" + "\n".join(_body())
-    head = _HEAD[machine].format(names=", ".join(_math_names(body)))
+    head = _HEAD[machine].format(names=", ".join(math_names(body)))
     return head + re.sub(r"\n{4,}", "\n\n\n", body).rstrip() + "\n"
 
 

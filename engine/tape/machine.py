@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -63,7 +64,8 @@ class Machine(Protocol):
 class Native:
     """The loops as machine code."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, runs: Any) -> None:
+        self.steps = runs.steps
         self._values = module.values
         self._linearize = module.linearize
         self._reverse = module.reverse
@@ -217,6 +219,7 @@ class State:
         self.loading = False
         self.work = 0
         self.lock = threading.Lock()
+        self.compiling = threading.Lock()
 
 
 PLAIN = Plain()
@@ -237,6 +240,31 @@ def machine(tape: Tape) -> Machine:
     return PLAIN
 
 
+def steps(work: int) -> Any:
+    """`steps` of `native_runs`, or None while there is only the plain one; `work` is how many entries are to be computed."""
+    state = STATE
+    if state.native is not None:
+        return state.native.steps
+    if not state.begun:
+        state.work += work
+        if state.work >= WORTH:
+            _load_behind(state)
+    return None
+
+
+def expected() -> bool:
+    """Whether Numba serves, now or soon: whether it is installed, wanted, and not known to be of no use."""
+    state = STATE
+    if state.begun:
+        return state.native is not None or state.loading
+    return not os.environ.get(NEVER) and _installed()
+
+
+@lru_cache(1)
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
 def load() -> bool:
     """Load the machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
     state = STATE
@@ -252,14 +280,14 @@ def _load_behind(state: State) -> None:
         if state.begun:
             return
         state.begun = True
-        state.loading = not os.environ.get(NEVER) and importlib.util.find_spec("numba") is not None
+        state.loading = not os.environ.get(NEVER) and _installed()
     if state.loading:
         threading.Thread(target=_behind, args=(state,), name="tape-loader", daemon=True).start()
 
 
 def _behind(state: State) -> None:
     try:
-        if cache.fresh() or _compile_apart():
+        if compile_apart():
             native = _import()
             with state.lock:
                 state.native = native
@@ -267,19 +295,22 @@ def _behind(state: State) -> None:
         state.loading = False
 
 
-def _compile_apart() -> bool:
-    """Fill the cache on disk in another process, so that this one is not held up."""
+def compile_apart() -> bool:
+    """Fill the cache on disk in another process, so that this one is not held up; whether it is filled. Takes its time."""
     command = [sys.executable, "-m", "engine.tape.ahead"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+    with STATE.compiling:
+        if cache.fresh():
+            return True
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
     return done.returncode == 0 and cache.fresh()
 
 
 def _import() -> Native | None:
     try:
-        return Native(cache.load())
+        return Native(cache.load(), cache.load_module("engine.tape.native_runs"))
     except Exception:  # whatever keeps Numba from loading, the plain machine serves
         log.warning("The compiled tape machine could not be loaded; the plain one serves.", exc_info=True)
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -98,6 +99,9 @@ class Connections:
 
     def _open(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Nobody else's to read, nor are the files that SQLite makes beside it: they get the permissions of this one.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         end = time.monotonic() + BUSY_S
         while True:
             connection = self._connect(BUSY_S)

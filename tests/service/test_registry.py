@@ -403,6 +403,18 @@ def test_constants_that_are_inputs(client: Client) -> None:
     check_problem(unknown, 422, "unknown-input")
 
 
+def test_programs_that_differ_in_the_sign_of_a_zero(client: Client) -> None:
+    """They have one id, but what was prepared for one is not for the other."""
+
+    def asked(zero: float) -> Any:
+        nodes = [{"id": "x", "op": "input"}, {"id": "y", "op": "divide", "inputs": ["x", zero]}]
+        return client.ask("evaluate", {"graph": {"nodes": nodes}, "inputs": {"x": 1}})
+
+    plus, minus = asked(0.0), asked(-0.0)
+    assert plus["graph_id"] == minus["graph_id"]
+    assert (plus["outputs"], minus["outputs"]) == ({"y": "Infinity"}, {"y": "-Infinity"})
+
+
 def test_a_negative_zero_keeps_its_sign(registry: Client) -> None:
     """RFC 8785 has none, so the id does not know of it; what is computed does."""
     nodes = [{"id": "x", "op": "input"}, {"id": "y", "op": "divide", "inputs": ["x", -0.0]}]

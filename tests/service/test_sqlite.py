@@ -52,10 +52,13 @@ def test_what_is_kept_is_there_after_a_restart(path: Path) -> None:
         assert store.secret() == secret
 
 
-def test_each_commit_is_on_the_disk(path: Path) -> None:
+def test_each_commit_is_on_the_disk_and_nobody_elses(path: Path) -> None:
     with opened(path) as store:
         store.open()
-        assert path.stat().st_mode & 0o077 == 0 or path.parent.stat().st_mode & 0o077 == 0
+        store.add(program(), None)
+        assert {p.name: p.stat().st_mode & 0o077 for p in path.parent.iterdir()} == dict.fromkeys(
+            [path.name, f"{path.name}-wal", f"{path.name}-shm"], 0
+        )
         with store.connections.writing() as c:
             assert c.execute("PRAGMA synchronous").fetchone() == (2,)
             assert c.execute("PRAGMA journal_mode").fetchone() == ("wal",)

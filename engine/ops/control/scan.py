@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.aval import Aval, Avals, DType
 from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
-from engine.compiled import compiled
+from engine.compiled import LOOPS, compiled
 from engine.graph import Graph
 from engine.op import Op, Subgraph, registry
 from engine.ops.control.subgraph import (
@@ -32,6 +32,10 @@ from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
 from engine.transforms.taylor import series_of
 from engine.transforms.vmap import Shared, lead, vmap
+
+
+FEW = 4
+"""Loops of fewer steps are computed step by step."""
 
 
 class Iota(Op):
@@ -78,6 +82,10 @@ class ScanCore(Op):
         body: Graph = params["body"]
         nk, nx, n = params["carries"], params["scanned"], params["length"]
         carries, xs, consts = list(arrays[:nk]), arrays[nk : nk + nx], arrays[nk + nx :]
+        loop = LOOPS.of(body, nk, nx) if n >= FEW else None
+        if loop is not None:
+            last, stacked, _ = loop.run(b, carries, xs, consts, n, params["reverse"])
+            return (*last, *stacked)
         ys = [np.empty((n, *a.shape), a.dtype) for a in body.out_avals[nk:]]
         run = compiled(body).run
         for t in range(n - 1, -1, -1) if params["reverse"] else range(n):

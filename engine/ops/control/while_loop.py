@@ -9,8 +9,8 @@ import numpy as np
 
 from engine.attrs import COUNT, INTS
 from engine.aval import BOOL, Aval, Avals, DType, Shape
-from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, cast, item
-from engine.compiled import compiled
+from engine.builder import Builder, EagerBuilder, GraphBuilder, Var, broadcast_to, call, cast, item
+from engine.compiled import LOOPS, compiled
 from engine.errors import Arity, ShapeMismatch
 from engine.graph import Graph
 from engine.op import Attr, Op, Operand, Subgraph, registry
@@ -58,8 +58,16 @@ class WhileCore(Op):
     def evaluate_in(self, b: EagerBuilder, *arrays: Any, **params: Any) -> Any:
         """The loop."""
         nk, batch = params["carries"], params["batch"]
-        cond, body = compiled(params["cond"]).run, compiled(params["body"]).run
         carries, consts = list(arrays[:nk]), arrays[nk:]
+        loop = LOOPS.of(*_alone(params))
+        if loop is not None:
+            if not batch:
+                carries, _, steps = loop.run(b, carries, (), consts)
+                return (*carries, np.int64(steps))
+            active = compiled(params["cond"]).run(b, [*carries, *consts])[0]
+            carries, _, _ = loop.run(b, [*carries, np.zeros(batch, np.int64), active], (), consts)
+            return tuple(carries[:-1])
+        cond, body = compiled(params["cond"]).run, compiled(params["body"]).run
         if not batch:
             steps = 0
             while cond(b, [*carries, *consts])[0]:
@@ -209,6 +217,49 @@ class WhileCore(Op):
             guarded=masked,
         )
         return tuple(v.ref if f else Shared(v.ref) for v, f in zip(got, [*flags[:nk], alone], strict=True))
+
+
+def _alone(params: Mapping[str, Any]) -> tuple[Graph, int, int, Graph]:
+    """The loop as one that all members take together: its body, carries, scanned, condition.
+
+    With `batch` there are two more carries: each member's number of steps, and whether it goes on.
+    """
+    body, cond = params["body"], params["cond"]
+    nk, batch = params["carries"], params["batch"]
+    if not batch:
+        return body, nk, 0, cond
+    kept = vars(body).setdefault("_alone", {})
+    key = (id(cond), nk, batch, params["guarded"])
+    if key not in kept:
+        kept[key] = (cond, *_together(body, cond, nk, batch, params["guarded"]))
+    _, together, test = kept[key]
+    return together, nk + 2, 0, test
+
+
+def _together(body: Graph, cond: Graph, nk: int, batch: Shape, masked: bool) -> tuple[Graph, Graph]:
+    b = GraphBuilder()
+    ins = body.in_avals[: len(body.inputs) - masked]
+    carries = [Var(b, b.input(a)) for a in ins[:nk]]
+    count, active = Var(b, b.input(Aval(batch, "int64"))), Var(b, b.input(Aval(batch, "bool")))
+    consts = [Var(b, b.input(a)) for a in ins[nk:]]
+    stepped = b.inline(body, [*(v.ref for v in [*carries, *consts]), *([active.ref] if masked else [])])
+    after = [
+        b.write(
+            "where",
+            broadcast_to(active.reshape((*batch, *[1] * (old.rank - len(batch)))), old.shape),
+            Var(b, new),
+            old,
+        )
+        for new, old in zip(stepped, carries, strict=True)
+    ]
+    (on,) = b.inline(cond, [v.ref for v in [*after, *consts]])
+    more = call(b, "add", count, cast(b, active, "int64"))
+    still = b.write("logical_and", active, Var(b, on))
+    whole = b.build([v.ref for v in [*after, more, still]])
+    b = GraphBuilder()
+    inputs = [Var(b, b.input(a)) for a in whole.in_avals]
+    test = b.write("any", inputs[nk + 1], axes=tuple(range(-len(batch), 0)))
+    return whole, b.build([test.ref])
 
 
 def _chosen(mask: Any, new: Any, old: Any) -> Any:

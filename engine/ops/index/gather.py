@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from engine.graph import CONSTANT
 from engine.op import Attr, Example, Linear, Op, Operand, Rule, Zero, registry
 from engine.ops.layout.arrange import permuted
 from engine.transforms.vmap import lead
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 INDICES = Operand("indices", ("index",), integer=True)
 _OWN_INDICES = Operand("indices", integer=True)
@@ -65,6 +68,14 @@ class WrapIndex(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Raises `InvalidAttribute` for an index that is out of range."""
         return wrapped(np.asarray(arrays[0]), **params)[()]
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """Negative indices counted from the end; an index that is out of range is infinite, and found out so."""
+        (at,), n, low = positions, params["n"], params["low"]
+        zero, size, least = (e.constant(float(v)) for v in (0, n, -n if low is None else low))
+        right = e.op("logical_and", e.op("less", at, size), e.op("greater_equal", at, least))
+        index = e.op("where", e.op("less", at, zero), e.op("add", at, size), at)
+        return e.op("divide", index, right)
 
 
 registry.add(WrapIndex())
@@ -133,6 +144,29 @@ def _place(name: str, x: Var, indices: Var, axis: int, batch: int) -> int:
             f"stand before axis {at}; the shapes are {list(x.shape)} and {list(indices.shape)}."
         )
     return at
+
+
+MOST_COMPARED = 16
+"""Updates at computed indices, up to which each is offered to all entries: on a tape, where nothing is overwritten."""
+
+
+class _Adder:
+    """Writes into an array of positions: sums (or what `pair` names), or the updates themselves where it names nothing."""
+
+    def __init__(self, e: Entries, pair: str) -> None:
+        self.e = e
+        self.pair = pair
+
+    def put(self, flat: Positions, places: Array, updates: Positions) -> None:
+        """In the order of the updates: the first one of each place, then the second ones, and so on."""
+        order = np.argsort(places, kind="stable")
+        starts = np.flatnonzero(np.diff(places[order], prepend=-1))
+        turn = np.empty(len(places), np.int64)
+        turn[order] = np.arange(len(places)) - np.repeat(starts, np.diff(starts, append=len(places)))
+        for k in range(int(turn.max(initial=-1)) + 1):
+            now = np.flatnonzero(turn == k)
+            at = places[now]
+            flat[at] = self.e.op(self.pair, flat[at], updates[now]) if self.pair else updates[now]
 
 
 def _gather_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -224,6 +258,29 @@ class Gather(Op):
             return (axis, None)
         return (None, axis - at + batch) if axis < behind else (axis - behind + at + 1, None)
 
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """The entries at known indices; at others what is read there, if entries lie at equal distances along the axis."""
+        x, indices = positions
+        known = e.known(indices)
+        if known is not None:
+            found: Positions = self.evaluate(x, known.astype(np.int64), **params)
+            return found
+        at = x.ndim + params["axis"]
+        n = x.shape[at]
+        if not e.primal or not x.size:
+            return None
+        rows = np.moveaxis(x, at, 0)
+        gap = int(np.ravel(rows[1] - rows[0])[0]) if n > 1 else 1
+        if not e.lasting(x) or not (np.diff(rows, axis=0) == gap).all():
+            x, gap = e.placed(x), int(np.prod(x.shape[at + 1 :], dtype=np.int64))
+        batch = params["batch_dims"]
+        first = np.zeros(indices.shape, np.int64)
+        bases: Positions = np.asarray(self.evaluate(x, first, **params))
+        spread = indices.reshape(
+            (*indices.shape[:batch], *[1] * (at - batch), *indices.shape[batch:], *[1] * (x.ndim - at - 1))
+        )
+        return e.load(bases, e.op("multiply", spread, e.constant(float(gap))), gap * n)
+
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """Mapped indices are one more axis of the index where nothing is shared yet, else one more shared axis."""
         x, indices = operands
@@ -263,6 +320,8 @@ class ScatterAdd(Op):
 
     name = "scatter_add"
     family = "indexing"
+    pair = "add"
+    """The op of an entry and an update for it, by name; empty if the update takes its place."""
     parameters = (
         Operand("x", ("a", "input")),
         _OWN_INDICES,
@@ -315,8 +374,20 @@ class ScatterAdd(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """In the order of the indices."""
-        x, indices, updates = (np.asarray(a) for a in arrays)
-        axis, batch = params["axis"], params["batch_dims"]
+        return self._into(*(np.asarray(a) for a in arrays), self, **params)
+
+    def _into(
+        self,
+        x: Array,
+        indices: Array,
+        updates: Array,
+        writer: ScatterAdd | _Adder,
+        *,
+        axis: int,
+        batch_dims: int,
+    ) -> Array:
+        """A copy of x into which `writer` has put the updates."""
+        batch = batch_dims
         at = x.ndim + axis
         n, rest = x.shape[at], x.shape[at + 1 :]
         result = np.array(x, order="C")
@@ -326,8 +397,29 @@ class ScatterAdd(Op):
         places = _rows(indices, batch, x.shape[batch:at], n)
         if prod(rest) != 1:
             places = places[..., None] * prod(rest) + np.arange(prod(rest))
-        self.put(result.reshape(-1), places.reshape(-1), updates.reshape(-1))
+        writer.put(result.reshape(-1), places.reshape(-1), updates.reshape(-1))
         return result
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """Additions to the entries at known indices; for others each entry is asked whether it is meant."""
+        x, indices, updates = positions
+        known = e.known(indices)
+        if known is not None:
+            adder = _Adder(e, self.pair)
+            return self._into(x, known.astype(np.int64), updates, adder, **params)
+        at = x.ndim + params["axis"]
+        count = int(np.prod(indices.shape, dtype=np.int64))
+        if not e.primal or params["batch_dims"] or count > MOST_COMPARED:
+            return None
+        rows = np.moveaxis(x, at, -1)
+        given = np.moveaxis(updates.reshape((*x.shape[:at], count, *x.shape[at + 1 :])), at, -1)
+        places = e.constant(np.arange(x.shape[at], dtype=np.float64))
+        for k, index in enumerate(indices.reshape(-1)):
+            here = e.op("equal", places, index)
+            mine = given[..., k : k + 1]
+            mine = e.op(self.pair, rows, mine) if self.pair else mine
+            rows = e.op("where", here, mine, rows)
+        return np.moveaxis(rows, -1, at)
 
     def put(self, flat: Array, places: Array, updates: Array) -> None:
         """Write updates into a flat array: additions, as `np.add.at`."""

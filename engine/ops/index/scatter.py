@@ -88,6 +88,7 @@ class ScatterSet(ScatterAdd):
     """
 
     name = "scatter_set"
+    pair = ""
     latex = "{x}[{indices} \\gets {updates}]"
     derivative = {"x": "[i \\notin \\text{indices}]", "updates": "e_{\\text{indices}}"}
     convention = "Where an index repeats, the last update has the whole derivative."
@@ -120,6 +121,7 @@ class ScatterExtreme(ScatterAdd):
 
     def __init__(self, name: str, word: str, fn: Any) -> None:
         self.name = name
+        self.pair = fn.__name__
         self.fn = fn
         self.__doc__ = (
             f"The {word} of x and updates at given indices along an axis; operands as those of `scatter_add`.\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from engine.builder import Builder, Var, broadcast_to, call
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, General, Op, Operand, Spelling, registry
 
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
+
 INF = float("inf")
 
 
@@ -21,6 +24,21 @@ def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
     top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
     return np.subtract(x, np.where(np.isneginf(top), x.dtype.type(0), top))
+
+
+def kept(p: Positions, axes: Sequence[int]) -> Positions:
+    """Reduced positions with the lost axes as size 1."""
+    return np.expand_dims(p, tuple(axes))
+
+
+def rest_of(e: Entries, z: Positions, axes: Sequence[int]) -> tuple[Positions, Positions]:
+    """How many z are 0, the largest, and Σ exp(z) of the others; with the derivative of Σ exp(z) of all.
+
+    So the entries of the largest are expm1(z), which is 0, and has the derivative 1.
+    """
+    top = e.op("equal", z, e.constant(0.0))
+    terms = e.op("where", top, e.op("expm1", z), e.op("exp", z))
+    return e.sum(top, axes), e.sum(terms, axes)
 
 
 def _mean_tangent(dx: Var, p: Var, axes: tuple[int, ...]) -> Var:
@@ -93,6 +111,14 @@ class Softmax(_AlongAxes):
         total = np.sum(e, axis=params["axes"], keepdims=True)
         return np.divide(e, np.where(total == 0, e.dtype.type(1), total))[()]
 
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """exp(x − max) by its sum; the result does not depend on what is taken for the maximum."""
+        (x,), axes = positions, params["axes"]
+        if not x.size:
+            return None
+        powers = e.op("exp", e.op("subtract", x, kept(e.largest(x, axes), axes)))
+        return e.op("divide", powers, kept(e.sum(powers, axes), axes))
+
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """y·(ẋ − Σ y·ẋ)."""
         (dx,) = dxs
@@ -138,6 +164,16 @@ class LogSoftmax(_AlongAxes):
         many = np.maximum(np.sum(top, axis=axes, keepdims=True), 1).astype(z.dtype)
         rest = np.sum(np.where(top, z.dtype.type(0), np.exp(z)), axis=axes, keepdims=True)
         return np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))[()]
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """z − log(number of maxima) − log1p(Σ of the others' exp(z)), z = x − max."""
+        (x,), axes = positions, params["axes"]
+        if not x.size:
+            return None
+        z = e.op("subtract", x, kept(e.largest(x, axes), axes))
+        many, rest = (kept(p, axes) for p in rest_of(e, z, axes))
+        rest = e.op("add", e.op("log", many), e.op("log1p", e.op("divide", rest, many)))
+        return e.op("subtract", z, rest)
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """ẋ − Σ softmax(x)·ẋ."""

@@ -8,20 +8,23 @@ for any number of trailing spatial axes at once. Each is the derivative rule of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from engine.attrs import optional
-from engine.aval import Aval, Avals, Shape
+from engine.aval import Array, Aval, Avals, Shape
 from engine.builder import Builder, Var
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Linear, Op, Operand, registry
 from engine.ops.layers.spatial import LENGTHS, frame, per_axis, ramp, span
 from engine.ops.reduce.reduction import counted
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 # -------------------------------------------------------------------------------------------------------------- the pair
 
@@ -53,6 +56,7 @@ class Windows(Op):
     """
 
     name = "windows"
+    moves = True
     family = "nn"
     parameters = (
         Operand("x", ("input",)),
@@ -195,11 +199,27 @@ class OverlapAdd(Op):
         """Strided additions: along each axis one for each entry of a window, or for each position if they are fewer."""
         x = np.asarray(arrays[0])
         shape = params["shape"]
+        lead = x.ndim - 2 * len(shape)
+        result: Any = np.zeros((*x.shape[:lead], *shape), x.dtype)
+        for target, part in self._parts(x, params):
+            result[target] += part
+        return result
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """As `evaluate`, into places of a zero."""
+        (x,), shape = positions, params["shape"]
+        result = np.broadcast_to(e.constant(0.0), (*x.shape[: x.ndim - 2 * len(shape)], *shape)).copy()
+        for target, part in self._parts(x, params):
+            result[target] = e.op("add", result[target], part)
+        return result
+
+    def _parts(self, x: Array, params: Mapping[str, Any]) -> Iterator[tuple[Any, Array]]:
+        """Where in the result what is added."""
+        shape = params["shape"]
         k = len(shape)
         lead = x.ndim - 2 * k
-        result: Any = np.zeros((*x.shape[:lead], *shape), x.dtype)
         if not x.size:
-            return result
+            return
         steps: list[list[tuple[tuple[Any, Any], slice]]] = []
         for a in range(k):
             o, w = x.shape[lead + a], x.shape[lead + k + a]
@@ -213,8 +233,7 @@ class OverlapAdd(Op):
         pairs = np.transpose(x, order)
         for chosen in product(*steps):
             source = (..., *(i for pair, _ in chosen for i in pair))
-            result[(..., *(target for _, target in chosen))] += pairs[source]
-        return result
+            yield (..., *(target for _, target in chosen)), pairs[source]
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """Two for each element: memory is read and written with strides."""

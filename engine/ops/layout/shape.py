@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from engine.aval import Array, Aval, Avals, broadcast_shapes, normalize_axis
 from engine.builder import Builder, Var, broadcast_to
 from engine.errors import DtypeMismatch, ShapeMismatch
 from engine.op import Attr, Example, Into, Linear, Op, Operand, Params, Spelling, registry
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 
 def _unbroadcast(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -39,6 +42,7 @@ class BroadcastTo(Op):
     """The array stretched to a shape: axes of size 1 are repeated, new axes are put in front."""
 
     name = "broadcast_to"
+    moves = True
     aliases = ("Expand", "expand")
     family = "shape"
     view = True
@@ -108,6 +112,7 @@ class Reshape(Op):
     """The same elements, in C order, in another shape; one size may be −1: whatever is left."""
 
     name = "reshape"
+    moves = True
     aliases = ("view", "Reshape")
     family = "shape"
     view = True
@@ -195,6 +200,7 @@ class PermuteDims(Op):
     """Axes in another order; without `axes` in reverse, which transposes a matrix."""
 
     name = "permute_dims"
+    moves = True
     aliases = ("transpose", "permute", "Transpose")
     spellings = {"numpy.t": Spelling(parameters=(Operand("x", ("a",)),))}
     family = "shape"
@@ -255,6 +261,7 @@ class SliceOp(Op):
     """Trailing axes cut by (start, stop, step), all within bounds; step may be negative (then stop may be −1)."""
 
     name = "slice"
+    moves = True
     family = "core"
     view = True
     internal = True
@@ -331,6 +338,13 @@ class Embed(Op):
         at = axis - (result.rank - len(params["index"]))
         return {"index": _with(params["index"], at, (0, n, 1)), "shape": _with(params["shape"], at, n)}
 
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """As `evaluate`, into places of a zero."""
+        (x,), shape = positions, params["shape"]
+        result = np.broadcast_to(e.constant(0.0), x.shape[: x.ndim - len(shape)] + tuple(shape)).copy()
+        result[(..., *python_slices(params["index"]))] = x
+        return result
+
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """One for each element written."""
         assert isinstance(result, Aval)
@@ -356,6 +370,7 @@ class Concat(Op):
     """Arrays joined along an existing axis (0 by default); without axis (null), flattened and joined."""
 
     name = "concat"
+    moves = True
     aliases = ("concatenate", "cat", "Concat")
     family = "shape"
     parameters = (Operand("arrays", ("tensors",), variadic=True), Attr("axis", OPTIONAL_AXIS, 0, ("dim",)))

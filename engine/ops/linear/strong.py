@@ -8,7 +8,7 @@ derivative 0 where `regular` is false. Finite factors are multiplied as they are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from engine.aval import Aval, Avals
 from engine.builder import Var
 from engine.errors import DtypeMismatch, ShapeMismatch
 from engine.op import Linear, Op, Params, registry
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 
 def _back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
@@ -58,6 +61,10 @@ class StrongMatmul(Op):
     def unguarded(self, params: Params) -> tuple[Op, Params]:
         """The ordinary product."""
         return registry.core("matmul"), params
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """Sums of products: zeros are strong beside what is not finite only."""
+        return e.product(*positions)
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
         """2·m·n·k for each matrix."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from engine.errors import DtypeMismatch, ShapeMismatch
 from engine.op import Example, Into, Linear, Op, Operand, Params, registry
 from engine.ops.index.gather import reshaped
 from engine.ops.layout.arrange import permuted
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 # --------------------------------------------------------------------------------------------------------- contractions
 
@@ -142,6 +145,10 @@ class Matmul(Op):
     ) -> Sequence[tuple[int | None, ...]]:
         """Along the inner axis."""
         return [(result.rank - 1, result.rank - 2)]
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """Sums of products."""
+        return e.product(*positions)
 
     def vmap(self, b: Any, size: int, operands: Sequence[Var], mapped: Sequence[bool], **params: Any) -> Any:
         """A batch of matrices by one matrix is one larger product."""

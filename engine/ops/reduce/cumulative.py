@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from engine.ops.layout.shape import take_slice
 from engine.ops.reduce.recurrence import recurrence, shifted
 from engine.ops.reduce.reduction import counted
 from engine.transforms.strong import times
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 RUNNING = (
     Operand("x", ("a", "input")),
@@ -77,6 +80,10 @@ class CumProd(Op):
         """NumPy's."""
         return accumulated(np.cumprod, arrays[0], params["axis"], params["reverse"])
 
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """A chain of products."""
+        return e.running("multiply", positions[0], params["axis"], params["reverse"])
+
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """The recurrence of the product rule."""
         (x,), (dx,) = xs, dxs
@@ -124,6 +131,10 @@ class CumLogSumExp(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """logaddexp of what came before and the entry."""
         return accumulated(np.logaddexp.accumulate, np.asarray(arrays[0]), params["axis"], params["reverse"])
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """A chain of logaddexp."""
+        return e.running("logaddexp", positions[0], params["axis"], params["reverse"])
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """A recurrence whose factors are shares."""

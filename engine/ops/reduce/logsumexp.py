@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,9 +11,12 @@ from engine.attrs import AXES, BOOL, only_false
 from engine.aval import Array, Aval, Avals, axis_before, broadcast_shapes, normalize_axes, without_axes
 from engine.builder import Builder, Var, broadcast_to, call
 from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
-from engine.ops.layers.nn import Softmax
+from engine.ops.layers.nn import Softmax, kept, rest_of
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, spread
 from engine.transforms.strong import times
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 _SIGN = Attr(
     "return_sign", only_false("the sign of the sum is 1, or the result is NaN"), False, keyword_only=True
@@ -150,6 +153,16 @@ class LogSumExp(Op):
     ) -> tuple[int | None, ...] | None:
         """Axes that are not reduced."""
         return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """max + log1p(number of other maxima + Σ of the others' exp(x − max))."""
+        (x,), axes = positions, params["axes"]
+        if not x.size:
+            return None
+        top = e.largest(x, axes)
+        many, rest = rest_of(e, e.op("subtract", x, kept(top, axes)), axes)
+        more = e.op("subtract", many, e.constant(1.0))
+        return e.op("add", top, e.op("log1p", e.op("add", more, rest)))
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Σ shares(x)·ẋ."""

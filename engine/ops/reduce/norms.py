@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isnan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from engine.op import Attr, Example, General, Kind, Op, Operand, registry
 from engine.ops.layout.arrange import permuted
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, reduced_size, spread
 from engine.transforms.strong import times
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 _WORDS = {"inf": inf, "-inf": -inf}
 
@@ -129,6 +132,16 @@ class VectorNorm(Op):
         info = np.finfo(x.dtype)
         safe = (direct >= np.sqrt(info.tiny) / info.eps) & np.isfinite(direct)
         return direct if safe.all() else np.where(safe, direct, _scaled(x, axes, p))[()]
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """The Euclidean one, scaled by the largest |x|, on which it does not depend."""
+        (x,), axes = positions, params["axes"]
+        if params.get("ord", 2.0) != 2 or not x.size:
+            return None
+        sizes = e.op("where", e.op("less", x, e.constant(0.0)), e.op("negative", x), x)
+        unit = e.largest(sizes, axes)
+        ratio = e.op("divide", x, np.expand_dims(unit, axes))
+        return e.op("multiply", unit, e.op("sqrt", e.sum(e.op("square", ratio), axes)))
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Σ sign(x)·(|x| / y)^(p − 1)·ẋ."""

@@ -9,7 +9,7 @@ G. E. Blelloch, "Prefix sums and their applications", 1990, treats such recurren
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from engine.errors import ShapeMismatch
 from engine.formula import strong_product
 from engine.op import General, Linear, Op, registry
 from engine.ops.layout.shape import joined, slice_axis
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 FEW = 16
 """Up to so many rows are computed as Python numbers, one after the other; more of them as arrays."""
@@ -80,6 +83,17 @@ class LinearRecurrence(Op):
         if params["reverse"]:
             result = result[..., ::-1]
         return np.moveaxis(result, -1, axis)
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """A chain of products and additions."""
+        a, b = (np.moveaxis(p, params["axis"], 0) for p in positions)
+        order = range(len(b) - 1, -1, -1) if params["reverse"] else range(len(b))
+        result = b.copy()
+        state = None
+        for i in order:
+            state = b[i] if state is None else e.op("add", e.op("multiply", state, a[i]), b[i])
+            result[i] = state
+        return np.moveaxis(result, 0, params["axis"])
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """The recurrence with ȧᵢ·sᵢ₋₁ in the place of b."""

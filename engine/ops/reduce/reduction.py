@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from engine.ops.layout.shape import joined, slice_axis
 from engine.ops.reduce import masked
 from engine.ops.reduce.masked import INITIAL, WHERE
 from engine.transforms.strong import times
+
+if TYPE_CHECKING:
+    from engine.entries import Entries, Positions
 
 AXIS_ATTRS = (
     Attr("axis", AXES, None, ("axes", "dim")),
@@ -125,6 +128,10 @@ class Sum(Op):
         """With `out`."""
         axes = params[0][1]
         return Into(lambda x, out: np.add.reduce(x, axes, None, out))
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """A tree of additions."""
+        return e.sum(positions[0], params["axes"])
 
 
 registry.add(Sum())
@@ -283,6 +290,11 @@ class Extreme(Op):
         reduce = ufunc.reduce
         return Into(lambda x, out: reduce(x, axes, None, out))
 
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """A tree of choices between two; of what ties, one of them has the kink."""
+        pair = {"max": "maximum", "min": "minimum"}.get(self.name)
+        return None if pair is None else e.fold(pair, positions[0], params["axes"])
+
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """Mean of the tangents of the entries that are the extreme one."""
         (x,), (dx,) = xs, dxs
@@ -355,6 +367,12 @@ class Quantifier(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's."""
         return self.fn(arrays[0], axis=params["axes"])
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
+        """A tree of logical ops, unless there is nothing."""
+        if not positions[0].size:
+            return None
+        return e.fold("logical_or" if self.name == "any" else "logical_and", positions[0], params["axes"])
 
 
 registry.add(
@@ -456,6 +474,10 @@ class CumSum(Op):
         """NumPy's, from the end if `reverse`."""
         x, axis = arrays[0], params["axis"]
         return np.flip(np.cumsum(np.flip(x, axis), axis), axis) if params["reverse"] else np.cumsum(x, axis)
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """A chain of additions."""
+        return e.running("add", positions[0], params["axis"], params["reverse"])
 
 
 registry.add(CumSum())
