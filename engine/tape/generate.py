@@ -13,12 +13,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.tape.table import ROWS, Row
+from engine.tape.table import LANES, ROWS, Row
 
 HERE = Path(__file__).parent
-LANES = 8
-"""Seeds that go through a sweep together: their numbers for one entry fill one cache line."""
-
 FUNCTIONS = {
     "floor": "floor_of", "ceil": "ceil_of", "trunc": "trunc_of", "round": "round_of",
     "fmod": "fmod_of", "remainder": "remainder_of",
@@ -80,7 +77,7 @@ def _used(*texts: str) -> set[str]:
 def _loads(needed: set[str]) -> Iterator[str]:
     for k, name in enumerate("abc"):
         if name in needed:
-            yield f"{name} = v[args[3 * i + {k}]]" if k else "a = v[args[3 * i]]"
+            yield f"{name} = v[args[3 * k + {k}]]" if k else "a = v[args[3 * k]]"
 
 
 def _value(row: Row) -> Iterator[str]:
@@ -94,17 +91,19 @@ def _linear(row: Row) -> Iterator[str]:
     partials = [number(p) for p in row.partials if p != "0"]
     yield from _loads(_used(text, kink, *partials))
     yield f"y = {text}"
+    if partials:
+        yield "e = start[k]"
     for k, partial in enumerate(partials):
         yield f"p[e + {k}] = {partial}" if k else f"p[e] = {partial}"
     if kink:
         yield f"if {kink}:"
         yield "    kinks += 1"
-    if partials:
-        yield f"e += {len(partials)}"
 
 
 def _switch(body: Callable[[Row], Iterator[str]]) -> Iterator[str]:
-    yield "        o = ops[i]"
+    yield "    for k in range(len(ops)):"
+    yield "        o = ops[k]"
+    yield "        i = place[k]"
     yield "        if o == 0:"
     yield "            y = v[i]"
     for code, row in enumerate(ROWS, 1):
@@ -157,10 +156,12 @@ def {name}(source: Ints, target: Ints, p: Floats, g: Floats, at: Ints, seeds: Fl
 def _body() -> Iterator[str]:
     yield '''
 @kernel(VALUES)
-def values(ops: Ints, args: Ints, v: Floats) -> bool:
-    """The value of every entry, from those of the leaves, which v holds. Whether all are finite."""
-    bad = 0.0
-    for i in range(len(ops)):'''
+def values(ops: Ints, args: Ints, place: Ints, v: Floats) -> bool:
+    """The value of every entry, from those of the leaves, which v holds. Whether all are finite.
+
+    In the k-th place stands entry `place[k]`, of code `ops[k]`, with operands `args[3k … 3k+2]`.
+    """
+    bad = 0.0'''
     yield from _switch(_value)
     yield '''        v[i] = y
         bad += y - y
@@ -168,12 +169,13 @@ def values(ops: Ints, args: Ints, v: Floats) -> bool:
 
 
 @kernel(LINEARIZE)
-def linearize(ops: Ints, args: Ints, v: Floats, p: Floats) -> int:
-    """Values, and the partial derivative along every edge. How many kinks were met; −1 if a value is not finite."""
+def linearize(ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, p: Floats) -> int:
+    """Values, and the partial along every edge: `start[k]` is the first edge of the entry in the k-th place.
+
+    How many kinks were met; −1 if a value is not finite.
+    """
     bad = 0.0
-    kinks = 0
-    e = 0
-    for i in range(len(ops)):'''
+    kinks = 0'''
     yield from _switch(_linear)
     yield '''        v[i] = y
         bad += y - y
@@ -205,12 +207,86 @@ def forward(source: Ints, target: Ints, p: Floats, d: Floats) -> bool:
 
 
 @kernel(GRADIENT)
-def gradient(ops: Ints, args: Ints, v: Floats, source: Ints, target: Ints, p: Floats, g: Floats) -> int:
+def gradient(
+    ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, source: Ints, target: Ints, p: Floats, g: Floats
+) -> int:
     """`linearize`, then `reverse`. How many kinks were met; −1 if a value or a cotangent is not finite."""
-    kinks = linearize(ops, args, v, p)
+    kinks = linearize(ops, args, place, start, v, p)
     if kinks >= 0 and not reverse(source, target, p, g):
         return -1
     return kinks
+
+
+@kernel(SCHEDULE)
+def schedule(
+    ops: Ints, args: Ints, codes: int, waiting: Ints, begin: Ints, users: Ints, order: Ints, queue: Ints
+) -> int:
+    """An order of evaluation in which ops of one code follow one another as long as they can. How many entries it reaches.
+
+    A processor guesses the next case of the switch, and a wrong guess costs as much as computing an entry. So entries
+    that are ready wait in a queue for each code, and the longest queue is emptied, with all that joins it meanwhile.
+    `order` gets all entries, leaves first; `waiting` (n), `begin` (n + 2), `users` (3n) and `queue` (n + 3·codes) are
+    room, full of zeros.
+    """
+    n = len(ops)
+    for i in range(n):
+        if ops[i] != 0:
+            for k in range(3):
+                j = args[3 * i + k]
+                if ops[j] != 0:
+                    waiting[i] += 1
+                    begin[j + 2] += 1
+    for i in range(n):
+        begin[i + 2] += begin[i + 1]
+    for i in range(n):
+        if ops[i] != 0:
+            for k in range(3):
+                j = args[3 * i + k]
+                if ops[j] != 0:
+                    users[begin[j + 1]] = i
+                    begin[j + 1] += 1
+    # queue[i] is the entry that waits behind entry i; a code has its first one, its last one, and their number.
+    first = n
+    last = n + codes
+    size = n + 2 * codes
+    for i in range(n):
+        o = ops[i]
+        if o != 0 and waiting[i] == 0:
+            if queue[size + o] == 0:
+                queue[first + o] = i
+            else:
+                queue[queue[last + o]] = i
+            queue[last + o] = i
+            queue[size + o] += 1
+    done = 0
+    for i in range(n):
+        if ops[i] == 0:
+            order[done] = i
+            done += 1
+    c = 0
+    while True:
+        for o in range(codes):
+            if queue[size + o] > queue[size + c]:
+                c = o
+        if queue[size + c] == 0:
+            return done
+        while queue[size + c] > 0:
+            i = queue[first + c]
+            queue[first + c] = queue[i]
+            queue[size + c] -= 1
+            order[done] = i
+            done += 1
+            for k in range(begin[i], begin[i + 1]):
+                j = users[k]
+                waiting[j] -= 1
+                if waiting[j] == 0:
+                    o = ops[j]
+                    if queue[size + o] == 0:
+                        queue[first + o] = j
+                    else:
+                        queue[queue[last + o]] = j
+                    queue[last + o] = j
+                    queue[size + o] += 1
 '''
     yield from _sweep("reverse_many", "Many reverse sweeps.", "len(p) - 1, -1, -1", "source", "target")
     yield from _sweep("forward_many", "Many forward sweeps.", "len(p)", "target", "source")
@@ -250,7 +326,7 @@ def kernel(signature: str) -> Callable[[F], F]:
     return helper
 
 
-VALUES = LINEARIZE = REVERSE = GRADIENT = MANY = ""
+VALUES = LINEARIZE = REVERSE = GRADIENT = SCHEDULE = MANY = ""
 ''',
     "native": '''"""The tape machine compiled by Numba, over flat arrays. To be imported by `cache.load` alone."""
 
@@ -278,10 +354,14 @@ def kernel(signature: str) -> Callable[[Any], Any]:
     return compiled
 
 
-VALUES = "boolean(uint8[::1], uint32[::1], float64[::1])"
-LINEARIZE = "int64(uint8[::1], uint32[::1], float64[::1], float64[::1])"
+VALUES = "boolean(uint8[::1], uint32[::1], uint32[::1], float64[::1])"
+LINEARIZE = "int64(uint8[::1], uint32[::1], uint32[::1], uint32[::1], float64[::1], float64[::1])"
 REVERSE = "boolean(uint32[::1], uint32[::1], float64[::1], float64[::1])"
-GRADIENT = "int64(uint8[::1], uint32[::1], float64[::1], uint32[::1], uint32[::1], float64[::1], float64[::1])"
+GRADIENT = (
+    "int64(uint8[::1], uint32[::1], uint32[::1], uint32[::1], float64[::1],"
+    " uint32[::1], uint32[::1], float64[::1], float64[::1])"
+)
+SCHEDULE = "int64(uint8[::1], uint32[::1], int64, int32[::1], int32[::1], int32[::1], uint32[::1], int32[::1])"
 MANY = (
     "boolean(uint32[::1], uint32[::1], float64[::1], float64[::1],"
     " uint32[::1], float64[::1], uint32[::1], float64[::1])"

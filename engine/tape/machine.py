@@ -15,7 +15,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from engine.tape import cache, plain
+from engine.tape.table import LANES
 
 if TYPE_CHECKING:
     from engine.tape.tape import Floats, Tape
@@ -30,8 +33,6 @@ WORTH = 20_000
 
 KEPT = 4096
 """Longest tape whose lists the plain machine keeps: they take about 300 bytes an entry."""
-
-LANES = 8
 
 
 class Machine(Protocol):
@@ -68,51 +69,60 @@ class Native:
         self._reverse = module.reverse
         self._forward = module.forward
         self._gradient = module.gradient
+        self._schedule = module.schedule
         self._reverse_many = module.reverse_many
         self._forward_many = module.forward_many
 
     def values(self, tape: Tape, v: Floats) -> bool:
         """See `plain.values`."""
-        finite: bool = self._values(tape.ops, tape.flat, v)
+        if tape.countdown:
+            tape.reorder(self._schedule)
+        ops, args, place, _ = tape.order
+        finite: bool = self._values(ops, args, place, v)
         return finite
 
     def linearize(self, tape: Tape, v: Floats, p: Floats) -> int:
         """See `plain.linearize`."""
-        kinks: int = self._linearize(tape.ops, tape.flat, v, p)
+        if tape.countdown:
+            tape.reorder(self._schedule)
+        ops, args, place, start = tape.order
+        kinks: int = self._linearize(ops, args, place, start, v, p)
         return kinks
 
     def reverse(self, tape: Tape, p: Floats, g: Floats) -> bool:
         """See `plain.reverse`."""
-        finite: bool = self._reverse(tape.source, tape.target, p, g)
+        source, target = tape.edges
+        finite: bool = self._reverse(source, target, p, g)
         return finite
 
     def forward(self, tape: Tape, p: Floats, d: Floats) -> bool:
         """See `plain.forward`."""
-        finite: bool = self._forward(tape.source, tape.target, p, d)
+        source, target = tape.edges
+        finite: bool = self._forward(source, target, p, d)
         return finite
 
     def gradient(self, tape: Tape, v: Floats, p: Floats, g: Floats) -> int:
         """See `plain.gradient`."""
-        kinks: int = self._gradient(tape.ops, tape.flat, v, tape.source, tape.target, p, g)
+        if tape.countdown:
+            tape.reorder(self._schedule)
+        ops, args, place, start = tape.order
+        source, target = tape.edges
+        kinks: int = self._gradient(ops, args, place, start, v, source, target, p, g)
         return kinks
 
     def reverse_many(self, tape: Tape, p: Floats, at: Any, seeds: Floats, wanted: Any, out: Floats) -> bool:
         """See `plain.reverse_many`."""
-        room: Any = _room(len(tape))
-        finite: bool = self._reverse_many(tape.source, tape.target, p, room, at, seeds, wanted, out)
+        source, target = tape.edges
+        room = np.empty(LANES * len(tape))
+        finite: bool = self._reverse_many(source, target, p, room, at, seeds, wanted, out)
         return finite
 
     def forward_many(self, tape: Tape, p: Floats, at: Any, seeds: Floats, wanted: Any, out: Floats) -> bool:
         """See `plain.forward_many`."""
-        room: Any = _room(len(tape))
-        finite: bool = self._forward_many(tape.source, tape.target, p, room, at, seeds, wanted, out)
+        source, target = tape.edges
+        room = np.empty(LANES * len(tape))
+        finite: bool = self._forward_many(source, target, p, room, at, seeds, wanted, out)
         return finite
-
-
-def _room(n: int) -> Any:
-    import numpy as np
-
-    return np.empty(LANES * n)
 
 
 class Plain:
@@ -120,10 +130,10 @@ class Plain:
 
     def values(self, tape: Tape, v: Floats) -> bool:
         """See `plain.values`."""
-        ops, flat, _, _ = self._lists(tape)
+        (ops, args, place, _), _ = self._lists(tape)
         numbers = v.tolist()
         try:
-            finite = plain.values(ops, flat, numbers)
+            finite = plain.values(ops, args, place, numbers)
         except (ArithmeticError, ValueError):
             finite = False
         v[:] = numbers
@@ -131,10 +141,10 @@ class Plain:
 
     def linearize(self, tape: Tape, v: Floats, p: Floats) -> int:
         """See `plain.linearize`."""
-        ops, flat, _, _ = self._lists(tape)
+        (ops, args, place, start), _ = self._lists(tape)
         numbers, partials = v.tolist(), [0.0] * len(p)
         try:
-            kinks = plain.linearize(ops, flat, numbers, partials)
+            kinks = plain.linearize(ops, args, place, start, numbers, partials)
         except (ArithmeticError, ValueError):
             kinks = -1
         v[:] = numbers
@@ -143,7 +153,7 @@ class Plain:
 
     def reverse(self, tape: Tape, p: Floats, g: Floats) -> bool:
         """See `plain.reverse`."""
-        _, _, source, target = self._lists(tape)
+        _, (source, target) = self._lists(tape)
         numbers = g.tolist()
         finite = plain.reverse(source, target, p.tolist(), numbers)
         g[:] = numbers
@@ -151,7 +161,7 @@ class Plain:
 
     def forward(self, tape: Tape, p: Floats, d: Floats) -> bool:
         """See `plain.forward`."""
-        _, _, source, target = self._lists(tape)
+        _, (source, target) = self._lists(tape)
         numbers = d.tolist()
         finite = plain.forward(source, target, p.tolist(), numbers)
         d[:] = numbers
@@ -159,10 +169,10 @@ class Plain:
 
     def gradient(self, tape: Tape, v: Floats, p: Floats, g: Floats) -> int:
         """See `plain.gradient`."""
-        ops, flat, source, target = self._lists(tape)
+        (ops, args, place, start), (source, target) = self._lists(tape)
         numbers, partials, cotangents = v.tolist(), [0.0] * len(p), g.tolist()
         try:
-            kinks = plain.gradient(ops, flat, numbers, source, target, partials, cotangents)
+            kinks = plain.gradient(ops, args, place, start, numbers, source, target, partials, cotangents)
         except (ArithmeticError, ValueError):
             kinks = -1
         v[:] = numbers
@@ -181,7 +191,7 @@ class Plain:
     def _many(
         self, sweep: Any, tape: Tape, p: Floats, at: Any, seeds: Floats, wanted: Any, out: Floats
     ) -> bool:
-        _, _, source, target = self._lists(tape)
+        _, (source, target) = self._lists(tape)
         found, room = [0.0] * len(out), [0.0] * (LANES * len(tape))
         finite: bool = sweep(
             source, target, p.tolist(), room, at.tolist(), seeds.tolist(), wanted.tolist(), found
@@ -192,85 +202,88 @@ class Plain:
     def _lists(self, tape: Tape) -> Any:
         lists = tape.lists
         if lists is None:
-            lists = (tape.ops.tolist(), tape.flat.tolist(), tape.source.tolist(), tape.target.tolist())
+            lists = [[x.tolist() for x in tape.order], [x.tolist() for x in tape.edges]]
             if len(tape) <= KEPT:
                 tape.lists = lists
         return lists
 
 
-class _State:
+class State:
     """What this process has loaded. Readers take no lock: `native` is assigned once, when it is ready."""
 
     def __init__(self) -> None:
         self.native: Native | None = None
         self.begun = False
+        self.loading = False
         self.work = 0
         self.lock = threading.Lock()
         self.compiling = threading.Lock()
 
 
 PLAIN = Plain()
-_state = _State()
+STATE = State()
 
 
 def machine(tape: Tape) -> Machine:
     """The loops to use now, for a tape as long as this one. Never waits."""
-    native = _state.native
+    state = STATE
+    native = state.native
     if native is not None:
         return native
-    if not _state.begun:
-        # Counts from several threads may be lost, which only puts off what is not urgent.
-        _state.work += len(tape)
-        if _state.work >= WORTH:
-            _load_behind()
+    if not state.begun:
+        # Counts of threads that add at the same time may be lost, which only puts off what is not urgent.
+        state.work += len(tape)
+        if state.work >= WORTH:
+            _load_behind(state)
     return PLAIN
 
 
 def load() -> bool:
-    """Load Numba's machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
-    with _state.lock:
-        _state.begun = True
-        if _state.native is None and not os.environ.get(NEVER):
-            _state.native = _import()
-    return _state.native is not None
+    """Load the machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
+    state = STATE
+    with state.lock:
+        state.begun = True
+        if state.native is None and not os.environ.get(NEVER):
+            state.native = _import()
+    return state.native is not None
 
 
-def _load_behind() -> None:
-    with _state.lock:
-        if _state.begun:
+def _load_behind(state: State) -> None:
+    with state.lock:
+        if state.begun:
             return
-        _state.begun = True
-    if os.environ.get(NEVER):
-        return
-    threading.Thread(target=_behind, name="tape-loader", daemon=True).start()
+        state.begun = True
+        state.loading = not os.environ.get(NEVER) and importlib.util.find_spec("numba") is not None
+    if state.loading:
+        threading.Thread(target=_behind, args=(state,), name="tape-loader", daemon=True).start()
 
 
-def _behind() -> None:
-    if importlib.util.find_spec("numba") is None:
-        return
-    if not compile_apart():
-        return
-    native = _import()
-    with _state.lock:
-        _state.native = native
+def _behind(state: State) -> None:
+    try:
+        if compile_apart():
+            native = _import()
+            with state.lock:
+                state.native = native
+    finally:
+        state.loading = False
 
 
 def compile_apart() -> bool:
     """Fill the cache on disk in another process, so that this one is not held up; whether it is filled. Takes its time."""
     command = [sys.executable, "-m", "engine.tape.ahead"]
-    with _state.compiling:
+    with STATE.compiling:
         if cache.fresh():
             return True
         try:
             done = subprocess.run(command, capture_output=True, timeout=300, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return False
-    return done.returncode == 0
+    return done.returncode == 0 and cache.fresh()
 
 
 def _import() -> Native | None:
     try:
         return Native(cache.load())
     except Exception:  # whatever keeps Numba from loading, the plain machine serves
-        log.warning("the compiled tape machine could not be loaded; the plain one serves", exc_info=True)
+        log.warning("The compiled tape machine could not be loaded; the plain one serves.", exc_info=True)
         return None

@@ -15,6 +15,9 @@ from engine.op import Op, Partial, registry
 LEAF = 0
 """Code of an input or a constant."""
 
+LANES = 8
+"""Seeds that go through a sweep together: their numbers for one entry fill one cache line."""
+
 
 class Row(NamedTuple):
     """What the machines know of one op: formulas in the operands a, b, c and (but for the value) the result y.

@@ -6,8 +6,8 @@ with its partial: there is no case to tell apart, and no operand without a deriv
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,35 @@ Positions: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Seeds: TypeAlias = "Mapping[int, float] | tuple[Positions, Any]"
 """What a sweep begins with: numbers by entry, or entries and their numbers (an entry that is named twice has the sum)."""
 
+LONG, OFTEN = 256, 5
+"""A tape of so many entries is put into a faster order when machine code runs it for the fifth time: a processor learns a
+shorter one by heart, and finding an order takes as long as twenty runs or so."""
+
 _HAS_EDGE = np.zeros((len(ROWS) + 1, 3), bool)
 _BOOLEAN = np.zeros(len(ROWS) + 1, bool)
 for _code, _row in enumerate(ROWS, 1):
     _BOOLEAN[_code] = _row.boolean
     for _k, _partial in enumerate(_row.partials):
         _HAS_EDGE[_code, _k] = _partial != "0"
+_EDGES = np.count_nonzero(_HAS_EDGE, axis=1).astype(np.uint32)
+
+
+class Order(NamedTuple):
+    """Entries in an order of evaluation. In the k-th place stands entry `place[k]`, with code `ops[k]`, operands
+    `args[3k … 3k+2]` and edges from `start[k]` on. All but `ops` (uint8) are uint32: machine code looks at every signed
+    index whether it counts from the end."""
+
+    ops: npt.NDArray[np.uint8]
+    args: npt.NDArray[np.uint32]
+    place: npt.NDArray[np.uint32]
+    start: npt.NDArray[np.uint32]
+
+
+class Edges(NamedTuple):
+    """For each edge the entry at which it begins (ascending) and the operand at which it ends."""
+
+    source: npt.NDArray[np.uint32]
+    target: npt.NDArray[np.uint32]
 
 
 class Tape:
@@ -40,7 +63,7 @@ class Tape:
     """
 
     __slots__ = (
-        "args", "boolean", "edges", "flat", "inputs", "leaves", "lists", "ops", "size", "source", "target",
+        "_edges", "args", "boolean", "countdown", "edge_count", "inputs", "leaves", "lists", "ops", "order", "size",
     )  # fmt: skip
 
     def __init__(
@@ -66,16 +89,39 @@ class Tape:
         self.inputs: slice | npt.NDArray[np.intp] = slice(first, first + positions.size) if run else positions
         self.boolean: npt.NDArray[np.bool_] = _BOOLEAN[self.ops] if boolean is None else boolean
         self.size = n if size is None else size
-        # Unsigned, since compiled code looks at every signed index whether it counts from the end.
-        self.flat: npt.NDArray[np.uint32] = self.args.reshape(-1).view(np.uint32)
-        has = _HAS_EDGE[self.ops]
-        self.source: npt.NDArray[np.uint32] = np.nonzero(has)[0].astype(np.uint32)
-        """Entries at which edges begin: one for each edge, ascending."""
-        self.target: npt.NDArray[np.uint32] = self.args[has].view(np.uint32)
-        """The operands at which they end."""
-        self.edges = len(self.source)
+        counts = _EDGES[self.ops]
+        start = np.zeros(n + 1, np.uint32)
+        np.cumsum(counts, out=start[1:])
+        place = np.arange(n, dtype=np.uint32)
+        self.order = Order(self.ops, self.args.reshape(-1).view(np.uint32), place, start[:-1])
+        self.edge_count = int(start[-1])
+        self.countdown = OFTEN if n >= LONG else 0
         self.lists: Any = None
-        """Room for the plain machine to keep what it works with."""
+        self._edges: Edges | None = None
+
+    @property
+    def edges(self) -> Edges:
+        """The operands by which entries have derivatives."""
+        found = self._edges
+        if found is None:
+            has = _HAS_EDGE[self.ops]
+            source = np.repeat(np.arange(len(self), dtype=np.uint32), _EDGES[self.ops])
+            found = self._edges = Edges(source, self.args[has].view(np.uint32))
+        return found
+
+    def reorder(self, schedule: Callable[..., int]) -> None:
+        """Count one run more; when it is time, find an order with fewer changes of op. No result depends on the order."""
+        self.countdown -= 1
+        if self.countdown > 0:
+            return
+        n, codes, old = len(self), len(ROWS) + 1, self.order
+        room = [np.zeros(k, np.int32) for k in (n, n + 2, 3 * n)]
+        place = np.zeros(n, np.uint32)
+        flat = self.args.reshape(-1).view(np.uint32)
+        reached = schedule(self.ops, flat, codes, *room, place, np.zeros(n + 3 * codes, np.int32))
+        if reached == n and old.place[-1] == n - 1:
+            args = self.args[place].reshape(-1).view(np.uint32)
+            self.order = Order(self.ops[place], args, place, old.start[place])
 
     def __len__(self) -> int:
         return len(self.ops)
@@ -94,13 +140,13 @@ class Tape:
     def linearize(self, arguments: Sequence[Any] | npt.NDArray[Any]) -> Linearized:
         """Values, and the partial derivatives at them."""
         v = self.start(arguments)
-        p = np.empty(self.edges)
+        p = np.empty(self.edge_count)
         return Linearized(self, v, p, machine(self).linearize(self, v, p))
 
     def gradient(self, arguments: Sequence[Any] | npt.NDArray[Any], seeds: Seeds) -> Gradient:
         """Values, and the cotangents of all entries from those of some: `linearize` and one reverse sweep in one call."""
         v = self.start(arguments)
-        p = np.empty(self.edges)
+        p = np.empty(self.edge_count)
         g = _begin(len(v), seeds)
         kinks = machine(self).gradient(self, v, p, g)
         return Gradient(v, g, kinks > 0, kinks < 0)

@@ -61,7 +61,7 @@ rel_entr = _row(
     scipy.special.rel_entr,
     "where(a == 0, log(a) - log(b), log(a / b)) + 1",
     "where(logical_and(a == 0, b == 0), 0 - sqrt(a), -a / b)",
-    scalar="where(a == 0, 0, a * log(a / b))",
+    scalar="rel_entr(a, b)",
     doc="Relative entropy term x·log(x / y), 0 for x = 0 and y ≥ 0, +infinity where x or y is negative.",
     latex="{x} \\log \\frac{{{x}}}{{{y}}}",
     domain=((0.2, 2.0), (0.2, 2.0)),

@@ -33,7 +33,6 @@ gamma = _row(
     "gamma",
     scipy.special.gamma,
     "y * digamma(a)",
-    scalar="gamma(a)",
     doc="Gamma function Γ(x), the factorial of x − 1. DLMF 5.2.1.",
     latex="\\Gamma({x})",
     domain=((0.3, 3.0),),
