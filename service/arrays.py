@@ -110,7 +110,7 @@ def _as_it_is(answer: dict[str, Any]) -> bytes | None:
     It prints `null` for non-finite numbers and `[]` for arrays without elements. So there must be no `null`, and no `[]` but
     those of empty lists in the answer's own fields."""
     try:
-        printed = orjson.dumps(answer, default=_scalar, option=_OPTIONS)
+        printed = orjson.dumps(answer, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError:
         return None
     if b"null" in printed or printed.count(b"[]") != sum(
@@ -120,11 +120,11 @@ def _as_it_is(answer: dict[str, Any]) -> bytes | None:
     return printed
 
 
-def _scalar(value: Any) -> Any:
-    """For orjson, which does not know arrays without axes."""
-    if type(value) is np.ndarray and not value.ndim:
-        return value[()]
-    raise TypeError
+def _plain(value: Any) -> Any:
+    """For orjson, which knows neither arrays without axes nor those whose numbers do not lie in order."""
+    if type(value) is not np.ndarray or value.size > LONG:
+        raise TypeError
+    return np.ascontiguousarray(value, value.dtype.newbyteorder("=")) if value.ndim else value[()]
 
 
 def _prepared(answer: Any, form: Form, long: list[Array]) -> Any:
