@@ -136,6 +136,7 @@ $(BENCH_VENV)/.bench: $(BENCH_VENV)/.made requirements/build.txt requirements/te
 	$(call install,$(BENCH_VENV)/bin,test.txt)
 	@echo "Installing bench.txt into $(BENCH_VENV) ..."
 	@$(BENCH_VENV)/bin/python -m pip install -qq --requirement requirements/bench.txt
+	@$(BENCH_VENV)/bin/python -m engine.tape.ahead
 	@touch $@
 
 $(TESSERACT_VENV)/.made:

@@ -12,6 +12,9 @@ from typing import Any
 Side = Callable[[int], Any]
 """One side of a comparison: computes everything for the k-th data set, and returns once it is there."""
 
+MOST_BUNCHES = 200
+"""Figures a turn."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -43,7 +46,9 @@ def interleaved(sides: Mapping[str, Side], settings: Settings) -> dict[str, Time
     """Seconds a call of each side: A B C, C B A, A B C, … with the collector off, as in `timeit`.
 
     In its turn a side is called once unmeasured (it finds its own caches, and the threads of whoever ran before have
-    gone to sleep), then as often as fits into `turn_s`, and at least once. Data sets take turns as well.
+    gone to sleep), then as often as fits into `turn_s`, and at least once. A round's figure is the median of these
+    calls, or of bunches of them where one is too short to be timed, so that a moment in which the machine did something
+    else does not count. Data sets take turns as well.
     """
     calls = {name: _calls(side, settings.turn_s) for name, side in sides.items()}
     found: dict[str, list[float]] = {name: [] for name in sides}
@@ -75,13 +80,17 @@ def _calls(side: Side, turn_s: float) -> int:
 
 
 def _turn(side: Side, calls: int, r: int) -> float:
+    bunch = max(1, calls // MOST_BUNCHES)
+    found = []
     gc.collect()
     gc.disable()
     try:
         side(r)
-        start = time.perf_counter()
-        for k in range(calls):
-            side(r + k)
-        return (time.perf_counter() - start) / calls
+        for first in range(r, r + calls, bunch):
+            start = time.perf_counter()
+            for k in range(first, first + bunch):
+                side(k)
+            found.append((time.perf_counter() - start) / bunch)
     finally:
         gc.enable()
+    return statistics.median(found)

@@ -49,7 +49,9 @@ class Encoding:
         """`small` answers are worth an attempt to print them as they are, which most of them can be."""
         self.form = form
         self.long: list[Array] = []
-        plain = _as_it_is(answer) if small and form == "list" and type(answer) is dict else None
+        plain = None
+        if small and form == "list" and type(answer) is dict and not _has_long(answer):
+            plain = _as_it_is(answer)
         self.text = _printed(_prepared(answer, form, self.long)) if plain is None else plain
 
     def pieces(self, look: Callable[[], None] | None = None) -> list[bytes]:
@@ -90,6 +92,16 @@ def _printed(prepared: Any) -> bytes:
         raise LimitExceeded(
             "depth", DEPTH, DEPTH + 1, f"The answer is nested more than {DEPTH} levels deep."
         ) from None
+
+
+def _has_long(answer: dict[str, Any]) -> bool:
+    """Whether one of the arrays by name is long: what takes no memory to compute (a broadcast number) may be."""
+    for field in answer.values():
+        if type(field) is dict:
+            for value in field.values():
+                if type(value) is np.ndarray and value.size > LONG:
+                    return True
+    return False
 
 
 def _as_it_is(answer: dict[str, Any]) -> bytes | None:

@@ -98,8 +98,8 @@ class Readings:
         if name is None:
             return self.kept.get(key)
         registered = self._registered(name, False) if isinstance(name, str) else None
-        if registered is None:
-            return None
+        if registered is None or not all(a.floating and not a.shape for a in registered.signature.values()):
+            return None  # a number may not fit the signature, or be an integer by it
         return self.kept.get((ref, registered.mark, key))
 
     def read(

@@ -19,6 +19,11 @@ from benchmarks.measure import Settings
 from benchmarks.row import Line, Row, agree
 
 TEXT = "sum(100.0*(x[1:] - x[:-1]**2)**2 + (1.0 - x[:-1])**2)"
+NOTHING = (
+    *("-m", "uvicorn", "benchmarks.serving.nothing:app", "--port={port}", "--no-access-log"),
+    *("--loop=uvloop", "--http=httptools", "--log-level=warning"),
+)
+BARE = "bare ASGI, nothing computed"
 OWN_CLIENT = {"Tesseract": "tesseract-core", "UM-Bridge": "umbridge"}
 
 
@@ -38,6 +43,7 @@ def run(settings: Settings) -> Iterator[Line | str]:
         database = str(Path(folder) / "graphs.sqlite")
         ours = stack.enter_context(serving(SERVICE, WENGERT_DATABASE=database))
         bridge = stack.enter_context(serving(("-m", "benchmarks.serving.umbridge_server", "{port}")))
+        bare = stack.enter_context(serving(NOTHING))
         tesseract = stack.enter_context(
             serving(
                 (runtime(), "serve", "--port", "{port}"),
@@ -49,11 +55,17 @@ def run(settings: Settings) -> Iterator[Line | str]:
         for n in (2, 1000):
             rng = np.random.default_rng(n)
             points = [rng.uniform(-1, 1, n).tolist() for _ in range(97)]
-            yield from one(n, points, ours, tesseract, bridge, settings)
+            yield from one(n, points, ours, tesseract, bridge, bare, settings)
 
 
 def one(
-    n: int, points: list[list[float]], ours: Server, tesseract: Server, bridge: Server, settings: Settings
+    n: int,
+    points: list[list[float]],
+    ours: Server,
+    tesseract: Server,
+    bridge: Server,
+    bare: Server,
+    settings: Settings,
 ) -> Iterator[Line | str]:
     """One size: the servers under load, then clients one call after another."""
     asked: dict[str, tuple[Server, str, list[Any]]] = {
@@ -69,6 +81,8 @@ def one(
         yield f"No programs by id here (status {registered.status})."
     agree({k: gradient(k, ask(s.port, post(path, b[0])).body) for k, (s, path, b) in asked.items()}, 1e-12)
 
+    # What no server in Python can do better than: the same bytes to everybody.
+    asked[BARE] = (bare, "/", asked["expression"][2])
     targets = {k: Target(s, [post(path, b) for b in bodies]) for k, (s, path, bodies) in asked.items()}
     compare(targets, rounds=settings.rounds, seconds=0.2 if settings.quick else 0.5)
     mine = [k for k in ("expression", "id") if k in asked]
@@ -77,6 +91,8 @@ def one(
             yield from three_lines(
                 f"n = {n}, by {k}, 16 connections", peer, targets[k], targets[peer], 4.0, 1.0
             )
+    work, last = f"n = {n}, by {mine[-1]}", mine[-1]
+    yield from three_lines(f"{work}, 16 connections", BARE, targets[last], targets[BARE], None, None)
 
     import httpx
 
@@ -88,6 +104,7 @@ def one(
         sides["own Tesseract"] = tesseract, cycle(own_tesseract(tesseract, points))
         sides["own UM-Bridge"] = bridge, cycle(own_bridge(bridge, points))
         found = calls(sides, settings)
+    yield from three_lines(f"{work}, httpx", f"{BARE}, httpx", found[last], found[BARE], None, None)
     for peer, package in OWN_CLIENT.items():
         for k in mine:
             yield from three_lines(
@@ -166,6 +183,7 @@ ROW = Row(
     "(`vector_jacobian_product`, jitted JAX, `tesseract-runtime serve`, one worker) and the UM-Bridge model (NumPy, "
     "gradient by hand) answer the gradient. Arrays as JSON lists; Tesseract's own client sends base64. 16 connections: "
     "plain sockets, one request under way each. httpx and the peers' own clients: one call after another, from Python "
-    "data to Python data; their own clients are compared with ours through httpx.",
+    "data to Python data; their own clients are compared with ours through httpx. “Bare ASGI” answers the same few bytes "
+    "to everybody, under uvicorn as we are: what a server in Python and the client cost by themselves.",
     run,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from engine.transforms.simplify import simplify
 
 MODES = {"grad": "reverse", "vjp": "reverse", "jvp": "forward"}
 """In which mode a verb is computed."""
+
+TAPE_SECONDS = 1e-6
+"""What an entry of a tape takes at most: in plain Python, all of it reported."""
 
 PLANNED_NODES = 2000
 """Programs of more nodes are computed node by node: to write out their derivatives would take longer than that."""
@@ -80,8 +84,20 @@ class FirstOrder(Job):
             base.bytes if verb == "evaluate" else 2 * base.bytes + back.bytes + working,
             base.largest_step,
         )
+        # What takes no memory on the way (a view) does so in the answer.
+        views = sum(
+            typed.aval(i).nbytes for i in self.reported if not node_bytes(typed.graph.nodes[typed.node(i)])
+        )
+        self.cost = replace(self.cost, bytes=self.cost.bytes + views)
         check(self.cost, self.limits, f"This {verb}")
         self.quick = self._quick()
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of `run`."""
+        return (
+            self.cost.seconds if not isinstance(self.quick, OnTape) else TAPE_SECONDS * len(self.quick.tape)
+        )
 
     def _quick(self) -> OnTape | OnPlan | None:
         """How the answer is computed where nothing is to be told; None for programs that are only computed node by node."""
