@@ -43,6 +43,8 @@ class FirstOrder(Job):
     """evaluate, grad and vjp in reverse mode, and jvp."""
 
     data = (*Job.data, "extras", "seeds", "tangents")
+    unit: dict[int, Array] | None = None
+    """The seed that is meant where none is given: 1, which does not change from request to request."""
 
     def __init__(self, verb: str, *args: Any) -> None:
         self.verb = verb
@@ -119,8 +121,13 @@ class FirstOrder(Job):
         self.tangents: dict[int, Array] = {}
         self.extras: list[Array] = []
         if verb == "grad":
-            of = resolve_of(typed, request)
-            self.seeds = {of: seed_for(typed, request, of, self.sizes)}
+            if request.seed is not None or self.unit is None:
+                of = resolve_of(typed, request)
+                self.seeds = {of: seed_for(typed, request, of, self.sizes)}
+                if request.seed is None:
+                    self.unit = self.seeds
+            else:
+                self.seeds = self.unit
         elif verb == "vjp":
             self.seeds = named_arrays(typed, request, "cotangents", request.cotangents, self.sizes, False)
             for i in self.seeds:
