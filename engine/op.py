@@ -226,6 +226,8 @@ class Op:
     """Whether the inputs of the op's bodies are its first operands (`jvp`) rather than its last (a loop has a counter)."""
     internal: bool = False
     """Part of the core only: users cannot name it."""
+    compact: bool = False
+    """Whether the trailing axes of operands are best lying together in memory: products and factorisations of matrices."""
     view: bool = False
     """Whether the result may lie in the memory of the first operand: it is never written to."""
 
