@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    ["errors", "kept"],
+    ["blas", "errors", "kept"],
     ["aval"],
     ["op"],
     ["attrs", "formula"],

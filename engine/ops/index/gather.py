@@ -191,6 +191,7 @@ class Gather(Op):
     name = "gather"
     aliases = ("Gather",)
     family = "indexing"
+    compact = True
     parameters = (
         Operand("x", ("a", "input", "data", "params")),
         _OWN_INDICES,
