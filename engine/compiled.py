@@ -101,8 +101,13 @@ class Loop(Protocol):
     """A loop whose steps are computed together."""
 
     def run(
-        self, b: EagerBuilder, carries: Sequence[Any], scanned: Sequence[Any], consts: Sequence[Any],
-        length: int | None = None, reverse: bool = False,
+        self,
+        b: EagerBuilder,
+        carries: Sequence[Any],
+        scanned: Sequence[Any],
+        consts: Sequence[Any],
+        length: int | None = None,
+        reverse: bool = False,
     ) -> tuple[list[Any], list[Any], int]:
         """The last carries, the other results of the body stacked, the number of steps; asks the meter now and then.
 

@@ -4,8 +4,9 @@ An array is an integer array of *positions* of its shape: entry k of the tape is
 entries is done to the positions and costs nothing (`Op.expand`); everything else writes entries, one for each number of the
 result, with the ops of the tape's table by name.
 
-What is exact is spared: an entry that is there already, a product with 1, a sum with a zero where that cannot change the sign of another zero, what
-depends on constants alone. So zeros that stand around a cotangent are not added up again and again.
+What is exact is spared: an entry that is there already, a product with 1, a sum with a zero where that cannot change the
+sign of another zero, what depends on constants alone. So zeros that stand around a cotangent are not added up again and
+again.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _TRUTHS = frozenset({
 })  # fmt: skip
 _SYMMETRIC = frozenset({"add", "multiply"})
 _KEPT = frozenset({"identity", "stop_gradient", "negative", "abs", "positive", "floor", "ceil", "trunc"})
-_POSITIVE = frozenset({"exp", "square", "abs", "sigmoid", "softplus", "cosh", "logical_not"} | _TRUTHS - {"sign"})
+_POSITIVE = frozenset(
+    {"exp", "square", "abs", "sigmoid", "softplus", "cosh", "logical_not"} | _TRUTHS - {"sign"}
+)
 
 
 class TooManyError(Exception):
@@ -150,7 +153,7 @@ class Entries:
             half = len(rows) // 2
             pairs = self.op(name, rows[:half], rows[half : 2 * half])
             rows = pairs if len(rows) == 2 * half else np.concatenate([pairs, rows[2 * half :]])
-        return rows[0]
+        return np.asarray(rows[0])
 
     def sum(self, positions: Positions, axes: Sequence[int]) -> Positions:
         """Sum over axes."""
@@ -262,7 +265,9 @@ class Entries:
         result = positions.reshape(-1).copy()
         at = result[mask]
         whole = self._append("abs", at[None], self._bound[at], False)
-        fits = self._append("less_equal", np.stack([whole, np.full(at.shape, self.constant(most))]), 1.0, False)
+        fits = self._append(
+            "less_equal", np.stack([whole, np.full(at.shape, self.constant(most))]), 1.0, False
+        )
         result[mask] = self._append("divide", np.stack([at, fits]), most, False)
         return result.reshape(positions.shape)
 

@@ -23,4 +23,18 @@ from engine.tape.loop import loop_of
 from engine.tape.table import CODES, LEAF, ROWS, Row
 from engine.tape.tape import Gradient, Linearized, Sweep, Tape
 
-__all__ = ["CODES", "LEAF", "ROWS", "Expanded", "Gradient", "Linearized", "Row", "Sweep", "Tape", "expand", "expanded_of", "loop_of", "tape_of"]
+__all__ = [
+    "CODES",
+    "LEAF",
+    "ROWS",
+    "Expanded",
+    "Gradient",
+    "Linearized",
+    "Row",
+    "Sweep",
+    "Tape",
+    "expand",
+    "expanded_of",
+    "loop_of",
+    "tape_of",
+]

@@ -84,7 +84,8 @@ class Part:
     def lists(self) -> tuple[Any, ...]:
         """The same for the plain loop."""
         return tuple(
-            a if isinstance(a, int) else (a.view(np.int64) if a.dtype == np.uint64 else a).tolist() for a in self.native
+            a if isinstance(a, int) else (a.view(np.int64) if a.dtype == np.uint64 else a).tolist()
+            for a in self.native
         )
 
 

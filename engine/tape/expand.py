@@ -35,7 +35,9 @@ class Expanded:
 
     __slots__ = ("_integers", "_outputs", "avals", "inputs", "outputs", "results", "size", "tape")
 
-    def __init__(self, tape: Tape, graph: Graph, inputs: Sequence[Positions], outputs: Sequence[Positions]) -> None:
+    def __init__(
+        self, tape: Tape, graph: Graph, inputs: Sequence[Positions], outputs: Sequence[Positions]
+    ) -> None:
         self.tape = tape
         self.avals = graph.in_avals
         self.results = graph.out_avals
@@ -44,7 +46,9 @@ class Expanded:
         self.size = sum(a.size for a in self.avals)
         self.outputs = tuple(outputs)
         self._outputs = [_reader(p, a) for p, a in zip(outputs, self.results, strict=True)]
-        self._integers = [s for s, a in zip(self.inputs, self.avals, strict=True) if a.dtype == "int64" and a.size]
+        self._integers = [
+            s for s, a in zip(self.inputs, self.avals, strict=True) if a.dtype == "int64" and a.size
+        ]
 
     def __len__(self) -> int:
         return len(self.tape)
@@ -107,7 +111,7 @@ class Expanded:
 
 
 class PointGradient:
-    """Results and the cotangents of all inputs, none if they are suspicious. `kinked` and `suspicious` as those of `Gradient`."""
+    """Results and the cotangents of all inputs; none if they are suspicious. The marks are those of `Gradient`."""
 
     __slots__ = ("gradients", "kinked", "results", "suspicious")
 
@@ -119,7 +123,7 @@ class PointGradient:
 
 
 class Point:
-    """A graph of arrays at a point: `results` (none if they are suspicious), and derivatives. `kinked` and `suspicious` as those of `Linearized`."""
+    """A graph of arrays at a point: `results` (none if they are suspicious), and derivatives; marks as of `Linearized`."""
 
     __slots__ = ("_at", "_of", "results")
 
@@ -151,10 +155,12 @@ class Point:
         return [d[p] for p in of.outputs]
 
     def jacobian(self, result: int, inputs: Sequence[int]) -> list[Array]:
-        """∂ result / ∂ input for each of some inputs, float64[*result, *input], by as many sweeps as the smaller side has."""
+        """∂ result / ∂ input for some inputs, float64[*result, *input], by as many sweeps as the smaller side has."""
         of = self._of
         rows = of.outputs[result].reshape(-1)
-        columns = np.concatenate([np.arange(of.inputs[k].start, of.inputs[k].stop) for k in inputs] or [_NONE])
+        columns = np.concatenate(
+            [np.arange(of.inputs[k].start, of.inputs[k].stop) for k in inputs] or [_NONE]
+        )
         if len(columns) < len(rows):
             matrix = self._at.forward_many(columns, np.eye(len(columns)), rows).T
         else:
@@ -172,7 +178,7 @@ _NONE = np.zeros(0, np.int64)
 
 
 def expand(graph: Graph, most: int = MOST) -> Expanded | None:
-    """The graph entry by entry; None for one that has what a tape has not, or would have more than `most` computed entries."""
+    """The graph entry by entry; None for one that has what a tape has not, or more than `most` computed entries."""
     if not expandable([*graph.in_avals, *graph.out_avals]) or sum(a.size for a in graph.in_avals) > 4 * most:
         return None
     e = Entries(most)

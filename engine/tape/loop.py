@@ -55,7 +55,19 @@ NOTHING = np.zeros(0)
 class TapeLoop:
     """A body made ready: its arrays are the `Program`'s, and here is what puts a loop's arrays in their places."""
 
-    __slots__ = ("_body", "_carried", "_ends", "_entries", "_lists", "_program", "_slices", "_still", "_test", "_wide", "_ys")
+    __slots__ = (
+        "_body",
+        "_carried",
+        "_ends",
+        "_entries",
+        "_lists",
+        "_program",
+        "_slices",
+        "_still",
+        "_test",
+        "_wide",
+        "_ys",
+    )
 
     def __init__(self, parts: Parts, program: Program) -> None:
         self._body, self._test = parts.body, parts.test
@@ -146,7 +158,9 @@ class TapeLoop:
         x = np.empty((count, self._program.width))
         for k, aval, columns in self._slices:
             array = scanned[k - len(self._program.ends)]
-            rows = array[length - done - count : length - done][::-1] if reverse else array[done : done + count]
+            rows = (
+                array[length - done - count : length - done][::-1] if reverse else array[done : done + count]
+            )
             x[:, columns] = np.asarray(rows).reshape(count, aval.size)
             if aval.dtype == "int64" and not _calm(x[:, columns], aval):
                 bad = int(np.flatnonzero((np.abs(x[:, columns]) > WHOLE).any(axis=1))[0])
@@ -161,7 +175,18 @@ class TapeLoop:
         out = np.empty(count * self._wide)
         room = np.empty(part.swapped)
         if compute is not None:
-            code = compute(*part.native[:3], v, *part.native[3:5], x, *part.native[5:], room, out, self._wide, part.test, count)
+            code = compute(
+                *part.native[:3],
+                v,
+                *part.native[3:5],
+                x,
+                *part.native[5:],
+                room,
+                out,
+                self._wide,
+                part.test,
+                count,
+            )
             return code >> 2, code & 3, out
         codes, table, split, begin, middle, slot, width, moves, swaps, kept = part.lists
         numbers, slices, own = v.tolist(), x.tolist(), room.tolist()
@@ -184,7 +209,9 @@ class TapeLoop:
         v[:] = numbers
         return taken, why, out
 
-    def _store(self, ys: Sequence[Any], out: Any, done: int, taken: int, length: int | None, reverse: bool) -> None:
+    def _store(
+        self, ys: Sequence[Any], out: Any, done: int, taken: int, length: int | None, reverse: bool
+    ) -> None:
         """Put the rows of a block in their places."""
         if not self._ys or length is None:
             return

@@ -113,7 +113,9 @@ def _elementwise(
     if name not in CODES:
         return None
     dtypes = {a.dtype for a in avals}
-    if ("bool" in dtypes and name not in ON_BOOLEANS) or ("int64" in dtypes and name not in ON_INTEGERS | {"pow_by"}):
+    if ("bool" in dtypes and name not in ON_BOOLEANS) or (
+        "int64" in dtypes and name not in ON_INTEGERS | {"pow_by"}
+    ):
         return None
     if e.primal and name == "stop_gradient":
         return operands[0]

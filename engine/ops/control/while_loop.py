@@ -244,7 +244,12 @@ def _together(body: Graph, cond: Graph, nk: int, batch: Shape, masked: bool) -> 
     consts = [Var(b, b.input(a)) for a in ins[nk:]]
     stepped = b.inline(body, [*(v.ref for v in [*carries, *consts]), *([active.ref] if masked else [])])
     after = [
-        b.write("where", broadcast_to(active.reshape((*batch, *[1] * (old.rank - len(batch)))), old.shape), Var(b, new), old)
+        b.write(
+            "where",
+            broadcast_to(active.reshape((*batch, *[1] * (old.rank - len(batch)))), old.shape),
+            Var(b, new),
+            old,
+        )
         for new, old in zip(stepped, carries, strict=True)
     ]
     (on,) = b.inline(cond, [v.ref for v in [*after, *consts]])

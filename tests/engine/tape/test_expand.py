@@ -14,7 +14,7 @@ from engine.errors import EngineError
 from engine.graph import Graph
 from engine.op import Op, Zero, registry
 from engine.ops.control.while_loop import while_core
-from engine.tape import Expanded, expand, expanded_of
+from engine.tape import Expanded, expand, expanded_of, machine
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
@@ -131,7 +131,10 @@ def test_examples_are_what_the_eager_executor_makes_of_them(op: Op, on: str) -> 
             continue
         try:
             back = vjp_graph(
-                graph.with_outputs(()), [graph.outputs[k] for k in outs], [graph.inputs[k] for k in ins], "float64"
+                graph.with_outputs(()),
+                [graph.outputs[k] for k in outs],
+                [graph.inputs[k] for k in ins],
+                "float64",
             )
         except EngineError:
             continue
@@ -231,9 +234,9 @@ def test_a_loss_and_its_derivatives(on: str) -> None:
 
 
 def test_both_machines_give_the_same_bits(native: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from engine.tape import machine
-
-    graph = written([(3,), (8, 3)], lambda w, x: call(w.b, "softmax", call(w.b, "matmul", x, w)).sum() + logistic(w, x))
+    graph = written(
+        [(3,), (8, 3)], lambda w, x: call(w.b, "softmax", call(w.b, "matmul", x, w)).sum() + logistic(w, x)
+    )
     rng = np.random.default_rng(0)
     arrays = [rng.normal(size=3), rng.normal(size=(8, 3))]
     expanded = expand(graph)
