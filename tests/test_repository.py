@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
     ["blas", "errors", "kept"],
-    ["aval"],
+    ["aval", "entries"],
     ["op"],
     ["attrs", "formula"],
     ["graph"],

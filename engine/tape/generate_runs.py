@@ -1,4 +1,4 @@
-"""Writes the loops over runs, `plain_runs.py` and `native_runs.py`, from the table of ops: `python -m engine.tape.generate_runs`.
+"""Writes the loops over runs from the table of ops: `python -m engine.tape.generate_runs` makes `plain_runs`, `native_runs`.
 
 As `generate` does for the tape. One case of the switch is a loop over the entries of a run, so that finding the case costs
 nothing where there are many, and a compiler can compute several at once.
