@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from service.settings import Settings
 
+
 def application() -> FastAPI:
     """The application as this command serves it; settings come from the environment, in every worker process alike."""
     from service.app import create_app  # a second to import, which --help need not wait for
