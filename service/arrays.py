@@ -49,7 +49,9 @@ class Encoding:
         """`small` answers are worth an attempt to print them as they are, which most of them can be."""
         self.form = form
         self.long: list[Array] = []
-        plain = _as_it_is(answer) if small and form == "list" and type(answer) is dict else None
+        plain = None
+        if small and form == "list" and type(answer) is dict and not _has_long(answer):
+            plain = _as_it_is(answer)
         self.text = _printed(_prepared(answer, form, self.long)) if plain is None else plain
 
     def pieces(self, look: Callable[[], None] | None = None) -> list[bytes]:
@@ -92,14 +94,26 @@ def _printed(prepared: Any) -> bytes:
         ) from None
 
 
+def _has_long(answer: dict[str, Any]) -> bool:
+    """Whether one of the arrays by name is long: what takes no memory to compute (a broadcast number) may be."""
+    for field in answer.values():
+        if type(field) is dict:
+            for value in field.values():
+                if type(value) is np.ndarray and value.size > LONG:
+                    return True
+    return False
+
+
 def _as_it_is(answer: dict[str, Any]) -> bytes | None:
     """The answer as orjson prints it; None where that may not be what is wanted.
 
     It prints `null` for non-finite numbers and `[]` for arrays without elements. So there must be no `null`, and no `[]` but
     those of empty lists in the answer's own fields."""
     try:
-        printed = orjson.dumps(answer, default=_scalar, option=_OPTIONS)
+        printed = orjson.dumps(answer, default=_plain, option=_OPTIONS)
     except orjson.JSONEncodeError:
+        return None
+    if len(printed) > 2 * LONG:  # there may be a long array in it
         return None
     if b"null" in printed or printed.count(b"[]") != sum(
         [v == [] for v in answer.values() if type(v) is list]
@@ -108,11 +122,11 @@ def _as_it_is(answer: dict[str, Any]) -> bytes | None:
     return printed
 
 
-def _scalar(value: Any) -> Any:
-    """For orjson, which does not know arrays without axes."""
-    if type(value) is np.ndarray and not value.ndim:
-        return value[()]
-    raise TypeError
+def _plain(value: Any) -> Any:
+    """For orjson, which knows neither arrays without axes nor those whose numbers do not lie in order."""
+    if type(value) is not np.ndarray or value.size > LONG:
+        raise TypeError
+    return np.ascontiguousarray(value, value.dtype.newbyteorder("=")) if value.ndim else value[()]
 
 
 def _prepared(answer: Any, form: Form, long: list[Array]) -> Any:

@@ -22,7 +22,9 @@ from service.exchange import COMMON_LINES, request_id_of
 from service.head import head_of
 from service.json_body import read_object
 from service.logs import AccessLog
+from service.readings import Like
 from service.routes.verbs import PLAINLY_JSON, Verb, endpoint_at
+from service.work import Work
 
 _LEFT = frozenset(
     {
@@ -113,9 +115,18 @@ def _answer(verb: Verb, data: bytes) -> bytes | None:
                 return None
             work.write()
             work.add_timing()
-            if known is not None and not known.tried and work.job is not None:
+            if known is not None and not known.tried and work.job is not None and _same(known, work):
                 known.ready = ready(work.job)
                 known.tried = True
     except Exception:  # not for this road: the application meets it again, and says or logs what it is
         return None
     return work.body
+
+
+def _same(known: Like, work: Work) -> bool:
+    """Whether a request was read to what is known of those like it: a name may mean another program since."""
+    envelope = work.envelope
+    return (
+        envelope.request.program is known.envelope.request.program
+        and envelope.signature == known.envelope.signature
+    )

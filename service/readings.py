@@ -40,6 +40,10 @@ _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 _VALUES = frozenset({*_MAPS, "seed"})
 
 _NUMBERS = frozenset({int, float})
+_FLOATS = {float}
+
+SHORT = 256
+"""Lists up to this length are added up to see whether they are finite, which takes less than to begin otherwise."""
 
 _make = tuple.__new__
 """What a named tuple's own constructor calls in the end."""
@@ -94,8 +98,8 @@ class Readings:
         if name is None:
             return self.kept.get(key)
         registered = self._registered(name, False) if isinstance(name, str) else None
-        if registered is None or registered.signature:
-            return None
+        if registered is None or not all(a.floating and not a.shape for a in registered.signature.values()):
+            return None  # a number may not fit the signature, or be an integer by it
         return self.kept.get((ref, registered.mark, key))
 
     def read(
@@ -210,4 +214,8 @@ def _value(value: Any, most_elements: int) -> Given:
         return _make(Given, (np.array(value), True, False))
     if kind is int and -SAFE_INTEGER <= value <= SAFE_INTEGER:
         return _make(Given, (np.array(float(value)), True, True))
+    if kind is list and len(value) <= min(SHORT, most_elements) and set(map(type, value)) == _FLOATS:
+        total = sum(value)
+        if total - total == 0.0:  # finite, and so all of them are
+            return _make(Given, (np.array(value), True, False))
     return read_value(value, most_elements=most_elements)

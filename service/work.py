@@ -38,8 +38,8 @@ from service.store.interface import WouldBlock
 INLINE_STEPS = 100
 """Longest program that is planned on the event loop."""
 
-SMALL_BYTES = 1 << 18
-"""Up to this memory of a computation its answer counts as small."""
+SMALL_BYTES = 8 * arrays.LONG
+"""Up to this memory of a computation its answer counts as small: no array in it is long."""
 
 
 @dataclass(frozen=True, slots=True)

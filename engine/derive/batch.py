@@ -125,8 +125,10 @@ class Runner:
             self.dtype, meter.check, record_bytes=self.limits.record_bytes(), admit=self.admit
         )
 
-    def prepare(self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str) -> tuple[Graph, Cost]:
-        """The graph mapped and simplified, and its cost. Raises `LimitExceeded`."""
+    def prepare(
+        self, graph: Graph, axes: Sequence[tuple[int | None, ...]], what: str, *, plan: bool = True
+    ) -> tuple[Graph, Cost]:
+        """The graph mapped, simplified and (unless it may never be run) planned, and its cost. Raises `LimitExceeded`."""
         if self.batch is not None:
             for level in range(len(self.batch.sizes) - 1, -1, -1):
                 graph = map_graph(
@@ -140,6 +142,8 @@ class Runner:
         graph = simplify(graph, self.dtype, self.meter.check)
         cost = cost_of(graph)
         check(cost, self.limits, what)
+        if plan:
+            plan_of(graph, guarded=self.guarded)
         return graph, cost
 
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ from engine.transforms.simplify import simplify
 MODES = {"grad": "reverse", "vjp": "reverse", "jvp": "forward"}
 """In which mode a verb is computed."""
 
+TAPE_SECONDS = 1e-6
+"""What an entry of a tape takes at most: in plain Python, all of it reported."""
+
 PLANNED_NODES = 2000
 """Programs of more nodes are computed node by node: to write out their derivatives would take longer than that."""
 
@@ -39,6 +43,8 @@ class FirstOrder(Job):
     """evaluate, grad and vjp in reverse mode, and jvp."""
 
     data = (*Job.data, "extras", "seeds", "tangents")
+    unit: dict[int, Array] | None = None
+    """The seed that is meant where none is given: 1, which does not change from request to request."""
 
     def __init__(self, verb: str, *args: Any) -> None:
         self.verb = verb
@@ -80,8 +86,20 @@ class FirstOrder(Job):
             base.bytes if verb == "evaluate" else 2 * base.bytes + back.bytes + working,
             base.largest_step,
         )
+        # What takes no memory on the way (a view) does so in the answer.
+        views = sum(
+            typed.aval(i).nbytes for i in self.reported if not node_bytes(typed.graph.nodes[typed.node(i)])
+        )
+        self.cost = replace(self.cost, bytes=self.cost.bytes + views)
         check(self.cost, self.limits, f"This {verb}")
         self.quick = self._quick()
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time of `run`."""
+        return (
+            self.cost.seconds if not isinstance(self.quick, OnTape) else TAPE_SECONDS * len(self.quick.tape)
+        )
 
     def _quick(self) -> OnTape | OnPlan | None:
         """How the answer is computed where nothing is to be told; None for programs that are only computed node by node."""
@@ -103,8 +121,13 @@ class FirstOrder(Job):
         self.tangents: dict[int, Array] = {}
         self.extras: list[Array] = []
         if verb == "grad":
-            of = resolve_of(typed, request)
-            self.seeds = {of: seed_for(typed, request, of, self.sizes)}
+            if request.seed is not None or self.unit is None:
+                of = resolve_of(typed, request)
+                self.seeds = {of: seed_for(typed, request, of, self.sizes)}
+                if request.seed is None:
+                    self.unit = self.seeds
+            else:
+                self.seeds = self.unit
         elif verb == "vjp":
             self.seeds = named_arrays(typed, request, "cotangents", request.cotangents, self.sizes, False)
             for i in self.seeds:

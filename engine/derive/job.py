@@ -30,7 +30,7 @@ class Job:
     (`engine.derive.plans`), and runs of several threads share what does not change.
     """
 
-    data: tuple[str, ...] = ("request", "arguments", "runner")
+    data: tuple[str, ...] = ("request", "arguments", "meter", "_runner")
     """Attributes that belong to one request: what `load` sets."""
     cached = False
     """Whether it was taken from those that are kept."""
@@ -67,9 +67,17 @@ class Job:
         steps = self.program.steps
         self.request = request
         self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
-        self.runner = Runner(self.batch, self.dtype, self.limits, meter)
-        self.runner.traced = WeakMethod(self.traced)
-        self.runner.guarded = self.typed.differentiates
+        self.meter = meter
+        self._runner: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        """What maps, plans and runs graphs for this request; made when it is first needed."""
+        if self._runner is None:
+            self._runner = Runner(self.batch, self.dtype, self.limits, self.meter)
+            self._runner.traced = WeakMethod(self.traced)
+            self._runner.guarded = self.typed.differentiates
+        return self._runner
 
     def bound(self, request: Request, arrays: Mapping[str, Array], meter: Meter) -> Self:
         """This job for the numbers of another request of the same shapes."""
@@ -105,7 +113,7 @@ class Job:
     @property
     def peak_bytes(self) -> int:
         """Predicted memory; after `run` with that of the loops whose length was not known before."""
-        return self.cost.bytes + self.runner.met
+        return self.cost.bytes + (0 if self._runner is None else self._runner.met)
 
     def eager(self, meter: Meter) -> EagerBuilder:
         """What computes at once, under the limits."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.meter import Meter
+from engine.execute.plan import plan_of
 from engine.graph import Graph
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class OnPlan:
     def __init__(self, job: FirstOrder, graph: Graph, labels: Sequence[tuple[str, int]]) -> None:
         typed = job.typed
         self.graph = graph
+        plan_of(graph, guarded=typed.differentiates)
         self.labels = [(kind, job.id(i)) for kind, i in labels]
         self.reported = [job.id(i) for i in job.reported]
         self.outputs = [job.id(i) for i in job.program.outputs]

@@ -101,7 +101,7 @@ class SecondOrder(Swept):
                 [Aval((*self.sizes, *p.shape, *q.shape), "float64") for p in ins for q in ins], self.limits
             )
         written = self._write()
-        self.first, cost = self.runner.prepare(written.gradient, written.axes, f"This {verb}")
+        self.first, cost = self.runner.prepare(written.gradient, written.axes, f"This {verb}", plan=False)
         self.mode = "forward-over-reverse" if verb == "hvp" else MODES[request.mode]
         self.tape: Tape | None = None
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":

@@ -1,4 +1,4 @@
-"""Writes the loops over runs, `plain_runs.py` and `native_runs.py`, from the table of ops: `python -m engine.tape.generate_runs`.
+"""Writes the loops over runs from the table of ops: `python -m engine.tape.generate_runs` makes `plain_runs`, `native_runs`.
 
 As `generate` does for the tape. One case of the switch is a loop over the entries of a run, so that finding the case costs
 nothing where there are many, and a compiler can compute several at once.
@@ -27,9 +27,6 @@ _ALIKE: dict[int, tuple[tuple[int, ...], ...]] = {1: ((1,),), 2: ((1, 1), (0, 1)
 def _case(row: Row) -> Iterator[str]:
     text = number(row.value)
     operands = [(k, name) for k, name in enumerate("abc") if name in used(text)]
-    for k, name in operands:
-        yield f"{name}0 = table[at + {2 + 2 * k}]"
-        yield f"{name}1 = table[at + {3 + 2 * k}]"
     plain: list[str] = ["for k in range(n):"]
     for _, name in operands:
         plain.append(f"    {name} = v[{name}0 + k * {name}1]")
@@ -68,7 +65,13 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         o = codes[r]
         at = {WIDTH} * r
         i = table[at]
-        n = table[at + 1]'''
+        n = table[at + 1]
+        a0 = table[at + 2]
+        a1 = table[at + 3]
+        b0 = table[at + 4]
+        b1 = table[at + 5]
+        c0 = table[at + 6]
+        c1 = table[at + 7]'''
     word = "if"
     for code, row in enumerate(ROWS, 1):
         yield f"        {word} o == {code}:  # {row.name}"
@@ -76,11 +79,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         for line in _case(row):
             yield f"            {line}"
     yield f"""        elif o == {LOAD}:  # load
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
-            c0 = table[at + 6]
             for k in range(n):
                 b = v[b0 + k * b1]
                 v[i + k] = v[a0 + k * a1 + place(b)] if b >= 0.0 and b < c0 else INF

@@ -23,7 +23,7 @@ from engine.entries import WHOLE, Entries, TooManyError
 from engine.graph import Graph
 from engine.tape import machine, plain_runs
 from engine.tape.body import MOVED, WRITTEN, Part, Parts, Program, program_of
-from engine.tape.price import dearer
+from engine.tape.price import dearer, hopeless
 from engine.tape.walk import UnexpandableError, expandable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Columns: TypeAlias = list[tuple[int, Aval, slice]]
 
-MOST = 20_000
+MOST = 10_000
 """Entries of a body."""
 
 LARGEST = 1 << 17
@@ -43,7 +43,7 @@ BLOCK = 400_000
 PLAIN_BLOCK = 10_000
 """The same for plain Python."""
 
-ROOM = 1 << 17
+ROOM = 1 << 14
 """Numbers of the slices of a block, and of what is stacked."""
 
 CAREFUL = 1024
@@ -82,7 +82,7 @@ class TapeLoop:
         self._ends = [(k, ins[k], program.ends[k]) for k in range(nk) if parts.kinds[k] == WRITTEN]
         """Carries that the body does not read: they are where they were computed last."""
         self._wide = sum(a.size for _, a, _ in self._ys)
-        self._entries = len(program.leaves) - program.begin
+        self._entries = max(1, len(program.leaves) - program.begin)
         self._lists: Any = None
 
     def run(
@@ -230,8 +230,9 @@ class TapeLoop:
         begin = self._program.begin
         for k, aval, own in self._carried:
             state[k] = v[begin + own.start : begin + own.stop].reshape(aval.shape).astype(aval.dtype)
-        for k, aval, places in self._ends:
-            state[k] = v[places].reshape(aval.shape).astype(aval.dtype)
+        with np.errstate(invalid="ignore"):  # behind a step that was not finished; another one is to come
+            for k, aval, places in self._ends:
+                state[k] = v[places].reshape(aval.shape).astype(aval.dtype)
 
 
 def _scalars(arrays: Sequence[Any]) -> list[Any]:
@@ -271,6 +272,8 @@ def _loop(body: Graph, carries: int, scanned: int, test: Graph | None) -> TapeLo
     if not expandable([*body.in_avals, *body.out_avals]):
         return None
     if sum(a.size for a in (*body.in_avals, *body.out_avals)) > LARGEST:
+        return None
+    if hopeless(body, test):
         return None
     e = Entries(MOST, primal=True)
     try:

@@ -269,9 +269,9 @@ def load() -> bool:
     """Load the machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
     state = STATE
     with state.lock:
-        state.begun = True
         if state.native is None and not os.environ.get(NEVER):
             state.native = _import()
+        state.begun = True
     return state.native is not None
 
 
@@ -279,8 +279,8 @@ def _load_behind(state: State) -> None:
     with state.lock:
         if state.begun:
             return
-        state.begun = True
         state.loading = not os.environ.get(NEVER) and _installed()
+        state.begun = True
     if state.loading:
         threading.Thread(target=_behind, args=(state,), name="tape-loader", daemon=True).start()
 

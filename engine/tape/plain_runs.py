@@ -535,11 +535,13 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         at = 8 * r
         i = table[at]
         n = table[at + 1]
+        a0 = table[at + 2]
+        a1 = table[at + 3]
+        b0 = table[at + 4]
+        b1 = table[at + 5]
+        c0 = table[at + 6]
+        c1 = table[at + 7]
         if o == 1:  # multiply
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             if a1 == 1 and b1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -561,10 +563,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     b = v[b0 + k * b1]
                     v[i + k] = a * b
         elif o == 2:  # add
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             if a1 == 1 and b1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -586,10 +584,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     b = v[b0 + k * b1]
                     v[i + k] = a + b
         elif o == 3:  # subtract
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             if a1 == 1 and b1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -611,8 +605,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     b = v[b0 + k * b1]
                     v[i + k] = a - b
         elif o == 4:  # negative
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             if a1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -622,10 +614,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     a = v[a0 + k * a1]
                     v[i + k] = -a
         elif o == 5:  # divide
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             if a1 == 1 and b1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -647,8 +635,6 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     b = v[b0 + k * b1]
                     v[i + k] = a / b
         elif o == 6:  # square
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             if a1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -658,59 +644,39 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     a = v[a0 + k * a1]
                     v[i + k] = a * a
         elif o == 7:  # pow_by
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = pow(a, b)
         elif o == 8:  # exp
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = exp(a)
         elif o == 9:  # tanh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tanh(a)
         elif o == 10:  # sin
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sin(a)
         elif o == 11:  # cos
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = cos(a)
         elif o == 12:  # log
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = log(a)
         elif o == 13:  # sigmoid
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sigmoid(a)
         elif o == 14:  # relu
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a if a > 0.0 else 0.0
         elif o == 15:  # sqrt
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             if a1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -720,311 +686,189 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     a = v[a0 + k * a1]
                     v[i + k] = sqrt(a)
         elif o == 16:  # reciprocal
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 / a
         elif o == 17:  # maximum
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = maximum(a, b)
         elif o == 18:  # where
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
-            c0 = table[at + 6]
-            c1 = table[at + 7]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 c = v[c0 + k * c1]
                 v[i + k] = b if a != 0.0 else c
         elif o == 19:  # abs
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = abs(a)
         elif o == 20:  # logaddexp
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = logaddexp(a, b)
         elif o == 21:  # softsign
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a / (1.0 + abs(a))
         elif o == 22:  # log1p
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = log1p(a)
         elif o == 23:  # minimum
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = minimum(a, b)
         elif o == 24:  # acos
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = acos(a)
         elif o == 25:  # acosh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = acosh(a)
         elif o == 26:  # asin
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = asin(a)
         elif o == 27:  # asinh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = asinh(a)
         elif o == 28:  # atan
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = atan(a)
         elif o == 29:  # atan2
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = atan2(a, b)
         elif o == 30:  # atanh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = atanh(a)
         elif o == 31:  # cast
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a
         elif o == 32:  # cbrt
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = cbrt(a)
         elif o == 33:  # ceil
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = ceil_of(a)
         elif o == 34:  # clip
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
-            c0 = table[at + 6]
-            c1 = table[at + 7]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 c = v[c0 + k * c1]
                 v[i + k] = minimum(maximum(a, b), c)
         elif o == 35:  # copysign
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = copysign(a, b)
         elif o == 36:  # cosh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = cosh(a)
         elif o == 37:  # cosm1
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = cosm1(a)
         elif o == 38:  # cospi
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = cospi(a)
         elif o == 39:  # deg2rad
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a * 0.017453292519943295
         elif o == 40:  # elu
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = a if a > 0.0 else expm1(minimum(a, 0.0)) * b
         elif o == 41:  # entr
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 0.0 if a == 0.0 else -a * log(a)
         elif o == 42:  # equal
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a == b else 0.0
         elif o == 43:  # erf
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = erf(a)
         elif o == 44:  # erfc
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = erfc(a)
         elif o == 45:  # exp2
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = exp2(a)
         elif o == 46:  # expm1
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = expm1(a)
         elif o == 47:  # floor
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = floor_of(a)
         elif o == 48:  # floor_divide
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = floor_divide(a, b)
         elif o == 49:  # fmax
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = a if a >= b else b if b == b else a
         elif o == 50:  # fmin
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = a if a <= b else b if b == b else a
         elif o == 51:  # fmod
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = fmod_of(a, b)
         elif o == 52:  # gammaln
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = lgamma(a)
         elif o == 53:  # greater
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a > b else 0.0
         elif o == 54:  # greater_equal
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a >= b else 0.0
         elif o == 55:  # heaviside
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = b if a == 0.0 else 1.0 if a > 0.0 else 0.0
         elif o == 56:  # hypot
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = hypot(a, b)
         elif o == 57:  # identity
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             if a1 == 1:
                 for k in range(n):
                     a = v[a0 + k]
@@ -1034,263 +878,162 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
                     a = v[a0 + k * a1]
                     v[i + k] = a
         elif o == 58:  # isfinite
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a - a == 0.0 else 0.0
         elif o == 59:  # isinf
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if abs(a) == INF else 0.0
         elif o == 60:  # isnan
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a != a else 0.0
         elif o == 61:  # isneginf
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a == -INF else 0.0
         elif o == 62:  # isposinf
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a == INF else 0.0
         elif o == 63:  # leaky_relu
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = a if a > 0.0 else a * b
         elif o == 64:  # less
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a < b else 0.0
         elif o == 65:  # less_equal
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a <= b else 0.0
         elif o == 66:  # log10
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = log10(a)
         elif o == 67:  # log2
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = log2(a)
         elif o == 68:  # log_cosh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = log_cosh(a)
         elif o == 69:  # log_sigmoid
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = -softplus(-a)
         elif o == 70:  # logical_and
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a != 0.0 and b != 0.0 else 0.0
         elif o == 71:  # logical_not
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a == 0.0 else 0.0
         elif o == 72:  # logical_or
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a != 0.0 or b != 0.0 else 0.0
         elif o == 73:  # logical_xor
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if (a != 0.0) != (b != 0.0) else 0.0
         elif o == 74:  # ndtr
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = ndtr(a)
         elif o == 75:  # not_equal
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 1.0 if a != b else 0.0
         elif o == 76:  # positive
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a
         elif o == 77:  # pow
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = pow(a, b)
         elif o == 78:  # rad2deg
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a * 57.29577951308232
         elif o == 79:  # rel_entr
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = rel_entr(a, b)
         elif o == 80:  # remainder
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = remainder_of(a, b)
         elif o == 81:  # round
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = round_of(a)
         elif o == 82:  # rsqrt
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 / sqrt(a)
         elif o == 83:  # sign
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sign(a)
         elif o == 84:  # signbit
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if copysign(1.0, a) < 0.0 else 0.0
         elif o == 85:  # sinh
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinh(a)
         elif o == 86:  # sinpi
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinpi(a)
         elif o == 87:  # stop_gradient
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a
         elif o == 88:  # tan
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tan(a)
         elif o == 89:  # tanhshrink
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tanhshrink(a)
         elif o == 90:  # trunc
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = trunc_of(a)
         elif o == 91:  # truth
-            a0 = table[at + 2]
-            a1 = table[at + 3]
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a != 0.0 else 0.0
         elif o == 92:  # xlog1py
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 0.0 if a == 0.0 else a * log1p(b)
         elif o == 93:  # xlogy
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 0.0 if a == 0.0 else a * log(b)
         elif o == 255:  # load
-            a0 = table[at + 2]
-            a1 = table[at + 3]
-            b0 = table[at + 4]
-            b1 = table[at + 5]
-            c0 = table[at + 6]
             for k in range(n):
                 b = v[b0 + k * b1]
                 v[i + k] = v[a0 + k * a1 + place(b)] if b >= 0.0 and b < c0 else INF

@@ -16,7 +16,7 @@ from engine.aval import Aval, DType
 from engine.builder import GraphBuilder
 from engine.errors import EngineError
 from engine.graph import CONSTANT, INPUT, Graph, Node
-from engine.op import Params
+from engine.op import Params, registry
 
 FOLD_ELEMENTS = 64
 """Largest constant that folding may make."""
@@ -52,8 +52,9 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
             place[i] = b.constant(node.params[0][1].value)
             continue
         inputs = tuple(place[j] for j in node.inputs)
-        if node.op.name == "reshape" and b.nodes[inputs[0]].op is node.op:
+        if node.op.name in ("reshape", "broadcast_to") and b.nodes[inputs[0]].op is node.op:
             inputs = b.nodes[inputs[0]].inputs
+        node, inputs = _without_negation(b, node, inputs)
         same = _trivial(b, node, inputs)
         if same is None:
             same = _folded(b, node, inputs)
@@ -89,7 +90,10 @@ def _exact(params: Params) -> Params:
 
 
 def _scalar(b: GraphBuilder, ref: int) -> float | None:
+    """The number that all entries of a node are, if it is a constant of the floating dtype, stretched or not."""
     node = b.nodes[ref]
+    while node.op.name in ("broadcast_to", "reshape"):
+        node = b.nodes[node.inputs[0]]
     if node.op is CONSTANT and node.aval == Aval((), b.dtype):
         return float(node.params[0][1].value)
     return None
@@ -106,7 +110,35 @@ def _trivial(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None
                 return inputs[1 - k]
     if name == "negative" and b.nodes[inputs[0]].op is node.op:
         return b.nodes[inputs[0]].inputs[0]
+    if name == "permute_dims":
+        before = b.nodes[inputs[0]]
+        if before.op is node.op and before.params == _inverse(node.params):
+            return before.inputs[0]
     return None
+
+
+def _without_negation(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> tuple[Node, tuple[int, ...]]:
+    """x + (−y) as x − y, and x − (−y) as x + y: the same to the last bit."""
+    name = node.op.name
+    if name not in ("add", "subtract") or not isinstance(node.aval, Aval) or not node.aval.floating:
+        return node, inputs
+    x, y = inputs
+    negated = [b.nodes[j].op.name == "negative" for j in inputs]
+    if negated[1]:
+        other = registry.core("subtract" if name == "add" else "add")
+        return node._replace(op=other), (x, b.nodes[y].inputs[0])
+    if negated[0] and name == "add":
+        return node._replace(op=registry.core("subtract")), (y, b.nodes[x].inputs[0])
+    return node, inputs
+
+
+def _inverse(params: Params) -> Params:
+    """Params of the permutation that undoes one."""
+    axes = params[0][1]
+    inverse = [0] * len(axes)
+    for i, a in enumerate(axes):
+        inverse[a] = i - len(axes)
+    return (("axes", tuple(inverse)),)
 
 
 def _folded(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None:

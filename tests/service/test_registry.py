@@ -778,10 +778,20 @@ def test_a_program_is_read_once(client: Client) -> None:
 def test_what_is_kept_of_requests_follows_the_name(registry: Client) -> None:
     """Requests that were answered before, by a name that meanwhile means something else."""
 
+    road = registry.app.at_once
+    assert road is not None
+    at_once = []
+
     def asked(x: Any) -> Any:
-        response = registry.post("/v1/graphs/n/evaluate", json={"inputs": {"x": x, "y": 3}})
-        again = registry.post("/v1/evaluate", json={"graph_id": "n", "inputs": {"x": x, "y": 3}})
-        assert response.status_code == again.status_code
+        for y in (2, 3.5, 3):
+            body = {"inputs": {"x": x, "y": y}}
+            data = json.dumps(body).encode()
+            short = road(scope_of(registry, "/v1/graphs/n/evaluate", PLAIN, data), data)
+            response = registry.post("/v1/graphs/n/evaluate", json=body)
+            again = registry.post("/v1/evaluate", json={"graph_id": "n", **body})
+            assert response.status_code == again.status_code
+            at_once.append(short is not None)
+            assert short is None or short[2] == response.content
         found = response.json()
         return found["outputs"]["t1"] if response.status_code == 200 else found["type"].rpartition("/")[2]
 
@@ -800,6 +810,34 @@ def test_what_is_kept_of_requests_follows_the_name(registry: Client) -> None:
     assert warm() == (6.0, [3.0, 6.0])
     delete(registry, first["id"])
     assert warm() == ("unknown-program", "unknown-program")
+    assert sum(at_once) > 40
+
+
+def test_a_name_that_moves_between_two_looks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept for one program is never made of a request that was read to another."""
+    store, road = client.app.state.services.store, client.app.at_once
+    assert road is not None
+    for name, text in (("n", "x * y"), ("m", "x + y")):
+        register(client, text, name=name)
+        client.post(f"/v1/graphs/{name}/grad", json={"inputs": {"x": 2, "y": 5}})
+
+    def asked(x: float) -> Any:
+        data = json.dumps({"inputs": {"x": x, "y": 5}}).encode()
+        found = road(scope_of(client, "/v1/graphs/n/grad", PLAIN, data), data)
+        assert found is not None
+        return orjson.loads(found[2])["value"]
+
+    find, looks = store.find, []
+
+    def moving(ref: str, *, wait: bool = True) -> Any:
+        looks.append(ref)
+        return find("n" if len(looks) == 1 else "m", wait=wait)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "find", moving)
+        assert asked(2) == 7.0
+    assert len(looks) > 1
+    assert [asked(x) for x in (2, 3, 4)] == [10.0, 15.0, 20.0]
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,22 @@ in each, first those nodes that are not cut, then one loop over tiles for each c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from engine.aval import Aval
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 
 LEAST = 1 << 15
-"""Operations on a class below which nothing is cut."""
-WHOLE = 1 << 18
-"""Elements of the largest operand that every tile reads as a whole."""
+"""Elements of an array, on average, below which a loop is not worth while: it fits the cache as it is."""
+WHOLE = 1 << 14
+"""Elements of the largest operand that every tile reads as a whole, and of the largest partial sum."""
+WORTH = 1e6
+"""Operations of a loop below which it costs more than it saves; of products of matrices sixteen count as one."""
+HEAVY = 4e7
+"""Operations from which on a single node is shared by threads: some milliseconds."""
+PIECES = 4
+"""Most pieces of such a node: few, since a product of matrices is done best in large ones."""
 
 
 class Cut(NamedTuple):
@@ -32,10 +39,11 @@ class Cut(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """Nodes of one wave that are cut along one class, which has `size` entries."""
+    """Nodes of one wave that are cut along one class, which has `size` entries; `pieces`, if it is known how many."""
 
     nodes: tuple[int, ...]
     size: int
+    pieces: int = 0
 
 
 class Stages(NamedTuple):
@@ -47,8 +55,19 @@ class Stages(NamedTuple):
 
 def stages_of(graph: Graph, flops: Mapping[int, float], least: float = LEAST) -> Stages:
     """Cut the graph. `flops` are those of the nodes that are computed; loops of less than `least` are not worth it."""
-    cuts = _Cutter(graph, flops).cuts(least)
-    return Stages(_ordered(graph, flops, cuts, least), cuts)
+    if least and sum(flops.values()) < WORTH:
+        return Stages(list(flops), {})
+    cutter = _Cutter(graph, flops)
+    cuts = cutter.cuts()
+    order = _ordered(graph, cutter.work, cuts, least)
+    for at, i in enumerate(order):
+        if isinstance(i, int) and flops[i] >= HEAVY:
+            cut = cutter.alone(i)
+            if cut is not None:
+                cuts[i] = cut
+                size = _size(graph.nodes, cuts, i)
+                order[at] = Loop((i,), size, int(min(PIECES, size, max(2, flops[i] // (HEAVY / 2)))))
+    return Stages(order, cuts)
 
 
 class _Cutter:
@@ -68,6 +87,8 @@ class _Cutter:
         self.ways: dict[tuple[int, int], tuple[int | None, ...]] = {}
         """Where the axis of a node comes from."""
         self.sums: dict[int, Sequence[tuple[int | None, ...]]] = {}
+        self.work = dict(flops)
+        """Operations, those of products counted as what they cost beside others."""
         for i in flops:
             if i in self.first:
                 self._look(i, self.nodes[i])
@@ -82,13 +103,17 @@ class _Cutter:
             return
         for axis, n in enumerate(aval.shape):
             way = op.cuts(axis, given, aval, **dict(params)) if n > 1 else None
-            if way is None or any(c is None and a.size > WHOLE for c, a in zip(way, given, strict=True)):
+            if way is None:
                 continue
             self.ways[i, axis] = way
+            if any(c is None and a.size > WHOLE for c, a in zip(way, given, strict=True)):
+                continue
             for j, c in zip(inputs, way, strict=True):
                 if c is not None and j in self.first:
                     self._join(self.first[i] + axis, self.first[j] + c)
         self.sums[i] = op.summed(given, aval, **dict(params))
+        if self.sums[i] and len(given) > 1:
+            self.work[i] /= 16
 
     def _find(self, k: int) -> int:
         while self.parent[k] != k:
@@ -108,16 +133,19 @@ class _Cutter:
         node = self.nodes[i]
         assert isinstance(node.aval, Aval)
         for axis in range(node.aval.rank):
-            if (i, axis) in self.ways:
+            way = self.ways.get((i, axis))
+            if way is not None and all(
+                c is not None or a.size <= WHOLE for c, a in zip(way, self._avals(i), strict=True)
+            ):
                 group = self._class(i, axis)
                 assert group is not None
-                yield Cut(group, axis, self.ways[i, axis])
+                yield Cut(group, axis, way)
         for way in self.sums.get(i, ()):
             groups = {self._class(j, c) for j, c in zip(node.inputs, way, strict=True) if c is not None}
             groups.discard(None)
             sizes = [a.shape[c] for a, c in zip(self._avals(i), way, strict=True) if c is not None]
             # Every tile makes a result: worth it only if that is far smaller than what is read for it.
-            pays = 16 * node.aval.size <= sum(a.size for a in self._avals(i))
+            pays = node.aval.size <= min(WHOLE, sum(a.size for a in self._avals(i)) // 16)
             if len(groups) == 1 and pays and min(sizes) > 1:
                 (only,) = groups
                 assert only is not None
@@ -127,24 +155,43 @@ class _Cutter:
         found = [self.nodes[j].aval for j in self.nodes[i].inputs]
         return [a for a in found if isinstance(a, Aval)]
 
-    def cuts(self, least: float) -> dict[int, Cut]:
+    def alone(self, i: int) -> Cut | None:
+        """How to cut node `i` by itself: along its longest axis, the outermost of them."""
+        node = self.nodes[i]
+        if not isinstance(node.aval, Aval):
+            return None
+        axes = [a for a in range(node.aval.rank) if (i, a) in self.ways]
+        if not axes:
+            return None
+        shape = node.aval.shape
+        axis = max(axes, key=lambda a: (shape[a], -a))
+        return Cut(-1 - i, axis, self.ways[i, axis])
+
+    def cuts(self) -> dict[int, Cut]:
         """The cut of each node that has one."""
         left = {i: list(self._candidates(i)) for i in self.flops if i in self.first}
+        members: dict[int, list[int]] = {}
+        weight: dict[int, float] = {}
+        for i, found in left.items():
+            for group in {c.group for c in found}:
+                members.setdefault(group, []).append(i)
+                weight[group] = weight.get(group, 0.0) + self.work[i]
+        # Of equal classes the one of the outermost axis: its pieces lie together.
+        heap = [(-w, self.owner[g][1], g) for g, w in weight.items()]
+        heapify(heap)
         chosen: dict[int, Cut] = {}
-        while True:
-            weight: dict[int, float] = {}
-            for i, found in left.items():
-                for group in {c.group for c in found}:
-                    weight[group] = weight.get(group, 0.0) + self.flops[i]
-            # Of equal classes the one of the outermost axis: its pieces lie together.
-            best = max(weight, key=lambda g: (weight[g], -self.owner[g][1], -g), default=None)
-            if best is None or weight[best] < least:
-                return chosen
-            for i in list(left):
-                mine = [c for c in left[i] if c.group == best]
-                if mine:
-                    chosen[i] = mine[0]
-                    del left[i]
+        while heap:
+            negative, axis, best = heappop(heap)
+            if -negative > weight[best]:  # some of its nodes went to another class since
+                heappush(heap, (-weight[best], axis, best))
+                continue
+            for i in members[best]:
+                if i in chosen:
+                    continue
+                chosen[i] = next(c for c in left[i] if c.group == best)
+                for group in {c.group for c in left[i]} - {best}:
+                    weight[group] -= self.work[i]
+        return chosen
 
 
 def _ordered(
@@ -162,7 +209,8 @@ def _ordered(
     for key, members in loops.items():
         members.sort()
         sizes[key] = _size(nodes, cuts, members[0])
-        if sum(flops[i] for i in members) < least:
+        elements = width(nodes, flops, members, sizes[key]) * sizes[key]
+        if elements < least or (least and sum(flops[i] for i in members) < WORTH):
             for i in members:
                 del cuts[i]
     for w in range(max(wave.values(), default=0) + 1):
@@ -171,6 +219,16 @@ def _ordered(
             if key[0] == w and members[0] in cuts:
                 order.append(Loop(tuple(members), sizes[key]))
     return order
+
+
+def width(nodes: Sequence[Node], flops: Mapping[int, float], members: Sequence[int], size: int) -> float:
+    """Elements of an array for each of `size` entries of the axis that is cut: the mean, by the work done on them."""
+    work = total = 0.0
+    for i in members:
+        found = [nodes[i].aval, *(nodes[j].aval for j in nodes[i].inputs)]
+        work += flops[i]
+        total += flops[i] * max(a.size for a in found if isinstance(a, Aval)) / size
+    return max(1.0, total / work) if work else 1.0
 
 
 def _size(nodes: Sequence[Node], cuts: Mapping[int, Cut], i: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.aval import Array, Aval, Avals
 from engine.execute.plan.block import Block
-from engine.execute.plan.cuts import Cut, Loop, fused
+from engine.execute.plan.cuts import Cut, Loop, fused, width
 from engine.execute.plan.task import How, Task, tasks_of
 from engine.execute.pool import pool
 from engine.graph import CONSTANT, Node
@@ -68,17 +68,18 @@ class Tiles:
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
         self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
-        self._divide(tile, self._width(flops))
+        self._divide(tile, width(nodes, flops, loop.nodes, loop.size))
         self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
         peak = max(block.peak for block in self._blocks.values())
-        if len(self.tiles) > 1 and peak > CACHE:
-            self._divide(max(tile // 4, tile * CACHE // peak), self._width(flops))
+        if len(self.tiles) > 1 and not loop.pieces and peak > CACHE:
+            wide = width(nodes, flops, loop.nodes, loop.size)
+            self._divide(max(tile // 4, tile * CACHE // peak), wide)
             self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
 
-    def _divide(self, tile: int, width: int) -> None:
+    def _divide(self, tile: int, wide: float) -> None:
         """Tiles of nearly equal size."""
         size = self._loop.size
-        even = -(-size // max(1, -(-size * width // tile)))
+        even = -(-size // (self._loop.pieces or max(1, round(0.499 + size * wide / tile))))
         multiple = ROUND if even > 4 * ROUND else 1
         self.size = min(size, -(-even // multiple) * multiple)
         self.tiles = [(lo, min(size, lo + self.size)) for lo in range(0, size, self.size)]
@@ -88,23 +89,14 @@ class Tiles:
         """Memory held between runs."""
         return sum(b.nbytes for b in self._blocks.values())
 
+    @property
+    def peak(self) -> int:
+        """Memory of one run, by as many threads as the pool has."""
+        return pool.size * max(block.peak for block in self._blocks.values())
+
     def task(self) -> Task:
         """The loop as a task of the plan."""
         return Task(How.LOOP, self.run, self.reads, (*self.writes, *self.made), made=self.made)
-
-    def _width(self, flops: Mapping[int, float]) -> int:
-        """Elements of an array for each entry of the axis that is cut: the mean, by the work done on them."""
-        work = total = 0.0
-        for i in self._loop.nodes:
-            aval = self._nodes[i].aval
-            sizes = [
-                a.size
-                for a in (aval, *(self._nodes[j].aval for j in self._nodes[i].inputs))
-                if isinstance(a, Aval)
-            ]
-            work += flops[i]
-            total += flops[i] * max(sizes) / self._loop.size
-        return max(1, round(total / work)) if work else 1
 
     # -- made once for each size of tile
 
@@ -169,7 +161,7 @@ class Tiles:
                 return {}
             if axis != aval.rank - 1:
                 found[i] = axis
-        if any(self._nodes[i].op.name in ("matmul", "strong_matmul", "gather") for i in self._loop.nodes):
+        if any(self._nodes[i].op.compact for i in self._loop.nodes):
             return {}
         return found
 

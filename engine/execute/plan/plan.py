@@ -84,7 +84,7 @@ class Plan:
     @property
     def peak(self) -> int:
         """Memory of one run beside its results, as far as the plan gives it out."""
-        return self._block.peak
+        return self._block.peak + sum(loop.peak for loop in self.loops)
 
     def run(self, b: EagerBuilder, arguments: Sequence[Any]) -> Outcome:
         """The graph's results. `b.step` is asked on the way; `b` computes the graphs that ops hold.

@@ -121,12 +121,19 @@ def owned(result: Any, arrays: Sequence[Any]) -> Any:
 def kink_of(op: Op, params: Params, aval: Avals) -> Callable[..., Any] | None:
     """Whether operands and result (…, y) met a point without derivative; None for an op that has a derivative everywhere.
 
-    Where that depends on the cotangent as well, the answer is yes. It may be yes too often, never too seldom.
+    It may be yes too often, never too seldom: where it depends on the cotangent as well, one is taken that is nowhere zero
+    and nowhere the same.
     """
-    if not op.convention or not isinstance(aval, Aval) or not aval.floating:
+    if not op.convention:
         return None
     if type(op).kink_met is not Op.kink_met:
-        return lambda *arrays: True
+        avals = (aval,) if isinstance(aval, Aval) else aval
+        ramps = [np.arange(1.0, a.size + 1).reshape(a.shape) for a in avals]
+        derivative = ramps[0] if isinstance(aval, Aval) else ramps
+        rest = dict(params)
+        return lambda *arrays: _any(op.kink_met(arrays[:-1], arrays[-1], derivative, **rest))
+    if not isinstance(aval, Aval) or not aval.floating:
+        return None
     if isinstance(op, Elementwise):
         if op.kink_formula is None:
             return None

@@ -22,8 +22,8 @@ INF = float("inf")
 
 def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
-    top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
-    return np.subtract(x, np.where(np.isneginf(top), x.dtype.type(0), top))
+    top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    return np.subtract(x, np.where(top == -np.inf, x.dtype.type(0), top))
 
 
 def kept(p: Positions, axes: Sequence[int]) -> Positions:
@@ -108,7 +108,7 @@ class Softmax(_AlongAxes):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By the largest entry."""
         e = np.exp(_shifted(np.asarray(arrays[0]), params["axes"]))
-        total = np.sum(e, axis=params["axes"], keepdims=True)
+        total = np.add.reduce(e, axis=params["axes"], keepdims=True)
         return np.divide(e, np.where(total == 0, e.dtype.type(1), total))[()]
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
@@ -161,8 +161,8 @@ class LogSoftmax(_AlongAxes):
         z = _shifted(np.asarray(arrays[0]), axes)
         one = z.dtype.type(1)
         top = z == 0
-        many = np.maximum(np.sum(top, axis=axes, keepdims=True), 1).astype(z.dtype)
-        rest = np.sum(np.where(top, z.dtype.type(0), np.exp(z)), axis=axes, keepdims=True)
+        many = np.maximum(np.add.reduce(top, axis=axes, dtype=z.dtype, keepdims=True), one)
+        rest = np.add.reduce(np.where(top, z.dtype.type(0), np.exp(z)), axis=axes, keepdims=True)
         return np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))[()]
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:

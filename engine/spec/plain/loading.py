@@ -36,12 +36,21 @@ class _State:
         self.lock = threading.Lock()
 
 
+WAITED = 1 << 20
+"""Bodies of so many bytes wait for the reader to be loaded: a third of a second, where the general one takes longer."""
+
 _state = _State()
 
 
 def native(length: int) -> Native | None:
-    """The compiled reader, if it is there, for a body of so many bytes. Never waits."""
+    """The compiled reader, if it is there, for a body of so many bytes.
+
+    It is loaded behind the requests; a body that the general reader would take longer for than loading does waits for it,
+    where its machine code is on disk. To be called from a thread that may wait.
+    """
     found = _state.native
+    if found is None and length >= WAITED and not os.environ.get(NEVER) and cache.fresh():
+        return load() if importlib.util.find_spec("numba") is not None else None
     if found is None and not _state.begun:
         # Counts from several threads may be lost, which only puts off what is not urgent.
         _state.work += length

@@ -86,7 +86,7 @@ class PlainGraph:
         """Read the ids at a place in the body, or find what nothing reads (at −1); False if there are none that fit."""
         found = np.empty(len(self.rows), np.int32)
         if at >= 0:
-            n = self.native.outputs(self.bytes, at, self.posted, *self.index, found)
+            n = self.native.outputs(self.bytes, at, *self.index, found)
             self.outputs = self.ranked(found[:n].copy())
         else:
             # In the order posted, which is that of evaluation or stands in `rank`.
@@ -100,7 +100,7 @@ class PlainGraph:
     def find_given(self, starts: Ints, counts: Ints, values: Floats) -> bool:
         """Positions of the inputs that values are given for; False unless every input has one, and once."""
         found = np.empty(len(values), np.int32)
-        if not self.native.given_positions(self.bytes, starts, counts, self.posted, *self.index, found):
+        if not self.native.given_positions(self.bytes, starts, counts, *self.index, found):
             return False
         found = self.ranked(found)
         inputs = self.rows == INPUT
@@ -122,7 +122,7 @@ class PlainGraph:
         except UnicodeEncodeError:
             return None
         found = np.empty(len(names), np.int32)
-        if not self.native.positions(*texts, self.bytes, self.posted, *self.index, found):
+        if not self.native.positions(*texts, self.bytes, *self.index, found):
             return None
         return self.ranked(found)
 
@@ -250,7 +250,7 @@ def read_plain(data: bytes | bytearray, native: Any, table: OpTable, most_nodes:
     state[1] = FREE_STEPS + STEPS * (commas + brackets + braces)
     ids = (starts[:n].copy(), counts[:n].copy())
     graph = PlainGraph(native, table, data, ids, rows[:n].copy(), args[:n].copy(), numbers, (index, state))
-    linked = native.link(s, graph.posted, graph.args, index, state)
+    linked = native.link(s, graph.args, index, state)
     if linked == FAILED or (linked == UNORDERED and not graph.order()):
         return None
     if not graph.find_outputs(int(info[OUTPUTS_AT])):
@@ -262,7 +262,7 @@ def read_plain(data: bytes | bytearray, native: Any, table: OpTable, most_nodes:
     for k in range(len(NON_FINITE)):
         one = np.empty(1, np.int32)
         if native.positions(
-            texts.text, texts.starts[k : k + 1], texts.counts[k : k + 1], s, graph.posted, index, state, one
+            texts.text, texts.starts[k : k + 1], texts.counts[k : k + 1], s, index, state, one
         ):
             return None
     cuts = sorted(

@@ -59,7 +59,7 @@ class OpTable(NamedTuple):
     @property
     def native(self) -> tuple[Any, ...]:
         """What the scanner takes."""
-        return (*self.spans, self.rows, self.exact, self.folded)
+        return (self.spans.text, self.rows, self.exact, self.folded)
 
 
 def spans(texts: Iterable[bytes]) -> Spans:
@@ -72,8 +72,8 @@ def spans(texts: Iterable[bytes]) -> Spans:
 
 
 def empty_table(names: int) -> Table:
-    """Room for so many names, at most half full."""
-    return np.full(1 << max(3, (2 * names - 1).bit_length()), -1, np.int64)
+    """Room for so many names, at most half full; an entry is two numbers."""
+    return np.full(2 << max(3, (2 * names - 1).bit_length()), -1, np.int64)
 
 
 def new_state(steps: int) -> State:

@@ -267,6 +267,19 @@ def test_kinks_are_met(name: str) -> None:
     assert not Plan(graph, kinks=False).run(B, [given]).kinked
 
 
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd"])
+def test_kinks_of_factorisations(name: str) -> None:
+    def write(x: Var) -> list[Var]:
+        found: Any = call(x.b, name, x)
+        return list(found) if isinstance(found, tuple) else [found]
+
+    plan = Plan(graph_of(write, Aval((4, 4), "float64")))
+    ordinary = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.1
+    repeated = np.diag([1.0, 2.0, 2.0, 4.0])
+    assert not plan.run(B, [ordinary]).kinked
+    assert plan.run(B, [repeated]).kinked
+
+
 def test_guards_keep_strong_zeros() -> None:
     def write(x: Var, y: Var) -> list[Var]:
         b = x.b

@@ -8,16 +8,16 @@ import numpy as np
 
 from engine.spec.plain.compiled.jit import BYTES, bare, entry, types
 from engine.spec.plain.compiled.names import ABSENT, find, insert
-from engine.spec.plain.compiled.scanner import FIRST, IDS, INT_SPANS, NONE, STATE
+from engine.spec.plain.compiled.scanner import FIRST, INT_SPANS, NONE, STATE
 from engine.spec.plain.compiled.text import CLOSE_LIST, COMMA, at, blank, name_end
 
 FAILED, ORDERED, UNORDERED = 0, 1, 2
 
 
-@entry(types.int64, BYTES, IDS, types.int32[:, ::1], types.int64[::1], STATE)
-def link(s: Any, ids: Any, args: Any, table: Any, state: Any) -> Any:
+@entry(types.int64, BYTES, types.int32[:, ::1], types.int64[::1], STATE)
+def link(s: Any, args: Any, table: Any, state: Any) -> Any:
     """Put positions in place of references to nodes further down: ORDERED if there were none, FAILED if one is unknown."""
-    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
+    s, table, state = bare(s), bare(table), bare(state)
     found = ORDERED
     for i in range(len(args)):
         for k in range(3):
@@ -27,7 +27,7 @@ def link(s: Any, ids: Any, args: Any, table: Any, state: Any) -> Any:
                 end = name_end(s, start - 1)
                 if end < 0:
                     return FAILED
-                j = find(s, start, end - start, s, starts, counts, table, state)
+                j = find(s, start, end - start, s, table, state)
                 if j < 0:
                     return FAILED
                 args[i, k] = j
@@ -73,10 +73,10 @@ def evaluation_order(args: Any, order: Any) -> Any:
     return True
 
 
-@entry(types.int64, BYTES, types.int64, IDS, types.int64[::1], STATE, types.int32[::1])
-def outputs(s: Any, i: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
+@entry(types.int64, BYTES, types.int64, types.int64[::1], STATE, types.int32[::1])
+def outputs(s: Any, i: Any, table: Any, state: Any, found: Any) -> Any:
     """Positions of the ids in the list at s[i], each once: how many, 0 if it is not such a list."""
-    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
+    s, table, state = bare(s), bare(table), bare(state)
     seen = np.zeros(len(found), np.bool_)
     i = blank(s, i + 1)
     n = 0
@@ -84,7 +84,7 @@ def outputs(s: Any, i: Any, ids: Any, table: Any, state: Any, found: Any) -> Any
         end = name_end(s, i)
         if end < 0:
             return 0
-        j = find(s, i + 1, end - i - 1, s, starts, counts, table, state)
+        j = find(s, i + 1, end - i - 1, s, table, state)
         if j < 0 or seen[j]:
             return 0
         seen[j] = True
@@ -123,28 +123,29 @@ def unread(rows: Any, args: Any, found: Any) -> Any:
     INT_SPANS,
     INT_SPANS,
     BYTES,
-    IDS,
     types.int64[::1],
     STATE,
     types.int32[::1],
 )
-def positions(t: Any, at: Any, length: Any, s: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
+def positions(t: Any, at: Any, length: Any, s: Any, table: Any, state: Any, found: Any) -> Any:
     """Positions of the nodes whose ids are spans of t; whether there is one for each."""
-    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
+    t, at, length, found = bare(t), bare(at), bare(length), bare(found)
+    s, table, state = bare(s), bare(table), bare(state)
     for k in range(len(found)):
-        j = find(t, at[k], length[k], s, starts, counts, table, state)
+        j = find(t, at[k], length[k], s, table, state)
         if j < 0:
             return False
         found[k] = j
     return True
 
 
-@entry(types.boolean, BYTES, INT_SPANS, INT_SPANS, IDS, types.int64[::1], STATE, types.int32[::1])
-def given_positions(s: Any, at: Any, length: Any, ids: Any, table: Any, state: Any, found: Any) -> Any:
+@entry(types.boolean, BYTES, INT_SPANS, INT_SPANS, types.int64[::1], STATE, types.int32[::1])
+def given_positions(s: Any, at: Any, length: Any, table: Any, state: Any, found: Any) -> Any:
     """As `positions`, of spans of the body itself."""
-    s, starts, counts, table, state = bare(s), bare(ids[0]), bare(ids[1]), bare(table), bare(state)
+    at, length, found = bare(at), bare(length), bare(found)
+    s, table, state = bare(s), bare(table), bare(state)
     for k in range(len(found)):
-        j = find(s, at[k], length[k], s, starts, counts, table, state)
+        j = find(s, at[k], length[k], s, table, state)
         if j < 0:
             return False
         found[k] = j
@@ -156,9 +157,9 @@ def fill(t: Any, starts: Any, counts: Any, chosen: Any, table: Any, state: Any) 
     """Enter the chosen names of t into a table; False if two are the same."""
     t, starts, counts, table, state = bare(t), bare(starts), bare(counts), bare(table), bare(state)
     for j in chosen:
-        if find(t, starts[j], counts[j], t, starts, counts, table, state) != ABSENT:
+        if find(t, starts[j], counts[j], t, table, state) != ABSENT:
             return False
-        insert(j, table, state)
+        insert(j, starts[j], counts[j], table, state)
     return True
 
 

@@ -87,18 +87,18 @@ def after_key(s: Any, i: Any) -> Any:
 
 @helper
 def find_op(
-    s: Any, a: Any, end: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    s: Any, a: Any, end: Any, text: Any, op_rows: Any, exact: Any, folded: Any,
     lower: Any, state: Any,
 ) -> Any:  # fmt: skip
     """The row of an op by name: exactly as written, else in lower case; −1 for what is not in the table."""
-    j = find(s, a, end - a, text, op_starts, op_counts, exact, state)
+    j = find(s, a, end - a, text, exact, state)
     if j == ABSENT:
         if end - a > len(lower):
             return -1
         for k in range(end - a):
             c = s[a + k]
             lower[k] = c + 32 if 65 <= c <= 90 else c
-        j = find(lower, 0, end - a, text, op_starts, op_counts, folded, state)
+        j = find(lower, 0, end - a, text, folded, state)
     return op_rows[j] if j >= 0 else -1
 
 
@@ -123,7 +123,7 @@ def read_literal(s: Any, i: Any, values: Any, hard: Any, info: Any) -> Any:
 
 @helper
 def read_operands(
-    s: Any, i: Any, n: Any, args: Any, starts: Any, counts: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
+    s: Any, i: Any, n: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
     """The list of operands of node n at s[i]: (the position behind it, how many there are); −1 if there is more to it."""
     if at(s, i) != OPEN_LIST:
@@ -137,7 +137,7 @@ def read_operands(
             end = name_end(s, i)
             if end < 0:
                 return -1, 0
-            j = find(s, i + 1, end - i - 1, s, starts, counts, table, state)
+            j = find(s, i + 1, end - i - 1, s, table, state)
             if j == ABSENT:
                 info[FORWARD] = 1
                 j = -(2 * (i + 1) + 3)
@@ -163,7 +163,7 @@ def read_operands(
 
 @helper
 def read_node(
-    s: Any, i: Any, n: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    s: Any, i: Any, n: Any, text: Any, op_rows: Any, exact: Any, folded: Any,
     arity: Any, lower: Any, op_state: Any,
     starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
@@ -192,7 +192,7 @@ def read_node(
             end = name_end(s, i)
             if end < 0:
                 return -1
-            row = find_op(s, i + 1, end, text, op_starts, op_counts, op_rows, exact, folded, lower, op_state)
+            row = find_op(s, i + 1, end, text, op_rows, exact, folded, lower, op_state)
             if row < 0:
                 return -1
             i = end + 1
@@ -200,7 +200,7 @@ def read_node(
             bit = 4
             if seen & 8 and at(s, blank(s, i + 1)) != CLOSE_LIST:
                 return -1  # the operand would take the place of the value
-            i, operands = read_operands(s, i, n, args, starts, counts, table, state, values, hard, info)
+            i, operands = read_operands(s, i, n, args, table, state, values, hard, info)
             if i < 0:
                 return -1
         elif is_key(s, key, end, VALUE):
@@ -244,10 +244,10 @@ def read_node(
             some = some or args[n, k] & 1 == 1
         if not some:
             return -1
-    if find(s, name, name_stop - name, s, starts, counts, table, state) != ABSENT:
+    if find(s, name, name_stop - name, s, table, state) != ABSENT:
         return -1
     starts[n], counts[n], rows[n] = name, name_stop - name, row
-    insert(n, table, state)
+    insert(n, name, name_stop - name, table, state)
     return i + 1
 
 
@@ -280,9 +280,7 @@ def read_given(s: Any, i: Any, starts: Any, counts: Any, values: Any, info: Any)
 
 
 INT_SPANS = types.int32[::1]
-OPS = types.Tuple(
-    (types.uint8[::1], INT_SPANS, INT_SPANS, types.int32[::1], types.int64[::1], types.int64[::1])
-)
+OPS = types.Tuple((types.uint8[::1], types.int32[::1], types.int64[::1], types.int64[::1]))
 STATE = types.uint64[::1]
 IDS = types.UniTuple(INT_SPANS, 2)
 LITERALS = types.Tuple((types.float64[::1], types.int32[:, ::1]))
@@ -291,7 +289,7 @@ GIVEN = types.Tuple((INT_SPANS, INT_SPANS, types.float64[::1]))
 
 @helper
 def read_nodes(
-    s: Any, i: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    s: Any, i: Any, text: Any, op_rows: Any, exact: Any, folded: Any,
     arity: Any, lower: Any, op_state: Any,
     starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
@@ -306,8 +304,6 @@ def read_nodes(
             i,
             n,
             text,
-            op_starts,
-            op_counts,
             op_rows,
             exact,
             folded,
@@ -340,7 +336,7 @@ def read_nodes(
 
 @helper
 def read_graph(
-    s: Any, i: Any, text: Any, op_starts: Any, op_counts: Any, op_rows: Any, exact: Any, folded: Any,
+    s: Any, i: Any, text: Any, op_rows: Any, exact: Any, folded: Any,
     arity: Any, lower: Any, op_state: Any,
     starts: Any, counts: Any, rows: Any, args: Any, table: Any, state: Any, values: Any, hard: Any, info: Any,
 ) -> Any:  # fmt: skip
@@ -361,8 +357,6 @@ def read_graph(
                 s,
                 i,
                 text,
-                op_starts,
-                op_counts,
                 op_rows,
                 exact,
                 folded,
@@ -411,8 +405,7 @@ def read(
     and `args` for each node, `table` with the ids, `literals` (numbers, and where those are that still have to be read),
     `given` (spans of keys, and numbers), and `info`.
     """
-    text, op_starts, op_counts = bare(ops[0]), bare(ops[1]), bare(ops[2])
-    op_rows, exact, folded = bare(ops[3]), bare(ops[4]), bare(ops[5])
+    text, op_rows, exact, folded = bare(ops[0]), bare(ops[1]), bare(ops[2]), bare(ops[3])
     starts, counts = bare(ids[0]), bare(ids[1])
     values, hard = bare(literals[0]), bare(literals[1])
     given_starts, given_counts, given_values = bare(given[0]), bare(given[1]), bare(given[2])
@@ -436,8 +429,6 @@ def read(
                 s,
                 i,
                 text,
-                op_starts,
-                op_counts,
                 op_rows,
                 exact,
                 folded,
