@@ -12,12 +12,12 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 # No pip in what is shipped: the one of the base image installs into it from outside.
 RUN /usr/local/bin/python3 -m venv --without-pip /opt/wengert
-COPY requirements/runtime.txt requirements/
+COPY requirements/fast.txt requirements/
 RUN /usr/local/bin/python3 -m pip --python /opt/wengert/bin/python install --quiet --no-compile \
-        --require-hashes --only-binary :all: --requirement requirements/runtime.txt \
-    # NumPy's and SciPy's own tests are a fifth of it all.
+        --require-hashes --only-binary :all: --requirement requirements/fast.txt \
+    # NumPy's, SciPy's and Numba's own tests are a fifth of it all.
     && find /opt/wengert/lib/python3*/site-packages/numpy /opt/wengert/lib/python3*/site-packages/scipy \
-        -type d -name tests -prune -exec rm -rf {} + \
+        /opt/wengert/lib/python3*/site-packages/numba -type d -name tests -prune -exec rm -rf {} + \
     # Compiled here, since nothing can be written later. By hash, unchecked: time stamps do not survive every builder.
     && /usr/local/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/wengert/lib
 
@@ -34,7 +34,9 @@ RUN /builder/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wh
     && /usr/local/bin/python3 -m pip --python /opt/wengert/bin/python install --quiet --no-compile --no-deps --no-index \
         --prefix /installed dist/*.whl \
     && /usr/local/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
-        -s /installed -p /opt/wengert /installed/lib
+        -s /installed -p /opt/wengert /installed/lib \
+    # What Numba compiles, for any processor of this family: it lies beside the sources and can only be read later.
+    && cd / && PYTHONPATH=$(echo /installed/lib/python3*/site-packages) /opt/wengert/bin/python3 -m engine.tape.ahead
 
 # -- the image
 FROM ${PYTHON_IMAGE}

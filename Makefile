@@ -34,7 +34,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-peers lint format docs bench lock docker clean
+.PHONY: help install serve test test-peers lint format docs tape bench lock docker clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,7 @@ serve: $(VENV)/.runtime ## install what is missing and run the server on HOST an
 	@exec $(BIN)/wengert-server serve --host "$(HOST)" --port "$(PORT)" $(SERVE_ARGS)
 
 test: $(VENV)/.test ## run the whole test suite (PYTEST_ARGS='-k name')
+	@$(BIN)/python -m engine.tape.ahead
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 test-peers: $(PEERS_VENV)/.peers ## run the comparisons with PyTorch and JAX (installs them into .venv-peers)
@@ -64,6 +65,10 @@ format: $(VENV)/.lint ## format the sources and fix what can be fixed by itself
 
 docs: $(VENV)/.runtime ## write the op pages from the op catalogue
 	$(BIN)/python scripts/opdocs.py
+
+tape: $(VENV)/.runtime ## write the tape machines from the op catalogue, and compile them
+	$(BIN)/python -m engine.tape.generate
+	@$(BIN)/python -m engine.tape.ahead
 
 bench: $(PEERS_VENV)/.peers ## run the benchmarks side by side with the peers
 	$(PEERS_VENV)/bin/python -m benchmarks $(BENCH_ARGS)
@@ -98,8 +103,10 @@ endef
 $(VENV)/.made:
 	$(call venv,$(VENV))
 
-$(VENV)/.runtime: $(VENV)/.made requirements/build.txt requirements/runtime.txt requirements/runtime.in pyproject.toml
-	$(call install,$(BIN),runtime.txt)
+# With Numba, and what it compiles compiled, so that no request waits for that.
+$(VENV)/.runtime: $(VENV)/.made requirements/build.txt requirements/fast.txt requirements/runtime.in requirements/fast.in pyproject.toml
+	$(call install,$(BIN),fast.txt)
+	@$(BIN)/python -m engine.tape.ahead
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime requirements/test.txt
@@ -138,7 +145,8 @@ lock: $(LOCK_VENV)/.tools ## write requirements/*.txt anew from requirements/*.i
 	    echo "Locks are made with Python 3.11, the oldest supported: make clean; make lock PYTHON=python3.11" >&2; exit 1; }
 	$(call sealed,build,build,--allow-unsafe)
 	$(call sealed,runtime,runtime,)
-	$(call sealed,test,runtime test,--constraint requirements/runtime.txt)
+	$(call sealed,fast,runtime fast,--constraint requirements/runtime.txt)
+	$(call sealed,test,runtime fast test,--constraint requirements/fast.txt)
 	$(call sealed,lint,runtime lint,--constraint requirements/runtime.txt --constraint requirements/test.txt)
 	$(COMPILE) --constraint requirements/test.txt --output-file requirements/peers.txt requirements/peers.in
 	@{ echo "# Written by 'make lock' from peers.in; not to be edited."; \

@@ -242,7 +242,9 @@ def test_the_patterns_find_what_they_are_for() -> None:
     assert not MACHINE_PATH.search(f"https://example.org{slash}home{slash}page")
 
 
-@pytest.mark.parametrize("name", ["build.txt", "runtime.txt", "test.txt", "lint.txt", "peers.txt"])
+@pytest.mark.parametrize(
+    "name", ["build.txt", "runtime.txt", "fast.txt", "test.txt", "lint.txt", "peers.txt"]
+)
 def test_locks_name_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
     for never in (
@@ -262,7 +264,7 @@ ONE_WHEEL = {"fastapi-swagger"}
 """Packages published as one wheel for all machines, without their source."""
 
 
-@pytest.mark.parametrize("name", ["build", "runtime", "test", "lint"])
+@pytest.mark.parametrize("name", ["build", "runtime", "fast", "test", "lint"])
 def test_locks_are_sealed_for_more_than_one_machine(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
@@ -274,13 +276,17 @@ def test_locks_are_sealed_for_more_than_one_machine(name: str) -> None:
 
 
 def test_locks_have_what_is_wanted_and_agree() -> None:
-    runtime, test, lint, peers = (pins(f"{name}.txt") for name in ("runtime", "test", "lint", "peers"))
+    runtime, fast, test, lint, peers = (
+        pins(f"{name}.txt") for name in ("runtime", "fast", "test", "lint", "peers")
+    )
     assert wanted("build.in") <= set(pins("build.txt"))
     assert wanted("runtime.in") <= set(runtime)
+    assert wanted("fast.in") <= set(fast)
     assert wanted("test.in") <= set(test)
     assert wanted("lint.in") <= set(lint)
     assert wanted("peers.in") <= set(peers)
-    assert runtime.items() <= test.items()
+    assert runtime.items() <= fast.items()
+    assert fast.items() <= test.items()
     assert runtime.items() <= lint.items()
     known = runtime | lint | test
     assert {name: version for name, version in peers.items() if name in known} == {

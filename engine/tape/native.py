@@ -148,6 +148,13 @@ def sigmoid(a: float) -> float:
 
 
 @helper
+def sech_squared(a: float) -> float:
+    """1 / cosh² a, without overflow."""
+    e = exp(-2.0 * abs(a))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+@helper
 def softplus(a: float) -> float:
     """log(1 + eᵃ)."""
     e = log1p(exp(-abs(a)))
@@ -886,7 +893,7 @@ def linearize(ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, p: Flo
             b = v[args[3 * k + 1]]
             y = pow(a, b)
             e = start[k]
-            p[e] = b * pow(a, b - 1.0)
+            p[e] = b * (y / a) if a != 0.0 and abs(y) > 1e-290 else b * pow(a, b - 1.0)
         elif o == 8:  # exp
             a = v[args[3 * k]]
             y = exp(a)
@@ -896,7 +903,7 @@ def linearize(ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, p: Flo
             a = v[args[3 * k]]
             y = tanh(a)
             e = start[k]
-            p[e] = 4.0 * sigmoid(2.0 * a) * sigmoid(-2.0 * a)
+            p[e] = (1.0 - y) * (1.0 + y) if abs(y) < 0.9 else sech_squared(a)
         elif o == 10:  # sin
             a = v[args[3 * k]]
             y = sin(a)
@@ -1260,7 +1267,7 @@ def linearize(ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, p: Flo
             b = v[args[3 * k + 1]]
             y = pow(a, b)
             e = start[k]
-            p[e] = (sqrt(b) if a == 0.0 else b * (1.0 / a if a == a else 1.0)) if b == 0.0 else pow(a, b - 1.0) if a == 0.0 and (b > 0.0 and b < 1.0) else b * pow(a, b - 1.0)
+            p[e] = b * (y / a) if a != 0.0 and abs(y) > 1e-290 else 0.0 if b == 0.0 else pow(a, b - 1.0) if a == 0.0 and b < 1.0 else b * pow(a, b - 1.0)
             p[e + 1] = (0.0 if b > 1.0 else 0.0 - sqrt(a) if b > 0.0 else y * log(a)) if a == 0.0 else y * log(a)
         elif o == 78:  # rad2deg
             a = v[args[3 * k]]

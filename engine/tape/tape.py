@@ -20,9 +20,9 @@ Positions: TypeAlias = "Sequence[int] | npt.NDArray[np.integer[Any]]"
 Seeds: TypeAlias = "Mapping[int, float] | tuple[Positions, Any]"
 """What a sweep begins with: numbers by entry, or entries and their numbers (an entry that is named twice has the sum)."""
 
-LONG, OFTEN = 256, 3
-"""A tape of so many entries is put into a faster order when machine code runs it for the third time: a processor learns a
-shorter one by heart, and finding an order takes as long as a few runs."""
+LONG, OFTEN = 256, 5
+"""A tape of so many entries is put into a faster order when machine code runs it for the fifth time: a processor learns a
+shorter one by heart, and finding an order takes as long as twenty runs or so."""
 
 _HAS_EDGE = np.zeros((len(ROWS) + 1, 3), bool)
 _BOOLEAN = np.zeros(len(ROWS) + 1, bool)

@@ -305,6 +305,12 @@ power = registry.add(
             "where(a == 0, where(b > 1, 0, where(b > 0, 0 - sqrt(a), y * log(a))), y * log(a))",
         ),
         scalar="pow(a, b)",
+        # A power costs five times as much as a quotient, which has the digits unless the power vanishes.
+        scalar_partials=(
+            "where(logical_and(a != 0, abs(y) > 1e-290), b * (y / a),"
+            " where(b == 0, 0, where(logical_and(a == 0, b < 1), pow(a, b - 1), b * pow(a, b - 1))))",
+            "where(a == 0, where(b > 1, 0, where(b > 0, 0 - sqrt(a), y * log(a))), y * log(a))",
+        ),
         doc=Power.__doc__ or "",
         latex="{x}^{{{y}}}",
         aliases=("power", "**", "Pow", "float_power"),
@@ -331,7 +337,7 @@ class PowerBy(Op):
     elementwise = True
     rules = (General(),)
     scalar = "pow(a, b)"
-    scalar_partials = ("b * pow(a, b - 1)",)
+    scalar_partials = ("where(logical_and(a != 0, abs(y) > 1e-290), b * (y / a), b * pow(a, b - 1))",)
     scalar_params = ("exponent",)
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:

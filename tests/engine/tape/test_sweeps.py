@@ -60,6 +60,7 @@ def test_machines_and_orders_agree_to_the_last_bit(
     native: Native, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tape, "LONG", 1)
+    monkeypatch.setattr(tape, "OFTEN", 2)
     graph, at = random_graph(seed, 300)
     one = taped(graph)
     out = graph.outputs[0]
@@ -258,6 +259,7 @@ def test_what_has_no_tape() -> None:
 
 def test_threads_share_a_tape(on: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tape, "LONG", 1)
+    monkeypatch.setattr(tape, "OFTEN", 2)
     graph, at = random_graph(3, 400)
     one = taped(graph)
     out = graph.outputs[0]
