@@ -68,6 +68,7 @@ docs: $(VENV)/.runtime ## write the op pages from the op catalogue
 
 tape: $(VENV)/.runtime ## write the tape machines from the op catalogue, and compile them
 	$(BIN)/python -m engine.tape.generate
+	$(BIN)/python -m engine.tape.generate_runs
 	@$(BIN)/python -m engine.tape.ahead
 
 bench: $(PEERS_VENV)/.peers ## run the benchmarks side by side with the peers

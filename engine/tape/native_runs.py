@@ -169,6 +169,13 @@ def sigmoid(a: float) -> float:
 
 
 @helper
+def sech_squared(a: float) -> float:
+    """1 / cosh² a, without overflow."""
+    e = exp(-2.0 * abs(a))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+@helper
 def softplus(a: float) -> float:
     """log(1 + eᵃ)."""
     e = log1p(exp(-abs(a)))
