@@ -43,7 +43,7 @@ BLOCK = 400_000
 PLAIN_BLOCK = 10_000
 """The same for plain Python."""
 
-ROOM = 1 << 14
+ROOM = 1 << 16
 """Numbers of the slices of a block, and of what is stacked."""
 
 CAREFUL = 1024
