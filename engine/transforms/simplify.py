@@ -40,6 +40,7 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
     `step`, if given, is called before each node and may raise.
     """
     live = needed(graph)
+    graph = _with_fuller_bodies(graph, live)
     b = GraphBuilder(dtype)
     place = {i: b.input(aval) for i, aval in zip(graph.inputs, graph.in_avals, strict=True)}
     seen: dict[tuple[Any, tuple[int, ...], Params], int] = {}
@@ -68,6 +69,34 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
             found = seen[key] = len(b.nodes) - 1
         place[i] = found
     return _compact(b.build([place[o] for o in graph.outputs]))
+
+
+def _with_fuller_bodies(graph: Graph, live: list[bool]) -> Graph:
+    """The graph with one body for loops that are the same but for further results: then they are one loop.
+
+    The way back over a loop runs it once more to record what it needs. Where the loop's own results are asked for as well,
+    they are the first ones of that run.
+    """
+    alike: dict[Any, list[int]] = {}
+    for i, (op, inputs, params, _) in enumerate(graph.nodes):
+        if live[i] and op.subgraphs:
+            given = dict(params)
+            body = given.pop("body", None)
+            if isinstance(body, Graph):
+                rest = tuple((name, v) for name, v in given.items() if not isinstance(v, Graph))
+                if len(rest) == len(given):
+                    alike.setdefault((op, inputs, rest, body.inputs, body.with_outputs(())), []).append(i)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if not groups:
+        return graph
+    nodes = list(graph.nodes)
+    for group in groups:
+        bodies = {i: dict(nodes[i].params)["body"].outputs for i in group}
+        fullest = max(group, key=lambda i: len(bodies[i]))
+        for i in group:
+            if bodies[fullest][: len(bodies[i])] == bodies[i]:
+                nodes[i] = nodes[i]._replace(params=nodes[fullest].params, aval=nodes[fullest].aval)
+    return Graph(tuple(nodes), graph.inputs, graph.outputs)
 
 
 def _compact(graph: Graph) -> Graph:
