@@ -90,7 +90,7 @@ class Jacobian(Swept):
     def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
         """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
         if self.tape is not None:
-            matrix = self._matrix(self.tape.linearize(self.arguments))
+            matrix = self._matrix(self.tape.linearize(self.numbers))
             if matrix is not None:
                 return {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
             self._derive()
@@ -114,7 +114,7 @@ class Jacobian(Swept):
 
     def _run_on_tape(self, tape: Tape) -> dict[str, Any] | None:
         """The answer of a program of scalars; None where the tape cannot be trusted."""
-        at = tape.linearize(self.arguments)
+        at = tape.linearize(self.numbers)
         matrix = self._matrix(at)
         if matrix is None:
             return None

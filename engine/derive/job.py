@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any, Self
 from weakref import WeakMethod
@@ -30,7 +31,7 @@ class Job:
     (`engine.derive.plans`), and runs of several threads share what does not change.
     """
 
-    data: tuple[str, ...] = ("request", "arguments", "meter", "_runner")
+    data: tuple[str, ...] = ("request", "arguments", "meter", "numbers", "_runner")
     """Attributes that belong to one request: what `load` sets."""
     cached = False
     """Whether it was taken from those that are kept."""
@@ -69,6 +70,11 @@ class Job:
         self.arguments = [arrays[steps[i].id] for i in self.program.inputs]
         self.meter = meter
         self._runner: Runner | None = None
+
+    @cached_property
+    def numbers(self) -> Array:
+        """The arguments of a program of scalars, in one array."""
+        return np.array([a.item() for a in self.arguments], np.float64)
 
     @property
     def runner(self) -> Runner:

@@ -59,7 +59,7 @@ class OnTape:
         """The answer's fields, up to those that all answers end with; None where the careful executor has to be asked."""
         tape, verb, typed = self.tape, job.verb, job.typed
         if verb == "evaluate":
-            values = tape.values(job.arguments)
+            values = tape.values(job.numbers)
             if values.suspicious:
                 return None
             return {
@@ -68,7 +68,7 @@ class OnTape:
                 "values": self.reported(values.v),
             }
         if verb == "jvp":
-            at = tape.linearize(job.arguments)
+            at = tape.linearize(job.numbers)
             if not trusted(at):
                 return None
             dots = at.forward({typed.node(i): float(t) for i, t in job.tangents.items()})
@@ -81,7 +81,7 @@ class OnTape:
                 "output_tangents": self.output_tangents(dots),
                 "node_tangents": self.tangents(dots),
             }
-        found = tape.gradient(job.arguments, {typed.node(i): float(s) for i, s in job.seeds.items()})
+        found = tape.gradient(job.numbers, {typed.node(i): float(s) for i, s in job.seeds.items()})
         if found.suspicious or found.kinked:
             return None
         answer: dict[str, Any] = {}

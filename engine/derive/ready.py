@@ -30,7 +30,7 @@ class Ready:
         executor has to be asked. `numbers` are finite."""
         job = object.__new__(FirstOrder)
         vars(job).update(vars(self.job))
-        vars(job)["arguments"] = numbers
+        vars(job)["numbers"] = numbers
         answer = self.quick.answer(job, Meter())
         if answer is None:
             return None

@@ -78,6 +78,7 @@ def prepared(
     def answer(changes: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in changes.items():
             job.arguments[names.index(name)] = np.asarray(value, np.float64)
+        vars(job).pop("numbers", None)
         return plain(job.run(Meter()))
 
     return answer
