@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["errors", "kept"],
     ["aval"],
+    ["jit"],
+    ["kernels"],
     ["op"],
     ["attrs", "formula"],
     ["graph"],

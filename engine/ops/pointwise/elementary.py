@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from engine import kernels
 from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Example, General, Op, Operand, registry
-from engine.ops.pointwise.elementwise import Elementwise
+from engine.ops.pointwise.elementwise import Elementwise, Kernelled
 from engine.transforms.strong import times
 
 
@@ -23,6 +24,10 @@ def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
     more.setdefault("floating", True)
     more.setdefault("weight", 10)
     return registry.add(Elementwise(name, fn, partials, **more))
+
+
+def _kernelled(name: str, fn: np.ufunc, *partials: str, **more: Any) -> Op:
+    return registry.add(Kernelled(name, fn, partials, floating=True, weight=10, **more))
 
 
 exp = _row(
@@ -134,10 +139,11 @@ cbrt = _row(
     convention="At 0 the derivative is +infinity.",
     examples=(Example(([8.0, -27.0],)),),
 )
-sin = _row(
+sin = _kernelled(
     "sin",
     np.sin,
     "cos(a)",
+    kernel=kernels.sin,
     scalar="sin(a)",
     doc="Sine of an angle in radians.",
     latex="\\sin {x}",
@@ -145,10 +151,11 @@ sin = _row(
     derivative={"x": "\\cos x"},
     examples=(Example(([0.0, 1.0, -2.5],)),),
 )
-cos = _row(
+cos = _kernelled(
     "cos",
     np.cos,
     "-sin(a)",
+    kernel=kernels.cos,
     scalar="cos(a)",
     doc="Cosine of an angle in radians.",
     latex="\\cos {x}",
