@@ -190,6 +190,14 @@ def sigmoid(a: float) -> float:
 
 
 @helper
+def sech_squared(a: float) -> float:
+    """1 / cosh² a, without overflow."""
+    e = exp(-2.0 * abs(a))
+    t = e / (1.0 + e)
+    return 4.0 * t * (1.0 - t)
+
+
+@helper
 def softplus(a: float) -> float:
     """log(1 + eᵃ)."""
     e = log1p(exp(-abs(a)))
@@ -998,48 +1006,52 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 / sqrt(a)
-        elif o == 83:  # sign
+        elif o == 83:  # sech_squared
+            for k in range(n):
+                a = v[a0 + k * a1]
+                v[i + k] = sech_squared(a)
+        elif o == 84:  # sign
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sign(a)
-        elif o == 84:  # signbit
+        elif o == 85:  # signbit
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if copysign(1.0, a) < 0.0 else 0.0
-        elif o == 85:  # sinh
+        elif o == 86:  # sinh
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinh(a)
-        elif o == 86:  # sinpi
+        elif o == 87:  # sinpi
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinpi(a)
-        elif o == 87:  # stop_gradient
+        elif o == 88:  # stop_gradient
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a
-        elif o == 88:  # tan
+        elif o == 89:  # tan
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tan(a)
-        elif o == 89:  # tanhshrink
+        elif o == 90:  # tanhshrink
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tanhshrink(a)
-        elif o == 90:  # trunc
+        elif o == 91:  # trunc
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = trunc_of(a)
-        elif o == 91:  # truth
+        elif o == 92:  # truth
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a != 0.0 else 0.0
-        elif o == 92:  # xlog1py
+        elif o == 93:  # xlog1py
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 0.0 if a == 0.0 else a * log1p(b)
-        elif o == 93:  # xlogy
+        elif o == 94:  # xlogy
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
