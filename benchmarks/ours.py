@@ -13,6 +13,7 @@ from engine import ops  # noqa: F401  # fills the registry
 from engine.cost import Limits
 from engine.derive import Job, Plans, Request, prepare
 from engine.execute.meter import Meter
+from engine.kernels import arrays
 from engine.language import parse_text
 from engine.program import Program
 from engine.spec import read_graph
@@ -27,11 +28,9 @@ LIMITS = Limits(
 
 
 def compiled() -> None:
-    """Have the compiled loops over scalar graphs, which a server loads in the background. Raises where there is no Numba."""
-    if not machine.load():
-        raise RuntimeError(
-            "The compiled tape machine could not be loaded; the extra `fast` (Numba) is missing."
-        )
+    """Have the compiled loops, which a server loads in the background. Raises where there is no Numba."""
+    if not (machine.load() and arrays.load()):
+        raise RuntimeError("The compiled loops could not be loaded; the extra `fast` (Numba) is missing.")
 
 
 def program(source: str | Mapping[str, Any], names: Sequence[str] = ()) -> Program:

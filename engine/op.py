@@ -299,6 +299,10 @@ class Op:
         """`evaluate` for operands of these avals, written into memory that is there; None where the op makes its own."""
         return None
 
+    def of_size(self, size: int) -> Op:
+        """The op for a result of so many elements as a whole: it is to compute each piece of that in the same way."""
+        return self
+
     def unguarded(self, params: Params) -> tuple[Op, Params]:
         """The op without strong zeros: equal to this one wherever its result is finite."""
         return self, params

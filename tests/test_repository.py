@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["blas", "errors", "kept"],
     ["aval", "entries"],
+    ["jit"],
+    ["kernels"],
     ["op"],
     ["attrs", "formula"],
     ["graph"],

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.measure import Settings, Side
-from benchmarks.ours import Prepared
+from benchmarks.ours import Prepared, compiled
 from benchmarks.row import OURS, Case, Line, Row
 
 TEXT = """
@@ -24,6 +24,7 @@ d = sqrt(1.0 + x[8]*x[8])*log(2.0 + x[9]*x[9])
 
 def run(settings: Settings) -> Iterator[Line]:
     """Points as columns, [10, points], and as rows, [points, 10]."""
+    compiled()
     for axis, name in ((1, "columns"), (0, "rows")):
         yield from case(20_000 if settings.quick else 1_000_000, axis, name).lines(settings)
 

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from engine.tape import cache
+from engine.jit import cache
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
     for name in cache.MODULES:
         cache.load_module(name)
     cache.stamp()
-    print(f"Compiled the tape machine in {time.monotonic() - begin:.0f} s.")
+    print(f"Compiled in {time.monotonic() - begin:.0f} s.")
     return 0
 
 

@@ -7,27 +7,21 @@ processor, another process compiles it first: compiling holds the interpreter lo
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
-import subprocess
-import sys
 import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from engine.tape import cache, plain
+from engine.jit import apart, cache
+from engine.tape import plain
 from engine.tape.table import LANES
 
 if TYPE_CHECKING:
     from engine.tape.tape import Floats, Tape
 
 log = logging.getLogger(__name__)
-
-NEVER = "WENGERT_PLAIN_TAPE"
-"""Environment variable: if it is set to anything, Numba is never loaded."""
 
 WORTH = 20_000
 """Entries computed in plain Python after which Numba is loaded: about ten milliseconds of work."""
@@ -219,7 +213,6 @@ class State:
         self.loading = False
         self.work = 0
         self.lock = threading.Lock()
-        self.compiling = threading.Lock()
 
 
 PLAIN = Plain()
@@ -257,19 +250,14 @@ def expected() -> bool:
     state = STATE
     if state.begun:
         return state.native is not None or state.loading
-    return not os.environ.get(NEVER) and _installed()
-
-
-@lru_cache(1)
-def _installed() -> bool:
-    return importlib.util.find_spec("numba") is not None
+    return apart.wanted()
 
 
 def load() -> bool:
     """Load the machine code now (compiling it here if need be), and say whether it is there. For tests and benchmarks."""
     state = STATE
     with state.lock:
-        if state.native is None and not os.environ.get(NEVER):
+        if state.native is None and not os.environ.get(apart.NEVER):
             state.native = _import()
         state.begun = True
     return state.native is not None
@@ -279,7 +267,7 @@ def _load_behind(state: State) -> None:
     with state.lock:
         if state.begun:
             return
-        state.loading = not os.environ.get(NEVER) and _installed()
+        state.loading = apart.wanted()
         state.begun = True
     if state.loading:
         threading.Thread(target=_behind, args=(state,), name="tape-loader", daemon=True).start()
@@ -287,25 +275,12 @@ def _load_behind(state: State) -> None:
 
 def _behind(state: State) -> None:
     try:
-        if compile_apart():
+        if apart.compile_apart():
             native = _import()
             with state.lock:
                 state.native = native
     finally:
         state.loading = False
-
-
-def compile_apart() -> bool:
-    """Fill the cache on disk in another process, so that this one is not held up; whether it is filled. Takes its time."""
-    command = [sys.executable, "-m", "engine.tape.ahead"]
-    with STATE.compiling:
-        if cache.fresh():
-            return True
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-    return done.returncode == 0 and cache.fresh()
 
 
 def _import() -> Native | None:

@@ -151,7 +151,8 @@ def sigmoid(a: float) -> float:
 def sech_squared(a: float) -> float:
     """1 / cosh² a, without overflow."""
     e = exp(-2.0 * abs(a))
-    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+    t = e / (1.0 + e)
+    return 4.0 * t * (1.0 - t)
 
 
 @helper
@@ -795,38 +796,41 @@ def values(ops: Ints, args: Ints, place: Ints, v: Floats) -> bool:
         elif o == 82:  # rsqrt
             a = v[args[3 * k]]
             y = 1.0 / sqrt(a)
-        elif o == 83:  # sign
+        elif o == 83:  # sech_squared
+            a = v[args[3 * k]]
+            y = sech_squared(a)
+        elif o == 84:  # sign
             a = v[args[3 * k]]
             y = sign(a)
-        elif o == 84:  # signbit
+        elif o == 85:  # signbit
             a = v[args[3 * k]]
             y = 1.0 if copysign(1.0, a) < 0.0 else 0.0
-        elif o == 85:  # sinh
+        elif o == 86:  # sinh
             a = v[args[3 * k]]
             y = sinh(a)
-        elif o == 86:  # sinpi
+        elif o == 87:  # sinpi
             a = v[args[3 * k]]
             y = sinpi(a)
-        elif o == 87:  # stop_gradient
+        elif o == 88:  # stop_gradient
             a = v[args[3 * k]]
             y = a
-        elif o == 88:  # tan
+        elif o == 89:  # tan
             a = v[args[3 * k]]
             y = tan(a)
-        elif o == 89:  # tanhshrink
+        elif o == 90:  # tanhshrink
             a = v[args[3 * k]]
             y = tanhshrink(a)
-        elif o == 90:  # trunc
+        elif o == 91:  # trunc
             a = v[args[3 * k]]
             y = trunc_of(a)
-        elif o == 91:  # truth
+        elif o == 92:  # truth
             a = v[args[3 * k]]
             y = 1.0 if a != 0.0 else 0.0
-        elif o == 92:  # xlog1py
+        elif o == 93:  # xlog1py
             a = v[args[3 * k]]
             b = v[args[3 * k + 1]]
             y = 0.0 if a == 0.0 else a * log1p(b)
-        elif o == 93:  # xlogy
+        elif o == 94:  # xlogy
             a = v[args[3 * k]]
             b = v[args[3 * k + 1]]
             y = 0.0 if a == 0.0 else a * log(b)
@@ -1296,49 +1300,54 @@ def linearize(ops: Ints, args: Ints, place: Ints, start: Ints, v: Floats, p: Flo
             y = 1.0 / sqrt(a)
             e = start[k]
             p[e] = -0.5 * y / a
-        elif o == 83:  # sign
+        elif o == 83:  # sech_squared
+            a = v[args[3 * k]]
+            y = sech_squared(a)
+            e = start[k]
+            p[e] = -2.0 * y * tanh(a)
+        elif o == 84:  # sign
             a = v[args[3 * k]]
             y = sign(a)
-        elif o == 84:  # signbit
+        elif o == 85:  # signbit
             a = v[args[3 * k]]
             y = 1.0 if copysign(1.0, a) < 0.0 else 0.0
-        elif o == 85:  # sinh
+        elif o == 86:  # sinh
             a = v[args[3 * k]]
             y = sinh(a)
             e = start[k]
             p[e] = cosh(a)
-        elif o == 86:  # sinpi
+        elif o == 87:  # sinpi
             a = v[args[3 * k]]
             y = sinpi(a)
             e = start[k]
             p[e] = 3.141592653589793 * cospi(a)
-        elif o == 87:  # stop_gradient
+        elif o == 88:  # stop_gradient
             a = v[args[3 * k]]
             y = a
-        elif o == 88:  # tan
+        elif o == 89:  # tan
             a = v[args[3 * k]]
             y = tan(a)
             e = start[k]
             p[e] = 1.0 + y * y
-        elif o == 89:  # tanhshrink
+        elif o == 90:  # tanhshrink
             a = v[args[3 * k]]
             y = tanhshrink(a)
             e = start[k]
             p[e] = tanh(a) * tanh(a)
-        elif o == 90:  # trunc
+        elif o == 91:  # trunc
             a = v[args[3 * k]]
             y = trunc_of(a)
-        elif o == 91:  # truth
+        elif o == 92:  # truth
             a = v[args[3 * k]]
             y = 1.0 if a != 0.0 else 0.0
-        elif o == 92:  # xlog1py
+        elif o == 93:  # xlog1py
             a = v[args[3 * k]]
             b = v[args[3 * k + 1]]
             y = 0.0 if a == 0.0 else a * log1p(b)
             e = start[k]
             p[e] = log1p(b)
             p[e + 1] = sqrt(a) if a == 0.0 and b == -1.0 else a / (1.0 + b)
-        elif o == 93:  # xlogy
+        elif o == 94:  # xlogy
             a = v[args[3 * k]]
             b = v[args[3 * k + 1]]
             y = 0.0 if a == 0.0 else a * log(b)

@@ -7,34 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import (
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    copysign,
-    cos,
-    cosh,
-    erf,
-    erfc,
-    exp,
-    exp2,
-    expm1,
-    floor,
-    log,
-    log10,
-    log1p,
-    log2,
-    pow,
-    sin,
-    sinh,
-    sqrt,
-    tan,
-    tanh,
-)
+from math import acos, acosh, asin, asinh, atan, atan2, atanh, copysign, cos, cosh, erf, erfc, exp, exp2, expm1, floor, log, log10, log1p, log2, pow, sin, sinh, sqrt, tan, tanh
 from typing import Any, TypeAlias
 
 from numba import njit, uint64
@@ -199,7 +172,8 @@ def sigmoid(a: float) -> float:
 def sech_squared(a: float) -> float:
     """1 / cosh² a, without overflow."""
     e = exp(-2.0 * abs(a))
-    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+    t = e / (1.0 + e)
+    return 4.0 * t * (1.0 - t)
 
 
 @helper
@@ -1011,48 +985,52 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 / sqrt(a)
-        elif o == 83:  # sign
+        elif o == 83:  # sech_squared
+            for k in range(n):
+                a = v[a0 + k * a1]
+                v[i + k] = sech_squared(a)
+        elif o == 84:  # sign
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sign(a)
-        elif o == 84:  # signbit
+        elif o == 85:  # signbit
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if copysign(1.0, a) < 0.0 else 0.0
-        elif o == 85:  # sinh
+        elif o == 86:  # sinh
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinh(a)
-        elif o == 86:  # sinpi
+        elif o == 87:  # sinpi
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = sinpi(a)
-        elif o == 87:  # stop_gradient
+        elif o == 88:  # stop_gradient
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = a
-        elif o == 88:  # tan
+        elif o == 89:  # tan
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tan(a)
-        elif o == 89:  # tanhshrink
+        elif o == 90:  # tanhshrink
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = tanhshrink(a)
-        elif o == 90:  # trunc
+        elif o == 91:  # trunc
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = trunc_of(a)
-        elif o == 91:  # truth
+        elif o == 92:  # truth
             for k in range(n):
                 a = v[a0 + k * a1]
                 v[i + k] = 1.0 if a != 0.0 else 0.0
-        elif o == 92:  # xlog1py
+        elif o == 93:  # xlog1py
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
                 v[i + k] = 0.0 if a == 0.0 else a * log1p(b)
-        elif o == 93:  # xlogy
+        elif o == 94:  # xlogy
             for k in range(n):
                 a = v[a0 + k * a1]
                 b = v[b0 + k * b1]
@@ -1064,26 +1042,10 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         else:
             v[i] = INF
 
-
 @kernel(STEPS)
 def steps(
-    codes: Ints,
-    table: Ints,
-    split: int,
-    v: Floats,
-    begin: int,
-    middle: int,
-    x: Floats,
-    slot: int,
-    width: int,
-    moves: Ints,
-    swaps: Ints,
-    kept: Ints,
-    room: Floats,
-    out: Floats,
-    wide: int,
-    test: int,
-    count: int,
+    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int, x: Floats, slot: int, width: int,
+    moves: Ints, swaps: Ints, kept: Ints, room: Floats, out: Floats, wide: int, test: int, count: int,
 ) -> int:
     """Up to `count` steps of a loop. How many were taken: r·4 after r steps; + 1 if the condition ended it; + 2 if an entry
     of the next step is not finite.

@@ -108,7 +108,8 @@ def sigmoid(a: float) -> float:
 def sech_squared(a: float) -> float:
     """1 / cosh² a, without overflow."""
     e = exp(-2.0 * abs(a))
-    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+    t = e / (1.0 + e)
+    return 4.0 * t * (1.0 - t)
 
 
 def softplus(a: float) -> float:

@@ -124,6 +124,7 @@ class Tiles:
                 for k, (j, c) in enumerate(zip(inputs, cut.operands, strict=True))
             )
             if cut.axis is not None:
+                op = op.of_size(aval.size)
                 params = tuple(sorted(op.piece(cut.axis, n, aval, **dict(params)).items()))
                 aval = _cut(aval, cut.axis, n)
             avals[i] = aval

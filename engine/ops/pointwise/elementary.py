@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from engine import kernels
 from engine.aval import Aval, Avals
 from engine.builder import Builder, Var, call
-from engine.op import Example, General, Op, Operand, registry
-from engine.ops.pointwise.elementwise import Elementwise
+from engine.op import Example, General, Into, Op, Operand, registry
+from engine.ops.pointwise.elementwise import Elementwise, Kernelled
 from engine.transforms.strong import times
 
 
@@ -23,6 +24,10 @@ def _row(name: str, fn: Any, *partials: str, **more: Any) -> Op:
     more.setdefault("floating", True)
     more.setdefault("weight", 10)
     return registry.add(Elementwise(name, fn, partials, **more))
+
+
+def _kernelled(name: str, fn: np.ufunc, *partials: str, **more: Any) -> Op:
+    return registry.add(Kernelled(name, fn, partials, floating=True, weight=10, **more))
 
 
 exp = _row(
@@ -134,10 +139,11 @@ cbrt = _row(
     convention="At 0 the derivative is +infinity.",
     examples=(Example(([8.0, -27.0],)),),
 )
-sin = _row(
+sin = _kernelled(
     "sin",
     np.sin,
     "cos(a)",
+    kernel=kernels.sin,
     scalar="sin(a)",
     doc="Sine of an angle in radians.",
     latex="\\sin {x}",
@@ -145,10 +151,11 @@ sin = _row(
     derivative={"x": "\\cos x"},
     examples=(Example(([0.0, 1.0, -2.5],)),),
 )
-cos = _row(
+cos = _kernelled(
     "cos",
     np.cos,
     "-sin(a)",
+    kernel=kernels.cos,
     scalar="cos(a)",
     doc="Cosine of an angle in radians.",
     latex="\\cos {x}",
@@ -254,9 +261,9 @@ cosh = _row(
 tanh = _row(
     "tanh",
     np.tanh,
-    "4 * sigmoid(2 * a) * sigmoid(-2 * a)",
+    "sech_squared(a)",
     scalar="tanh(a)",
-    # Half the time of two sigmoids; from the result as long as the difference keeps its digits.
+    # No exponential as long as the difference keeps its digits.
     scalar_partials=("where(abs(y) < 0.9, (1 - y) * (1 + y), sech_squared(a))",),
     doc="Hyperbolic tangent.",
     latex="\\tanh {x}",
@@ -264,6 +271,29 @@ tanh = _row(
     derivative={"x": "1 - \\tanh^2 x"},
     examples=(Example(([0.5, -2.0, 400.0],), note="cosh² would overflow; the derivative is 0"),),
 )
+
+
+def _sech_squared(x: Any, out: Any = None) -> Any:
+    e = np.abs(x, out)
+    e = np.exp(np.multiply(e, -2, out), out)
+    t = np.divide(e, 1 + e, out)
+    return np.multiply(np.multiply(4, t), 1 - t, out)
+
+
+sech_squared = Elementwise(
+    "sech_squared",
+    _sech_squared,
+    ("-2 * y * tanh(a)",),
+    scalar="sech_squared(a)",
+    # 4σ(2x)σ(−2x) with the smaller of the two, t, from an exponential that cannot overflow, and 1 − t: to 3 ulp.
+    into=Into(_sech_squared, (0,), stretches=True),
+    doc="1 / cosh² x, the derivative of tanh, without overflow.",
+    latex="\\operatorname{{sech}}^2 {x}",
+    floating=True,
+    weight=15,
+)
+sech_squared.internal = True
+registry.add(sech_squared)
 asinh = _row(
     "asinh",
     np.arcsinh,

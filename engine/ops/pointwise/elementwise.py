@@ -6,6 +6,7 @@ smooth, and what is answered where it is not. Core operands all have the result'
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from engine.aval import FLOAT64, Array, Aval, Avals, DType
 from engine.builder import Builder, EagerBuilder, Var
 from engine.errors import DtypeMismatch, ShapeMismatch
 from engine.formula import Formula
+from engine.kernels import MANY
 from engine.op import Example, Into, Op, Operand, Params, Partial, Rule, Spelling, Zero, registry
 
 ZERO = Zero()
@@ -171,6 +173,43 @@ class Elementwise(Op):
         """`weight` for each element."""
         assert isinstance(result, Aval)
         return self.weight * result.size
+
+
+class Kernelled(Elementwise):
+    """An op of one operand with a kernel of ours for long arrays of float64 (`engine.kernels`): `kernel(x, out=None)`.
+
+    For shorter ones, other dtypes and numbers there is the NumPy function. Which one computes depends on the size of the
+    whole array, so that a plan that computes it in tiles gives the same bits.
+    """
+
+    whole: int | None = None
+    """Elements of the array that the operands are pieces of."""
+
+    def __init__(
+        self, name: str, fn: np.ufunc, partials: tuple[str, ...], *, kernel: Callable[..., Array], **more: Any
+    ) -> None:
+        def chosen(x: Any) -> Any:
+            many = isinstance(x, np.ndarray) and x.size >= MANY and x.dtype == np.float64
+            return kernel(x) if many else fn(x)
+
+        super().__init__(name, chosen, partials, **more)
+        self.few, self.many = Into(fn, (0,), stretches=True), Into(kernel, (0,), stretches=True)
+
+    def of_size(self, size: int) -> Op:
+        """The op, which remembers."""
+        sized = copy.copy(self)
+        sized.whole = size
+        return sized
+
+    def calculation(self, avals: Sequence[Aval], params: Params) -> Callable[..., Any]:
+        """The kernel or the NumPy function."""
+        return self.into(avals, params).write
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into:
+        """The kernel or the NumPy function."""
+        (aval,) = avals
+        size = aval.size if self.whole is None else self.whole
+        return self.many if aval.dtype == "float64" and size >= MANY else self.few
 
 
 def _converted(x: Any, out: Array) -> None:

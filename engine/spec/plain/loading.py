@@ -8,9 +8,9 @@ import os
 import threading
 from typing import Any, NamedTuple
 
+from engine.jit import cache
+from engine.jit.apart import NEVER, compile_apart
 from engine.spec.plain.table import OpTable, make_table
-from engine.tape import cache
-from engine.tape.machine import NEVER, compile_apart
 
 log = logging.getLogger(__name__)
 

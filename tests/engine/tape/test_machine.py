@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.tape import CODES, ROWS, Tape, cache, generate, machine, plain
+from engine.jit import apart, cache
+from engine.tape import CODES, ROWS, Tape, generate, machine, plain
 from tests.engine.tape.conftest import needs_numba
 
 HERE = Path(generate.__file__).parent
@@ -59,7 +60,7 @@ def state(monkeypatch: pytest.MonkeyPatch) -> machine.State:
     """What a process has loaded: nothing yet."""
     found = State()
     monkeypatch.setattr(machine, "STATE", found)
-    monkeypatch.delenv(machine.NEVER, raising=False)
+    monkeypatch.delenv(apart.NEVER, raising=False)
     return found
 
 
@@ -101,7 +102,7 @@ def test_without_numba_the_plain_machine_serves(
 
 
 def test_it_can_be_forbidden(state: machine.State, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(machine.NEVER, "1")
+    monkeypatch.setenv(apart.NEVER, "1")
     monkeypatch.setattr(machine, "WORTH", 1)
     assert not machine.load()
     state.begun = False
@@ -121,7 +122,7 @@ def test_code_of_other_sources_is_compiled_apart(
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(cache, "fresh", lambda: False)
-    monkeypatch.setattr(machine.subprocess, "run", run)
+    monkeypatch.setattr(apart.subprocess, "run", run)
     monkeypatch.setattr(machine, "WORTH", 1)
     one_op("exp").values([0.0])
     wait(state)
@@ -131,7 +132,8 @@ def test_code_of_other_sources_is_compiled_apart(
 
 FOLDER_TOLD = """
 import json, sys
-from engine.tape import ahead, cache
+from engine.jit import cache
+from engine.tape import ahead
 import numba
 code = ahead.main()
 from engine.tape import native
@@ -158,7 +160,7 @@ def in_process(script: str, **env: str) -> list[object]:
 def test_the_users_folder_serves_where_ours_cannot_be_written_to(tmp_path: Path) -> None:
     needs_numba()
     script = (
-        "from engine.tape import cache\n"
+        "from engine.jit import cache\n"
         "ours = cache.folders\n"
         "from pathlib import Path\n"
         "cache.folders = lambda source: [Path('nowhere\\0'), *ours(source)[1:]]\n" + FOLDER_TOLD.lstrip()

@@ -112,7 +112,7 @@ def test_a_row_is_its_op(on: str, row: Row, params: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row.name)
 def test_suspicion_is_not_raised_without_need(on: str, row: Row) -> None:
-    op = registry.get(row.name)
+    op = registry.core(row.name)
     assert isinstance(op, Elementwise)
     graph, tape = lone(row, {})
     for at in points(row)[:200]:

@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "engine.tape.native": "native.py",
     "engine.tape.native_runs": "native_runs.py",
     "engine.spec.plain.compiled": "*.py",
+    "engine.kernels.native": "*.py",
 }
 """Modules whose functions are compiled when they are imported, and which files of their folder become part of that."""
 
