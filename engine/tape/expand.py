@@ -16,12 +16,15 @@ from engine.entries import WHOLE, Entries, Positions, TooManyError
 from engine.graph import Graph
 from engine.tape import machine
 from engine.tape.flat import flat
-from engine.tape.price import arrays
+from engine.tape.price import arrays, hopeless
 from engine.tape.tape import Floats, Linearized, Tape
 from engine.tape.walk import UnexpandableError, argument, expandable, write
 
 MOST = 4000
 """Computed entries of a graph that is expanded as a whole."""
+
+MOST_LOOKED_AT = 10 * MOST
+"""Numbers of all arrays of a graph that is tried at all."""
 
 NATIVE, PLAIN = 2.0, 60.0
 """Nanoseconds for the value of an entry: in machine code, and in plain Python where there is no other. Its partials and a
@@ -207,7 +210,7 @@ def expanded_of(graph: Graph) -> Expanded | None:
     """The graph entry by entry where that is faster than by arrays. Made once for as long as the graph lives."""
     kept = vars(graph)
     if "_expanded" not in kept:
-        found = expand(graph)
+        found = None if _large(graph) or hopeless(graph) else expand(graph)
         if found is not None:
             each = NATIVE if machine.expected() else PLAIN
             if each * (len(found) - found.size) > arrays(graph):
@@ -215,6 +218,16 @@ def expanded_of(graph: Graph) -> Expanded | None:
         kept["_expanded"] = found
     result: Expanded | None = kept["_expanded"]
     return result
+
+
+def _large(graph: Graph) -> bool:
+    """Whether arrays of the graph have more numbers than are worth looking at one by one, equal ones among them or not."""
+    numbers = 0
+    for node in graph.nodes:
+        numbers += sum(a.size for a in ((node.aval,) if isinstance(node.aval, Aval) else node.aval))
+        if numbers > MOST_LOOKED_AT:
+            return True
+    return False
 
 
 def _operands(ops: Any) -> Any:
