@@ -251,8 +251,8 @@ CHECKS = [
     timed("gradient by value at 10⁵ points", 30, lambda: elementwise(100_000), lambda: elementwise(100_000, "evaluate")),
     timed("gradient at 10⁵ points by values in NumPy", 20, lambda: elementwise(100_000), lambda: thirty_in_numpy(100_000)),
     allocated("arrays at the peak of 30 operations' gradient", 35, lambda: elementwise(50_000), ARRAY),
-    counted("calls for a batch of 100 by one by one", 0.1, lambda: elementwise(100), lambda: one_by_one(100)),
-    timed("a batch of 100 by one by one", 0.2, lambda: elementwise(100), lambda: one_by_one(100)),
+    counted("calls for a batch of 100 by one by one", 0.5, lambda: elementwise(100), lambda: one_by_one(100)),
+    timed("a batch of 100 by one by one", 0.7, lambda: elementwise(100), lambda: one_by_one(100)),
     timed("a sparse Jacobian of 1,000 rows by a dense one", 0.15, lambda: banded(1000, True), lambda: banded(1000, False)),
     # Requests whole, by the framework alone.
     counted("calls of a small request by an empty route", 1.3, small_request, empty_request),

@@ -49,7 +49,16 @@ MIGRATIONS: Sequence[Sequence[str]] = (_FIRST,)
 
 
 def version(connection: Connection) -> int:
-    """The version of the file, 0 for an empty one. Raises `StoreUnavailable` for files that are not ours or too new."""
+    """The version of the file, 0 for an empty one. Raises `StoreUnavailable` for files that are not ours or too new.
+
+    All that is asked is asked of one moment: another process may be making the file just now.
+    """
+    if not connection.in_transaction:
+        connection.execute("BEGIN")
+        try:
+            return version(connection)
+        finally:
+            connection.execute("ROLLBACK")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:

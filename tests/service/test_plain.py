@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import orjson
 import pytest
 
 from engine.cost import Limits
+from engine.derive import Plans
 from engine.spec import plain as reader
 from service import plain
-from service.admission import Admission, Ticket
+from service.admission import Ticket
 from service.app import create_app
 from service.problems import Problem
+from service.readings import Readings
 from service.settings import Settings
 from service.work import Services, Work
 from tests.engine.spec.plain.graphs import dumps, random_body
@@ -198,8 +201,11 @@ def test_large_arrays_are_not_read_twice(services: Services, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("nodes", [3, 4])
-def test_limits_are_those_of_the_general_road(nodes: int) -> None:
-    services = Services(Settings(nodes=nodes, _env_file=None), Limits(nodes=nodes), Admission(1, 1))  # type: ignore[call-arg]
+def test_limits_are_those_of_the_general_road(nodes: int, services: Services) -> None:
+    settings = Settings(nodes=nodes, _env_file=None)  # type: ignore[call-arg]
+    services = replace(
+        services, settings=settings, limits=Limits(nodes=nodes), readings=Readings(settings), plans=Plans()
+    )
     data = json.dumps(BODY).encode()
     assert (short(services, "grad", data) is None) == (nodes < 4)
     if nodes < 4:
