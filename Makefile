@@ -71,6 +71,7 @@ docs: $(VENV)/.runtime ## write the op pages from the op catalogue
 
 tape: $(VENV)/.runtime ## write the tape machines from the op catalogue, and compile them
 	$(BIN)/python -m engine.tape.generate
+	$(BIN)/python -m engine.tape.generate_runs
 	@$(BIN)/python -m engine.tape.ahead
 
 bench: $(BENCH_VENV)/.bench $(TESSERACT_VENV)/.tesseract ## measure beside other systems and write docs/performance.md (BENCH_ARGS=--quick)

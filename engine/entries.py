@@ -4,8 +4,9 @@ An array is an integer array of *positions* of its shape: entry k of the tape is
 entries is done to the positions and costs nothing (`Op.expand`); everything else writes entries, one for each number of the
 result, with the ops of the tape's table by name.
 
-What is exact is spared: an entry that is there already, a product with 1, a sum with a zero where that cannot change the sign of another zero, what
-depends on constants alone. So zeros that stand around a cotangent are not added up again and again.
+What is exact is spared: an entry that is there already, a product with 1, a sum with a zero where that cannot change the
+sign of another zero, what depends on constants alone. So zeros that stand around a cotangent are not added up again and
+again.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class Entries:
             half = len(rows) // 2
             pairs = self.op(name, rows[:half], rows[half : 2 * half])
             rows = pairs if len(rows) == 2 * half else np.concatenate([pairs, rows[2 * half :]])
-        return rows[0]
+        return np.asarray(rows[0])
 
     def sum(self, positions: Positions, axes: Sequence[int]) -> Positions:
         """Sum over axes."""

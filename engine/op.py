@@ -240,6 +240,8 @@ class Op:
     """Beside `scalar`: params that the formulas know as further operands, after those of the op."""
     scalar_kink: str = ""
     """Beside `scalar`: where `convention` was used instead of a derivative, of an op that has no kink formula."""
+    compact: bool = False
+    """Whether the trailing axes of operands are best lying together in memory: products and factorisations of matrices."""
     view: bool = False
     """Whether the result may lie in the memory of the first operand: it is never written to."""
 

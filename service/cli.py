@@ -8,25 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.blas import environment
 from service import __version__
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from service.settings import Settings
-
-PROCESS = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-}
-"""What a serving process has in its environment unless it is set there already. NumPy reads it when it is imported.
-
-Requests are computed side by side, so a request's BLAS has one thread: with more, its threads wait for one another, each
-turning in a loop until the last is done, and where cores are busy with other requests that is for ever. (Two cores, three
-quarters of one free, products of 128 × 128 matrices in two requests at once: 3 requests a second with two threads, 100
-with one.) It also keeps results from depending on the number of cores: sums are cut where threads begin.
-"""
 
 
 def application() -> FastAPI:
@@ -45,7 +33,7 @@ def application() -> FastAPI:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command."""
-    for name, value in PROCESS.items():
+    for name, value in environment().items():  # NumPy reads it when it is imported
         os.environ.setdefault(name, value)
     from pydantic import ValidationError
 

@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = [
-    ["errors", "kept"],
-    ["aval"],
+    ["blas", "errors", "kept"],
+    ["aval", "entries"],
     ["jit"],
     ["kernels"],
     ["op"],

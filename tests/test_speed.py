@@ -243,21 +243,21 @@ CHECKS = [
     counted("running 2n nodes by n", 2.2, lambda: running(1000), lambda: running(500)),
     timed("running 2n points by n", 4, lambda: elementwise(200_000), lambda: elementwise(100_000)),
     # What is kept for the next request.
-    counted("calls of a small request, warm by cold", 0.7, warm, cold),
-    timed("a small request, warm by cold", 0.85, warm, cold),
+    counted("calls of a small request, warm by cold", 0.25, warm, cold),
+    timed("a small request, warm by cold", 0.4, warm, cold),
     # A node of a scalar graph, values and adjoints, by a call of NumPy.
-    timed("a scalar node by a call of NumPy", 40, lambda: running(2000), lambda: steps_in_numpy(2000)),
+    timed("a scalar node by a call of NumPy", 4, lambda: running(2000), lambda: steps_in_numpy(2000)),
     # Arrays.
     timed("gradient by value at 10⁵ points", 30, lambda: elementwise(100_000), lambda: elementwise(100_000, "evaluate")),
-    timed("gradient at 10⁵ points by values in NumPy", 30, lambda: elementwise(100_000), lambda: thirty_in_numpy(100_000)),
-    allocated("arrays at the peak of 30 operations' gradient", 80, lambda: elementwise(50_000), ARRAY),
+    timed("gradient at 10⁵ points by values in NumPy", 20, lambda: elementwise(100_000), lambda: thirty_in_numpy(100_000)),
+    allocated("arrays at the peak of 30 operations' gradient", 35, lambda: elementwise(50_000), ARRAY),
     counted("calls for a batch of 100 by one by one", 0.1, lambda: elementwise(100), lambda: one_by_one(100)),
     timed("a batch of 100 by one by one", 0.2, lambda: elementwise(100), lambda: one_by_one(100)),
-    timed("a sparse Jacobian of 1,000 rows by a dense one", 0.25, lambda: banded(1000, True), lambda: banded(1000, False)),
+    timed("a sparse Jacobian of 1,000 rows by a dense one", 0.15, lambda: banded(1000, True), lambda: banded(1000, False)),
     # Requests whole, by the framework alone.
-    counted("calls of a small request by an empty route", 4, small_request, empty_request),
-    timed("a small request by an empty route", 6, small_request, empty_request),
-    timed("10⁵ numbers in and out by orjson alone", 8, many_numbers, many_numbers_alone),
+    counted("calls of a small request by an empty route", 1.3, small_request, empty_request),
+    timed("a small request by an empty route", 3, small_request, empty_request),
+    timed("10⁵ numbers in and out by orjson alone", 5, many_numbers, many_numbers_alone),
 ]  # fmt: skip
 
 

@@ -125,6 +125,6 @@ ROW = Row(
     "another name each time); “posted again” is the same program with other numbers. Theirs: the nodes made by their "
     "operators from a list of steps, the backward pass, all values and gradients as Python numbers (PyTorch: gradients of "
     "the inputs alone). Random graphs of add, subtract, multiply, relu, square, which micrograd has. The peers run with "
-    "Python's garbage collector off, which spares micrograd half its time.",
+    "Python's garbage collector off, which can only help them.",
     run,
 )

@@ -25,6 +25,7 @@ from engine.execute.plan import plan_of
 from engine.graph import Graph
 from engine.program import Program
 from engine.specialize import pointer_part
+from engine.tape import expanded_of
 from engine.transforms.simplify import simplify
 from engine.transforms.vmap import map_graph
 
@@ -143,15 +144,19 @@ class Runner:
         cost = cost_of(graph)
         check(cost, self.limits, what)
         if plan:
-            plan_of(graph, guarded=self.guarded)
+            make_ready(graph, guarded=self.guarded)
         return graph, cost
 
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
         """The graph's results, by its plan: without guards of strong zeros, and with them where that is not finite."""
         try:
-            results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
-            if not self.guarded and not all_finite(results):
-                results, kinked = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
+            found = None if self.guarded else on_entries(graph, arguments)
+            if found is not None:
+                results, kinked = found
+            else:
+                results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
+                if not self.guarded and not all_finite(results):
+                    results, kinked = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
         except EngineError as error:
             traced = self.traced()
             raise (error if traced is None else traced(error, meter)) from None
@@ -160,5 +165,37 @@ class Runner:
 
     def attempt(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any] | None:
         """The graph's results; None where one is not finite, or a point without derivative may have been met."""
+        found = None if self.guarded else on_entries(graph, arguments)
+        if found is not None:
+            return None if found[1] else found[0]
         results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
         return None if kinked or not all_finite(results) else results
+
+
+def make_ready(graph: Graph, *, guarded: bool) -> None:
+    """Compile a graph for the executor that will run it."""
+    if guarded or expanded_of(graph) is None:
+        plan_of(graph, guarded=guarded)
+
+
+def on_entries(graph: Graph, arguments: Sequence[Any]) -> tuple[list[Any], bool] | None:
+    """Results of a graph of small arrays number by number on the tape, all finite, and whether a kink may have been met.
+
+    None for other graphs, and where something is not finite.
+    """
+    expanded = expanded_of(graph)
+    if expanded is None:
+        return None
+    if _may_kink(graph):
+        at = expanded.linearize(arguments)
+        return None if at.suspicious else (at.results, at.kinked)
+    results, suspicious = expanded.values(arguments)
+    return None if suspicious else (results, False)
+
+
+def _may_kink(graph: Graph) -> bool:
+    """Whether an op of the graph has a convention in place of a derivative somewhere."""
+    found: bool | None = vars(graph).get("_may_kink")
+    if found is None:
+        found = vars(graph)["_may_kink"] = any(node.op.convention for node in graph.nodes)
+    return found

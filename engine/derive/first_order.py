@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval
+from engine.aval import Array, Aval, DType
+from engine.builder import GraphBuilder
 from engine.cost import Cost, check, check_answer, cost_of, cost_of_way_back, node_bytes
 from engine.derive.again import naming
 from engine.derive.diagnose import explain
@@ -141,7 +142,8 @@ class FirstOrder(Job):
             self.tangents = named_arrays(
                 typed, request, "tangents", request.tangents, self.sizes, self.batch is not None
             )
-        self.extras += [*self.seeds.values(), *self.tangents.values()]
+        if self.seeds is not self.unit:
+            self.extras += [*self.seeds.values(), *self.tangents.values()]
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """On the tape or by the plan; where these cannot be trusted, node by node with all that there is to be told."""
@@ -293,7 +295,10 @@ class FirstOrder(Job):
                 step=self.step,
             )
             labels += [("back", i) for i in self.wrt]
-            axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]
+            if self.unit is not None:  # a seed of 1 is known, and so is what it is multiplied with
+                derived = with_one(derived, self.dtype, self.step)
+            else:
+                axes += [self.extra_axes(None, self.seeds[i], typed.aval(i)) for i in of]
         elif self.verb == "jvp":
             seeds = list(self.tangents)
             derived = jvp_graph(base, [typed.node(i) for i in seeds], self.dtype, step=self.step)
@@ -315,6 +320,13 @@ class FirstOrder(Job):
         for (kind, i), value in zip(self.labels, found, strict=True):
             by[kind][i] = value
         return by["value"], by["back"], by["dot"]
+
+
+def with_one(graph: Graph, dtype: DType, step: Callable[[], None] | None) -> Graph:
+    """The graph with 1 for its last argument, a scalar."""
+    b = GraphBuilder(dtype, step=step)
+    refs = [b.input(a) for a in graph.in_avals[:-1]]
+    return b.build(b.inline(graph, [*refs, b.literal(1.0)]))
 
 
 class _Backward:

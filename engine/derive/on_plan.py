@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from engine.derive.batch import make_ready
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.meter import Meter
-from engine.execute.plan import plan_of
 from engine.graph import Graph
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class OnPlan:
     def __init__(self, job: FirstOrder, graph: Graph, labels: Sequence[tuple[str, int]]) -> None:
         typed = job.typed
         self.graph = graph
-        plan_of(graph, guarded=typed.differentiates)
+        make_ready(graph, guarded=typed.differentiates)
         self.labels = [(kind, job.id(i)) for kind, i in labels]
         self.reported = [job.id(i) for i in job.reported]
         self.outputs = [job.id(i) for i in job.program.outputs]

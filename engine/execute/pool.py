@@ -51,7 +51,7 @@ class Pool:
     def share(self, work: Callable[[int], None], count: int) -> None:
         """Do `work(0)` … `work(count − 1)`, in any order, here and by helpers.
 
-        The first exception ends it: what has not begun is left, and it is raised once all threads have stopped.
+        An exception ends it: what has not begun is left, and the first one in order is raised once all threads have stopped.
         """
         if count <= 1 or self._size <= 1:
             for k in range(count):
@@ -65,7 +65,7 @@ class Pool:
             if not one.cancel():
                 one.result()
         if share.errors:
-            raise share.errors[0]
+            raise min(share.errors, key=lambda found: found[0])[1]
 
     def _taken(self) -> ThreadPoolExecutor | None:
         with self._lock:
@@ -79,19 +79,19 @@ class _Share:
 
     def __init__(self, work: Callable[[int], None], count: int) -> None:
         self.work = work
-        self.errors: list[BaseException] = []
+        self.errors: list[tuple[int, BaseException]] = []
         self._next: Iterator[int] = iter(range(count))  # the next number is taken in one step under the GIL
 
     def run(self) -> None:
-        """Take work until there is none."""
-        for k in self._next:
-            if self.errors:
+        """Take work until there is none. What was taken is done, so the first error in order is always among those found."""
+        while not self.errors:
+            k = next(self._next, None)
+            if k is None:
                 return
             try:
                 self.work(k)
             except BaseException as error:  # raised again by the thread that shares
-                self.errors.append(error)
-                return
+                self.errors.append((k, error))
 
 
 pool = Pool()

@@ -18,8 +18,23 @@ ed., SIAM 2008, chapters 3 and 6.
 """
 
 from engine.tape.build import tape_of
+from engine.tape.expand import Expanded, expand, expanded_of
 from engine.tape.loop import loop_of
 from engine.tape.table import CODES, LEAF, ROWS, Row
 from engine.tape.tape import Gradient, Linearized, Sweep, Tape
 
-__all__ = ["CODES", "LEAF", "ROWS", "Gradient", "Linearized", "Row", "Sweep", "Tape", "loop_of", "tape_of"]
+__all__ = [
+    "CODES",
+    "LEAF",
+    "ROWS",
+    "Expanded",
+    "Gradient",
+    "Linearized",
+    "Row",
+    "Sweep",
+    "Tape",
+    "expand",
+    "expanded_of",
+    "loop_of",
+    "tape_of",
+]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from engine.entries import LEAF as GIVEN
 from engine.entries import Entries, Positions
-from engine.tape.table import CODES, LEAF
+from engine.tape.table import CODES
 
 LOAD = 255
 """Code of an entry that is read at a computed place: its third operand is how far from the first that may be."""
@@ -76,10 +76,10 @@ def flat(e: Entries, results: Sequence[Positions], varying: Sequence[Positions] 
     for chunk in e.chunks:
         if chunk.name == GIVEN:
             continue
-        own = slice(chunk.start, chunk.start + chunk.args.shape[1])
-        ops[own] = LOAD if chunk.name == "load" else CODES[chunk.name]
+        part = slice(chunk.start, chunk.start + chunk.args.shape[1])
+        ops[part] = LOAD if chunk.name == "load" else CODES[chunk.name]
         for k, row in enumerate(chunk.args):
-            args[own, k] = row if chunk.name == "load" and k == 2 else place[row]
+            args[part, k] = row if chunk.name == "load" and k == 2 else place[row]
     old = np.concatenate(order) if order else np.zeros(0, np.int64)
     return Flat(ops[old], args[old], values[old], starts[1], starts[2], starts[3], place)
 

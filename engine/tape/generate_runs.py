@@ -1,4 +1,4 @@
-"""Writes the loops over runs, `plain_runs.py` and `native_runs.py`, from the table of ops: `python -m engine.tape.generate_runs`.
+"""Writes the loops over runs from the table of ops: `python -m engine.tape.generate_runs` makes `plain_runs`, `native_runs`.
 
 As `generate` does for the tape. One case of the switch is a loop over the entries of a run, so that finding the case costs
 nothing where there are many, and a compiler can compute several at once.
@@ -58,7 +58,7 @@ def _case(row: Row) -> Iterator[str]:
 
 def _computed() -> Iterator[str]:
     yield f'''
-@helper
+@inlined
 def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None:
     """Compute the entries of some runs. A row of the table: where it begins, how long it is, operands, their distances."""
     for r in range(first, last):
@@ -101,18 +101,22 @@ def steps(
     `test` is −1. Copies are rows of from, to, how many: `moves` make results carries, `swaps` carries carries, by way of
     `room`; `kept` fill a row, `wide` numbers, of `out`.
     """
-    size = len(v)
+    bits = bits_of(v)
     for t in range(count):
         copied(x, v, t * width, slot, width)
-        if test >= 0:
-            computed(codes, table, v, 0, split)
-            if not finite(v, begin, middle):
+        first = 0
+        last = split
+        behind = middle
+        for part in range(1 if test < 0 else 0, 2):
+            if part == 1:
+                first = split
+                last = len(codes)
+                behind = len(v)
+            computed(codes, table, v, first, last)
+            if not finite(bits, begin, behind):
                 return 4 * t + 2
-            if v[test] == 0.0:
+            if part == 0 and v[test] == 0.0:
                 return 4 * t + 1
-        computed(codes, table, v, split, len(codes))
-        if not finite(v, begin, size):
-            return 4 * t + 2
         for r in range(0, len(kept), 3):
             copied(v, out, kept[r], t * wide + kept[r + 1], kept[r + 2])
         at = 0
@@ -149,6 +153,9 @@ def helper(fn: F) -> F:
     return fn
 
 
+inlined = helper
+
+
 def kernel(signature: str) -> Callable[[F], F]:
     """As it is; the native machine compiles here."""
     return helper
@@ -162,6 +169,11 @@ def place(b: float) -> int:
 def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
     """Copy n numbers."""
     target[to : to + n] = source[frm : frm + n]
+
+
+def bits_of(v: Floats) -> Floats:
+    """The numbers themselves."""
+    return v
 
 
 def finite(v: Floats, first: int, last: int) -> bool:
@@ -189,6 +201,7 @@ Ints: TypeAlias = Any
 Floats: TypeAlias = Any
 
 helper = njit(error_model="numpy", nogil=True)
+inlined = njit(error_model="numpy", nogil=True, inline="always")
 
 
 def kernel(signature: str) -> Callable[[Any], Any]:
@@ -203,7 +216,7 @@ def place(b: float) -> int:
     return uint64(b)
 
 
-@helper
+@inlined
 def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
     """Copy n numbers."""
     for k in range(uint64(n)):
@@ -211,9 +224,14 @@ def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
 
 
 @helper
-def finite(v: Floats, first: int, last: int) -> bool:
+def bits_of(v: Floats) -> Any:
+    """The numbers as they are stored."""
+    return v.view(uint64)
+
+
+@inlined
+def finite(bits: Any, first: int, last: int) -> bool:
     """Whether entries `first` … `last` − 1 are finite: whether no exponent is all ones, so that 1 more would overflow."""
-    bits = v.view(uint64)
     bad = uint64(0)
     for k in range(uint64(first), uint64(last)):
         bad |= (bits[k] & uint64(0x7FF0000000000000)) + uint64(0x0010000000000000)

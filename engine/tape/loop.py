@@ -43,7 +43,7 @@ BLOCK = 400_000
 PLAIN_BLOCK = 10_000
 """The same for plain Python."""
 
-ROOM = 1 << 14
+ROOM = 1 << 16
 """Numbers of the slices of a block, and of what is stacked."""
 
 CAREFUL = 1024
@@ -230,8 +230,9 @@ class TapeLoop:
         begin = self._program.begin
         for k, aval, own in self._carried:
             state[k] = v[begin + own.start : begin + own.stop].reshape(aval.shape).astype(aval.dtype)
-        for k, aval, places in self._ends:
-            state[k] = v[places].reshape(aval.shape).astype(aval.dtype)
+        with np.errstate(invalid="ignore"):  # behind a step that was not finished; another one is to come
+            for k, aval, places in self._ends:
+                state[k] = v[places].reshape(aval.shape).astype(aval.dtype)
 
 
 def _scalars(arrays: Sequence[Any]) -> list[Any]:

@@ -7,34 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import (
-    acos,
-    acosh,
-    asin,
-    asinh,
-    atan,
-    atan2,
-    atanh,
-    copysign,
-    cos,
-    cosh,
-    erf,
-    erfc,
-    exp,
-    exp2,
-    expm1,
-    floor,
-    log,
-    log10,
-    log1p,
-    log2,
-    pow,
-    sin,
-    sinh,
-    sqrt,
-    tan,
-    tanh,
-)
+from math import acos, acosh, asin, asinh, atan, atan2, atanh, copysign, cos, cosh, erf, erfc, exp, exp2, expm1, floor, log, log10, log1p, log2, pow, sin, sinh, sqrt, tan, tanh
 from typing import Any, TypeAlias
 
 from numba import njit, uint64
@@ -43,6 +16,7 @@ Ints: TypeAlias = Any
 Floats: TypeAlias = Any
 
 helper = njit(error_model="numpy", nogil=True)
+inlined = njit(error_model="numpy", nogil=True, inline="always")
 
 
 def kernel(signature: str) -> Callable[[Any], Any]:
@@ -57,7 +31,7 @@ def place(b: float) -> int:
     return uint64(b)
 
 
-@helper
+@inlined
 def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
     """Copy n numbers."""
     for k in range(uint64(n)):
@@ -65,9 +39,14 @@ def copied(source: Floats, target: Floats, frm: int, to: int, n: int) -> None:
 
 
 @helper
-def finite(v: Floats, first: int, last: int) -> bool:
+def bits_of(v: Floats) -> Any:
+    """The numbers as they are stored."""
+    return v.view(uint64)
+
+
+@inlined
+def finite(bits: Any, first: int, last: int) -> bool:
     """Whether entries `first` … `last` − 1 are finite: whether no exponent is all ones, so that 1 more would overflow."""
-    bits = v.view(uint64)
     bad = uint64(0)
     for k in range(uint64(first), uint64(last)):
         bad |= (bits[k] & uint64(0x7FF0000000000000)) + uint64(0x0010000000000000)
@@ -546,7 +525,7 @@ def digamma(a: float) -> float:
     return r + (g * 0.99558162689208984375 + g * (top / under))
 
 
-@helper
+@inlined
 def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None:
     """Compute the entries of some runs. A row of the table: where it begins, how long it is, operands, their distances."""
     for r in range(first, last):
@@ -1063,26 +1042,10 @@ def computed(codes: Ints, table: Ints, v: Floats, first: int, last: int) -> None
         else:
             v[i] = INF
 
-
 @kernel(STEPS)
 def steps(
-    codes: Ints,
-    table: Ints,
-    split: int,
-    v: Floats,
-    begin: int,
-    middle: int,
-    x: Floats,
-    slot: int,
-    width: int,
-    moves: Ints,
-    swaps: Ints,
-    kept: Ints,
-    room: Floats,
-    out: Floats,
-    wide: int,
-    test: int,
-    count: int,
+    codes: Ints, table: Ints, split: int, v: Floats, begin: int, middle: int, x: Floats, slot: int, width: int,
+    moves: Ints, swaps: Ints, kept: Ints, room: Floats, out: Floats, wide: int, test: int, count: int,
 ) -> int:
     """Up to `count` steps of a loop. How many were taken: r·4 after r steps; + 1 if the condition ended it; + 2 if an entry
     of the next step is not finite.
@@ -1092,18 +1055,22 @@ def steps(
     `test` is −1. Copies are rows of from, to, how many: `moves` make results carries, `swaps` carries carries, by way of
     `room`; `kept` fill a row, `wide` numbers, of `out`.
     """
-    size = len(v)
+    bits = bits_of(v)
     for t in range(count):
         copied(x, v, t * width, slot, width)
-        if test >= 0:
-            computed(codes, table, v, 0, split)
-            if not finite(v, begin, middle):
+        first = 0
+        last = split
+        behind = middle
+        for part in range(1 if test < 0 else 0, 2):
+            if part == 1:
+                first = split
+                last = len(codes)
+                behind = len(v)
+            computed(codes, table, v, first, last)
+            if not finite(bits, begin, behind):
                 return 4 * t + 2
-            if v[test] == 0.0:
+            if part == 0 and v[test] == 0.0:
                 return 4 * t + 1
-        computed(codes, table, v, split, len(codes))
-        if not finite(v, begin, size):
-            return 4 * t + 2
         for r in range(0, len(kept), 3):
             copied(v, out, kept[r], t * wide + kept[r + 1], kept[r + 2])
         at = 0

@@ -31,13 +31,13 @@ def dearer(codes: Any, table: Any, *graphs: Graph | None) -> bool:
     """Whether the runs take longer than the graphs."""
     counts = table.view(np.int64).reshape(len(codes), WIDTH)[:, 1]
     tape = RUN * len(codes) + float((_WEIGHT[codes] * counts).sum())
-    return tape > sum(_arrays(g) for g in graphs if g is not None)
+    return tape > sum(arrays(g) for g in graphs if g is not None)
 
 
 def hopeless(*graphs: Graph | None) -> bool:
     """Whether a tape of the graphs would surely take longer, by the sizes of their elementwise nodes and products alone."""
     there = [g for g in graphs if g is not None]
-    return sum(map(_numbers, there)) > sum(map(_arrays, there))
+    return sum(map(_numbers, there)) > sum(map(arrays, there))
 
 
 def _numbers(graph: Graph) -> float:
@@ -56,7 +56,7 @@ def _numbers(graph: Graph) -> float:
     return total
 
 
-def _arrays(graph: Graph) -> float:
+def arrays(graph: Graph) -> float:
     """What NumPy takes for a graph, the graphs inside too."""
     total = CALL
     for i, _ in graph.schedule:
@@ -64,5 +64,5 @@ def _arrays(graph: Graph) -> float:
         avals = [node.aval] if isinstance(node.aval, Aval) else node.aval
         total += CALL + ELEMENT * sum(a.size for a in avals)
         if node.op.subgraphs:
-            total += sum(times * _arrays(g) for g, times in node.op.inside(**dict(node.params)))
+            total += sum(times * arrays(g) for g, times in node.op.inside(**dict(node.params)))
     return total

@@ -16,7 +16,7 @@ from engine.aval import Aval, DType
 from engine.builder import GraphBuilder
 from engine.errors import EngineError
 from engine.graph import CONSTANT, INPUT, Graph, Node
-from engine.op import Params
+from engine.op import Params, registry
 
 FOLD_ELEMENTS = 64
 """Largest constant that folding may make."""
@@ -40,6 +40,7 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
     `step`, if given, is called before each node and may raise.
     """
     live = needed(graph)
+    graph = _with_fuller_bodies(graph, live)
     b = GraphBuilder(dtype)
     place = {i: b.input(aval) for i, aval in zip(graph.inputs, graph.in_avals, strict=True)}
     seen: dict[tuple[Any, tuple[int, ...], Params], int] = {}
@@ -54,6 +55,7 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
         inputs = tuple(place[j] for j in node.inputs)
         if node.op.name in ("reshape", "broadcast_to") and b.nodes[inputs[0]].op is node.op:
             inputs = b.nodes[inputs[0]].inputs
+        node, inputs = _without_negation(b, node, inputs)
         same = _trivial(b, node, inputs)
         if same is None:
             same = _folded(b, node, inputs)
@@ -67,6 +69,34 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
             found = seen[key] = len(b.nodes) - 1
         place[i] = found
     return _compact(b.build([place[o] for o in graph.outputs]))
+
+
+def _with_fuller_bodies(graph: Graph, live: list[bool]) -> Graph:
+    """The graph with one body for loops that are the same but for further results: then they are one loop.
+
+    The way back over a loop runs it once more to record what it needs. Where the loop's own results are asked for as well,
+    they are the first ones of that run.
+    """
+    alike: dict[Any, list[int]] = {}
+    for i, (op, inputs, params, _) in enumerate(graph.nodes):
+        if live[i] and op.subgraphs:
+            given = dict(params)
+            body = given.pop("body", None)
+            if isinstance(body, Graph):
+                rest = tuple((name, v) for name, v in given.items() if not isinstance(v, Graph))
+                if len(rest) == len(given):
+                    alike.setdefault((op, inputs, rest, body.inputs, body.with_outputs(())), []).append(i)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if not groups:
+        return graph
+    nodes = list(graph.nodes)
+    for group in groups:
+        bodies = {i: dict(nodes[i].params)["body"].outputs for i in group}
+        fullest = max(group, key=lambda i: len(bodies[i]))
+        for i in group:
+            if bodies[fullest][: len(bodies[i])] == bodies[i]:
+                nodes[i] = nodes[i]._replace(params=nodes[fullest].params, aval=nodes[fullest].aval)
+    return Graph(tuple(nodes), graph.inputs, graph.outputs)
 
 
 def _compact(graph: Graph) -> Graph:
@@ -114,6 +144,21 @@ def _trivial(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> int | None
         if before.op is node.op and before.params == _inverse(node.params):
             return before.inputs[0]
     return None
+
+
+def _without_negation(b: GraphBuilder, node: Node, inputs: tuple[int, ...]) -> tuple[Node, tuple[int, ...]]:
+    """x + (−y) as x − y, and x − (−y) as x + y: the same to the last bit."""
+    name = node.op.name
+    if name not in ("add", "subtract") or not isinstance(node.aval, Aval) or not node.aval.floating:
+        return node, inputs
+    x, y = inputs
+    negated = [b.nodes[j].op.name == "negative" for j in inputs]
+    if negated[1]:
+        other = registry.core("subtract" if name == "add" else "add")
+        return node._replace(op=other), (x, b.nodes[y].inputs[0])
+    if negated[0] and name == "add":
+        return node._replace(op=registry.core("subtract")), (y, b.nodes[x].inputs[0])
+    return node, inputs
 
 
 def _inverse(params: Params) -> Params:

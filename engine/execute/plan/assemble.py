@@ -2,7 +2,8 @@
 
 The gradient of a program that reads x[:, 0], x[:, 1], … is a sum of arrays that are zero but for one column each (`embed`).
 Where such arrays do not overlap, or lie in the same places, their sum is the sum of what lies in each place. Nothing else
-changes, not even the sign of a zero: an entry is v + 0 in the end, as it was when the other arrays' zeros were added.
+changes, not even the sign of a zero: where there are several places, an entry is v + 0 in the end, as it was when the other
+arrays' zeros were added.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from engine.aval import Array, Aval, Avals
 from engine.graph import INPUT, Graph, Node, single
-from engine.op import Into, Op, Params
+from engine.op import Into, Op, Params, registry
 from engine.ops.layout.shape import python_slices
 
 Index = tuple[tuple[int, int, int], ...]
@@ -85,6 +86,7 @@ def _size(index: Index) -> int:
 
 
 ASSEMBLE = Assemble()
+EMBED = registry.core("embed")
 
 
 class _Sum(NamedTuple):
@@ -119,8 +121,11 @@ def assembled(graph: Graph) -> Graph:
         found = waiting.pop(j, None)
         if found is not None:
             indices, parts = tuple(found.parts), tuple(found.parts.values())
-            params = (("indices", indices), ("shape", found.shape))
-            place[j] = emit(Node(ASSEMBLE, parts, params, graph.nodes[j].aval))
+            op, name, value = (
+                (ASSEMBLE, "indices", indices) if len(parts) > 1 else (EMBED, "index", indices[0])
+            )
+            params = ((name, value), ("shape", found.shape))
+            place[j] = emit(Node(op, parts, params, graph.nodes[j].aval))
         return place[j]
 
     for i, node in enumerate(graph.nodes):

@@ -12,6 +12,7 @@ in each, first those nodes that are not cut, then one loop over tiles for each c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from engine.aval import Aval
@@ -54,6 +55,8 @@ class Stages(NamedTuple):
 
 def stages_of(graph: Graph, flops: Mapping[int, float], least: float = LEAST) -> Stages:
     """Cut the graph. `flops` are those of the nodes that are computed; loops of less than `least` are not worth it."""
+    if least and sum(flops.values()) < WORTH:
+        return Stages(list(flops), {})
     cutter = _Cutter(graph, flops)
     cuts = cutter.cuts()
     order = _ordered(graph, cutter.work, cuts, least)
@@ -155,8 +158,10 @@ class _Cutter:
     def alone(self, i: int) -> Cut | None:
         """How to cut node `i` by itself: along its longest axis, the outermost of them."""
         node = self.nodes[i]
-        axes = [a for j, a in self.ways if j == i]
-        if not axes or not isinstance(node.aval, Aval):
+        if not isinstance(node.aval, Aval):
+            return None
+        axes = [a for a in range(node.aval.rank) if (i, a) in self.ways]
+        if not axes:
             return None
         shape = node.aval.shape
         axis = max(axes, key=lambda a: (shape[a], -a))
@@ -165,21 +170,28 @@ class _Cutter:
     def cuts(self) -> dict[int, Cut]:
         """The cut of each node that has one."""
         left = {i: list(self._candidates(i)) for i in self.flops if i in self.first}
+        members: dict[int, list[int]] = {}
+        weight: dict[int, float] = {}
+        for i, found in left.items():
+            for group in {c.group for c in found}:
+                members.setdefault(group, []).append(i)
+                weight[group] = weight.get(group, 0.0) + self.work[i]
+        # Of equal classes the one of the outermost axis: its pieces lie together.
+        heap = [(-w, self.owner[g][1], g) for g, w in weight.items()]
+        heapify(heap)
         chosen: dict[int, Cut] = {}
-        while True:
-            weight: dict[int, float] = {}
-            for i, found in left.items():
-                for group in {c.group for c in found}:
-                    weight[group] = weight.get(group, 0.0) + self.work[i]
-            # Of equal classes the one of the outermost axis: its pieces lie together.
-            best = max(weight, key=lambda g: (weight[g], -self.owner[g][1], -g), default=None)
-            if best is None:
-                return chosen
-            for i in list(left):
-                mine = [c for c in left[i] if c.group == best]
-                if mine:
-                    chosen[i] = mine[0]
-                    del left[i]
+        while heap:
+            negative, axis, best = heappop(heap)
+            if -negative > weight[best]:  # some of its nodes went to another class since
+                heappush(heap, (-weight[best], axis, best))
+                continue
+            for i in members[best]:
+                if i in chosen:
+                    continue
+                chosen[i] = next(c for c in left[i] if c.group == best)
+                for group in {c.group for c in left[i]} - {best}:
+                    weight[group] -= self.work[i]
+        return chosen
 
 
 def _ordered(

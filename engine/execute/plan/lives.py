@@ -56,6 +56,8 @@ class Lives:
         self._outlines = {
             i: np.asarray(value) for i, value in constants.items() if not isinstance(value, tuple)
         }
+        self._own: set[int] = set()
+        """Values that are written into memory of the block's."""
         self.tasks = _alive(_through_broadcasts(tasks, self.avals), {*results, *targets})
         made = {i: task for task in self.tasks for i in task.writes}
         for i, target in targets.items():
@@ -79,7 +81,7 @@ class Lives:
         An outline is an array over one element, of which nothing but shape and strides is used.
         """
         task = self.tasks[n]
-        seen = [self._outlines.get(j) for j in task.reads]
+        seen = [self._outline_of(j) for j in task.reads] if task.how is How.VIEW else []
         if task.how is How.VIEW and task.spare is not None and seen[0] is not None:
             aval = self.avals[task.writes[0]]
             assert isinstance(aval, Aval)
@@ -95,7 +97,13 @@ class Lives:
                 if isinstance(aval, Aval) and aval.shape and all(o is not None for o in seen):
                     self._outlines[i] = task.fn(*seen)
             elif task.how in (How.INTO, How.LOOP) and i not in task.made and i not in self.aims:
-                self._outlines[i] = _outline(*self.layout(i))
+                self._own.add(i)
+
+    def _outline_of(self, i: int) -> Array | None:
+        """The outline of a value, drawn when first asked for."""
+        if i in self._own and i not in self._outlines:
+            self._outlines[i] = _outline(*self.layout(i))
+        return self._outlines.get(i)
 
     def _end(self, targets: Mapping[int, int]) -> None:
         """Copies of results that lie where they cannot stay, and of what is not written to its target at once."""

@@ -162,7 +162,7 @@ class Tiles:
                 return {}
             if axis != aval.rank - 1:
                 found[i] = axis
-        if any(self._nodes[i].op.name in ("matmul", "strong_matmul", "gather") for i in self._loop.nodes):
+        if any(self._nodes[i].op.compact for i in self._loop.nodes):
             return {}
         return found
 

@@ -33,7 +33,6 @@ from engine.transforms.simplify import simplify
 from engine.transforms.taylor import series_of
 from engine.transforms.vmap import Shared, lead, vmap
 
-
 FEW = 4
 """Loops of fewer steps are computed step by step."""
 

@@ -191,6 +191,7 @@ class Gather(Op):
     name = "gather"
     aliases = ("Gather",)
     family = "indexing"
+    compact = True
     parameters = (
         Operand("x", ("a", "input", "data", "params")),
         _OWN_INDICES,
@@ -374,7 +375,8 @@ class ScatterAdd(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """In the order of the indices."""
-        return self._into(*(np.asarray(a) for a in arrays), self, **params)
+        x, indices, updates = (np.asarray(a) for a in arrays)
+        return self._into(x, indices, updates, self, **params)
 
     def _into(
         self,
@@ -415,7 +417,7 @@ class ScatterAdd(Op):
         given = np.moveaxis(updates.reshape((*x.shape[:at], count, *x.shape[at + 1 :])), at, -1)
         places = e.constant(np.arange(x.shape[at], dtype=np.float64))
         for k, index in enumerate(indices.reshape(-1)):
-            here = e.op("equal", places, index)
+            here = e.op("equal", places, np.asarray(index))
             mine = given[..., k : k + 1]
             mine = e.op(self.pair, rows, mine) if self.pair else mine
             rows = e.op("where", here, mine, rows)

@@ -119,6 +119,12 @@ class InOrder(Op):
         """The operand."""
         return arrays[0]
 
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Any axis but its own: neighbours along that belong together."""
+        return None if axis == result.rank + params["axis"] else (axis,)
+
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Entries that a neighbour along the axis is equal to."""
         rows = np.moveaxis(np.asarray(y), params["axis"], -1)

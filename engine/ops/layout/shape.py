@@ -342,7 +342,8 @@ class Embed(Op):
         """As `evaluate`, into places of a zero."""
         (x,), shape = positions, params["shape"]
         result = np.broadcast_to(e.constant(0.0), x.shape[: x.ndim - len(shape)] + tuple(shape)).copy()
-        result[(..., *python_slices(params["index"]))] = x
+        places: Any = (..., *python_slices(params["index"]))
+        result[places] = x
         return result
 
     def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:

@@ -25,11 +25,20 @@ class Factoring(Op):
     """A core op over stacks of matrices. Param `raises`: whether a singular member is an error, or NaN."""
 
     family = "linalg"
+    compact = True
     floating = True
 
     def workspace(self, operands: Sequence[Aval], result: Avals, **params: Any) -> int:
         """Copies of the operands and what LAPACK needs."""
         return 4 * sum(a.nbytes for a in operands)
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """An axis of the stack that all have."""
+        n = result.shape[axis]
+        shared = all(axis < a.rank - 2 and a.shape[axis] == n for a in operands)
+        return (axis,) * len(operands) if shared else None
 
     def batched(self, size: int, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """A member of a map that cannot be computed does not keep the others from it."""

@@ -31,6 +31,7 @@ class StrongMatmul(Op):
 
     name = "strong_matmul"
     family = "core"
+    compact = True
     internal = True
     rules = (Linear(_back),)
 

@@ -230,6 +230,18 @@ positive = registry.add(
         examples=(Example(([1.0, -2.0],)),),
     )
 )
+
+
+def _sign_into(x: Any, out: Array) -> None:
+    """[x > 0] − [x < 0], and NaN: without a jump for each entry."""
+    up, down = np.greater(x, 0), np.less(x, 0)
+    np.copyto(out, np.subtract(up.view(np.int8), down.view(np.int8)))
+    if out.dtype.kind == "f":
+        missing = np.isnan(x)
+        if missing.any():
+            np.copyto(out, np.nan, where=missing)
+
+
 absolute = registry.add(
     Elementwise(
         "abs",
@@ -256,6 +268,7 @@ sign = registry.add(
         latex="\\operatorname{{sign}} {x}",
         aliases=("Sign", "sgn"),
         bools=False,
+        into=Into(_sign_into),
         domain=((0.2, 2.0),),
         convention="The derivative is 0 everywhere, at the jump too.",
         examples=(Example(([1.5, -2.0],)), Example((0.0,), smooth=False)),

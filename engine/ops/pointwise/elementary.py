@@ -280,20 +280,19 @@ def _sech_squared(x: Any, out: Any = None) -> Any:
     return np.multiply(np.multiply(4, t), 1 - t, out)
 
 
-sech_squared = Elementwise(
+sech_squared = _row(
     "sech_squared",
     _sech_squared,
-    ("-2 * y * tanh(a)",),
+    "-2 * y * tanh(a)",
     scalar="sech_squared(a)",
     # 4σ(2x)σ(−2x) with the smaller of the two, t, from an exponential that cannot overflow, and 1 − t: to 3 ulp.
     into=Into(_sech_squared, (0,), stretches=True),
     doc="1 / cosh² x, the derivative of tanh, without overflow.",
     latex="\\operatorname{{sech}}^2 {x}",
-    floating=True,
+    derivative={"x": "-2 \\tanh(x) \\operatorname{sech}^2 x"},
     weight=15,
+    examples=(Example(([0.5, -2.0, 400.0],), note="cosh² would overflow"),),
 )
-sech_squared.internal = True
-registry.add(sech_squared)
 asinh = _row(
     "asinh",
     np.arcsinh,

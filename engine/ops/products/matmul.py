@@ -81,6 +81,7 @@ class Matmul(Op):
     name = "matmul"
     aliases = ("@", "mm", "bmm", "mv", "MatMul")
     family = "linalg"
+    compact = True
     parameters = (X1, X2)
     latex = "{x1} \\, {x2}"
     derivative = PRODUCT

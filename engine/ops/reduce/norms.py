@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.attrs import AXES, number
-from engine.aval import Array, Aval, Avals, normalize_axes, normalize_axis, without_axes
+from engine.aval import Array, Aval, Avals, axis_before, normalize_axes, normalize_axis, without_axes
 from engine.builder import Builder, Var, call, cast
 from engine.errors import InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, General, Kind, Op, Operand, registry
@@ -122,6 +122,12 @@ class VectorNorm(Op):
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Without the axes."""
         return Aval(without_axes(avals[0].shape, params["axes"]), avals[0].dtype)
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return (axis_before(axis, operands[0].rank, params["axes"]),)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Directly, and once more after scaling where the direct way may have overflowed or underflowed."""

@@ -115,7 +115,15 @@ def looked_up() -> tuple[Graph, list[Any]]:
     return graph, [rng.normal(size=30), rng.integers(0, 30, N)]
 
 
+def systems() -> tuple[Graph, list[Any]]:
+    """A small system for each point."""
+    rng = np.random.default_rng(5)
+    text = "m = x @ x.T + 2 * eye(3)\ny = sum(solve(m, v) * v) + log(det(m)) + norm(v)\n"
+    return mapped(text, {"x": rng.normal(size=(N, 3, 3)), "v": rng.normal(size=(N, 3))}, {"x": 0, "v": 0})
+
+
 CASES = {
+    "systems": systems,
     "columns": columns,
     "rows": rows,
     "columns of one array": lambda: rows(1),
@@ -225,6 +233,15 @@ def test_small_arrays_are_not_cut() -> None:
     assert not Plan(graph).loops
 
 
+def test_ties_at_the_edge_of_a_tile() -> None:
+    graph = graph_of(lambda x: [call(x.b, "sort", call(x.b, "sin", x)) * 2.0], Aval((64,), "float64"))
+    plan = Plan(graph, tile=8, least=0)
+    x = np.linspace(0.1, 1.0, 64)
+    assert not plan.run(B, [x]).kinked
+    x[31] = x[32]
+    assert plan.run(B, [x]).kinked
+
+
 def test_heavy_products_are_shared() -> None:
     rng = np.random.default_rng(0)
     shapes = [(400, 300), (300, 350)]
@@ -256,6 +273,21 @@ def test_pool_raises_what_was_raised() -> None:
     with pytest.raises(KeyError):
         Pool(2).share(work, 10_000)
     assert len(started) < 10_000
+
+
+def test_pool_raises_the_first_in_order() -> None:
+    for _ in range(30):
+        late = threading.Event()
+
+        def work(k: int, late: threading.Event = late) -> None:
+            if k == 0:
+                late.wait(0.05)
+            else:
+                late.set()
+            raise KeyError(k)
+
+        with pytest.raises(KeyError, match="0"):
+            Pool(4).share(work, 50)
 
 
 def test_pool_inside_pool_does_not_wait_for_itself() -> None:
