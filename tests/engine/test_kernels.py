@@ -221,3 +221,25 @@ def test_in_place_is_as_fast(name: str) -> None:
         return min(times)
 
     assert best(same, same) < 2 * best(apart, x)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_logaddexp_of_long_arrays_is_numpys(dtype: str) -> None:
+    rng = np.random.default_rng(8)
+    special = np.array([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e30, -1e30, 1e-30, 700.0, -700.0])
+    x, y = (np.concatenate([a.ravel(), rng.normal(size=3000) * 9]) for a in np.meshgrid(special, special))
+    x, y = x.astype(dtype), y.astype(dtype)
+    op: Any = registry.core("logaddexp")
+    with np.errstate(invalid="ignore"):
+        right = np.logaddexp(x.astype(np.longdouble), y.astype(np.longdouble))
+        beside = np.logaddexp(x, x[-1])
+    close: dict[str, float] = {"rtol": 8 * np.finfo(dtype).eps, "atol": 2 * np.finfo(dtype).eps}
+    found = op.evaluate(x, y)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, right, **close)
+    np.testing.assert_allclose(op.evaluate(x, x[-1]), beside, **close)
+    write = op.into([Aval(x.shape, dtype), Aval(x.shape, dtype)], ()).write  # type: ignore[arg-type]
+    for k in (0, 1):
+        operands = [x.copy(), y.copy()]
+        write(*operands, operands[k])
+        assert operands[k].tobytes() == found.tobytes()
