@@ -65,14 +65,16 @@ def _piece(x: Any, out: Any, quadrant: Any) -> None:
 @_helper
 def _run(x: Any, out: Any, start: int, quadrant: Any) -> Any:
     n = len(x)
+    room = np.empty(BLOCK)  # where `out` may be x, LLVM would compute one element after another
     for lo in range(start, n, BLOCK):
         piece = x[lo : lo + BLOCK]
         far = False
         for i in range(len(piece)):
+            room[i] = piece[i]
             far |= not (abs(piece[i]) <= LIMIT)
         if far:
             return lo
-        _piece(piece, out[lo : lo + BLOCK], quadrant)
+        _piece(room[: len(piece)], out[lo : lo + BLOCK], quadrant)
     return n
 
 

@@ -128,6 +128,7 @@ TABLE: dict[str, Reference] = {
     **_rows(
         "exp", "log", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "expm1", "log1p", "hypot", "sign",
     ),
+    "sech_squared": Reference(lambda x: np.cosh(x) ** -2.0, lambda x: mpmath.sech(x) ** 2),
     "add": Reference(np.add, lambda x, y: x + y),
     "subtract": Reference(np.subtract, lambda x, y: x - y),
     "multiply": Reference(lambda x, y, strong=None: x * y, lambda x, y, strong=None: x * y),

@@ -99,10 +99,9 @@ class _Sum(NamedTuple):
 def assembled(graph: Graph) -> Graph:
     """The graph with sums of embedded arrays written as one node each."""
     uses: dict[int, int] = {}
-    for node in graph.nodes:
-        for j in node.inputs:
+    for used in (*(node.inputs for node in graph.nodes), graph.outputs):
+        for j in used:
             uses[j] = uses.get(j, 0) + 1
-    kept = set(graph.outputs)
     if not any(node.op.name == "embed" for node in graph.nodes):
         return graph
     nodes: list[Node] = []
@@ -130,27 +129,28 @@ def assembled(graph: Graph) -> Graph:
 
     for i, node in enumerate(graph.nodes):
         op, inputs, params, aval = node
-        once = uses.get(i) == 1 and i not in kept
-        if op.name == "embed" and once and single(aval).floating:
+        if op.name == "embed" and single(aval).floating:
+            # Of several sums, too: x·x gives the gradient of x the same part twice.
             given = dict(params)
             waiting[i] = _Sum({given["index"]: written(inputs[0])}, given["shape"])
             continue
-        if op.name == "add" and inputs[0] in waiting and inputs[1] in waiting and inputs[0] != inputs[1]:
+        if op.name == "add" and inputs[0] in waiting and inputs[1] in waiting:
             x, y = waiting[inputs[0]], waiting[inputs[1]]
             if x.shape == y.shape and _apart(x.parts, y.parts):
-                del waiting[inputs[0]], waiting[inputs[1]]
+                for j in inputs:
+                    if uses[j] == 1:
+                        del waiting[j]
                 parts = dict(x.parts)
                 for index, part in y.parts.items():
                     parts[index] = add(parts[index], part, op) if index in parts else part
                 waiting[i] = _Sum(parts, x.shape)
-                if not once:
+                if uses.get(i) != 1:
                     written(i)
                 continue
         local = tuple(written(j) for j in inputs)
         place[i] = emit(Node(op, local, params, aval))
-    done = Graph(
-        tuple(nodes), tuple(place[i] for i in graph.inputs), tuple(written(o) for o in graph.outputs)
-    )
+    outputs = tuple(written(o) for o in graph.outputs)
+    done = Graph(tuple(nodes), tuple(place[i] for i in graph.inputs), outputs)
     assert all(done.nodes[i].op is INPUT for i in done.inputs)
     return done
 

@@ -176,7 +176,7 @@ class Elementwise(Op):
 
 
 class Kernelled(Elementwise):
-    """An op of one operand with a kernel of ours for long arrays of float64 (`engine.kernels`): `kernel(x, out=None)`.
+    """An op with a kernel of ours for long arrays: `kernel(*operands, out=None)`, for the dtypes in `kernel_dtypes`.
 
     For shorter ones, other dtypes and numbers there is the NumPy function. Which one computes depends on the size of the
     whole array, so that a plan that computes it in tiles gives the same bits.
@@ -186,14 +186,25 @@ class Kernelled(Elementwise):
     """Elements of the array that the operands are pieces of."""
 
     def __init__(
-        self, name: str, fn: np.ufunc, partials: tuple[str, ...], *, kernel: Callable[..., Array], **more: Any
+        self,
+        name: str,
+        fn: np.ufunc,
+        partials: tuple[str, ...],
+        *,
+        kernel: Callable[..., Array],
+        kernel_dtypes: tuple[str, ...] = ("float64",),
+        **more: Any,
     ) -> None:
-        def chosen(x: Any) -> Any:
-            many = isinstance(x, np.ndarray) and x.size >= MANY and x.dtype == np.float64
-            return kernel(x) if many else fn(x)
+        def chosen(*xs: Any) -> Any:
+            for x in xs:
+                if isinstance(x, np.ndarray) and x.size >= MANY and x.dtype in kernel_dtypes:
+                    return kernel(*xs)
+            return fn(*xs)
 
         super().__init__(name, chosen, partials, **more)
-        self.few, self.many = Into(fn, (0,), stretches=True), Into(kernel, (0,), stretches=True)
+        over = tuple(range(fn.nin))
+        self.few, self.many = Into(fn, over, stretches=True), Into(kernel, over, stretches=True)
+        self.kernel_dtypes = kernel_dtypes
 
     def of_size(self, size: int) -> Op:
         """The op, which remembers."""
@@ -207,9 +218,8 @@ class Kernelled(Elementwise):
 
     def into(self, avals: Sequence[Aval], params: Params) -> Into:
         """The kernel or the NumPy function."""
-        (aval,) = avals
-        size = aval.size if self.whole is None else self.whole
-        return self.many if aval.dtype == "float64" and size >= MANY else self.few
+        size = max(a.size for a in avals) if self.whole is None else self.whole
+        return self.many if avals[0].dtype in self.kernel_dtypes and size >= MANY else self.few
 
 
 def _converted(x: Any, out: Array) -> None:
