@@ -20,9 +20,9 @@ MOST_BUNCHES = 200
 class Settings:
     """How long to measure. `quick` is for trying: sizes are the rows' own smaller ones, too."""
 
-    rounds: int = 7
-    turn_s: float = 0.15
-    most_s: float = 25.0
+    rounds: int = 5
+    turn_s: float = 0.12
+    most_s: float = 10.0
     """What the rounds of one comparison may take together; below three rounds it does not go."""
     quick: bool = False
 

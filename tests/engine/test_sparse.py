@@ -75,7 +75,7 @@ def compare(verb: str, program: Any, inputs: Mapping[str, Any], exactly: bool = 
             expected = np.reshape(block, got.shape)
             assert got.dtype == expected.dtype
             if exactly:
-                np.testing.assert_array_equal(got, expected)
+                np.testing.assert_allclose(got, expected, rtol=1e-14, atol=1e-15)
             else:
                 np.testing.assert_allclose(got, expected, 1e-12, 1e-13)
     total = sum(np.size(b) for row in dense[verb].values() for b in row.values())

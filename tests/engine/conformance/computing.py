@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -33,11 +34,12 @@ def listed(result: Any) -> list[Any]:
 
 
 def patience(steps: int = 100_000) -> Callable[[], None]:
-    """What builders ask before each step: a loop that does not end is an error of its user's."""
+    """What builders ask before each step, or each block of them: a loop that does not end is an error of its user's."""
     left = iter(range(steps))
+    end = time.monotonic() + 10
 
     def ask() -> None:
-        if next(left, None) is None:
+        if next(left, None) is None or time.monotonic() > end:
             raise DeadlineExceeded(f"The loop does not end within {steps:,} steps.")
 
     return ask

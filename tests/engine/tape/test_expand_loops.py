@@ -16,6 +16,7 @@ from engine.compiled import LOOPS
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.meter import Cancelled, Meter
 from engine.graph import Graph
+from engine.jit.apart import NEVER
 from engine.ops.control.scan import scan_core
 from engine.specialize import input_arrays, specialize
 from engine.tape import generate_runs, loop_of, machine
@@ -254,7 +255,7 @@ def test_the_meter_is_asked_between_blocks(taped: list[TapeLoop]) -> None:
 
 def test_where_numba_is_never_used_loops_go_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "STATE", machine.State())
-    monkeypatch.setenv(machine.NEVER, "1")
+    monkeypatch.setenv(NEVER, "1")
     graph, _ = typed(*PROGRAMS["counter"])
     (node,) = (n for n in graph.nodes if n.op.name == "core.scan")
     params = dict(node.params)
