@@ -131,6 +131,7 @@ TABLE: dict[str, Pair] = {
     "softshrink": (None, F.softshrink),
     "hardshrink": (None, F.hardshrink),
     "tanhshrink": (None, F.tanhshrink),
+    "sech_squared": (lambda x: 1 - jnp.tanh(x) ** 2, lambda x: 1 - torch.tanh(x) ** 2),
     "threshold": (None, F.threshold),
     "squareplus": (lambda x, beta: jax.nn.squareplus(x, beta), None),
     "prelu": (None, lambda x, weight: F.prelu(x, weight.reshape(-1))),
