@@ -19,13 +19,18 @@ def all_finite(arrays: Iterable[Any]) -> bool:
 
 
 def finite(array: Any) -> bool:
-    """Whether every entry is finite. A sum is finite only if all its terms are, and takes no memory (it may overflow where
-    they are finite, which costs a second look)."""
+    """Whether every entry is finite.
+
+    A sum is finite only if all its terms are, and takes no memory; the sum of squares is BLAS's, four times as fast as one
+    of the entries. (It may overflow where they are finite, which costs a second look.)
+    """
     if array.dtype.kind != "f":
         return True
     if array.ndim == 0:
         return isfinite(array)
-    if array.size <= PIECE or not array.flags.c_contiguous:
+    if not array.flags.c_contiguous:
         return isfinite(np.add.reduce(array, axis=None)) or bool(np.isfinite(array).all())
     flat = array.reshape(-1)
+    if flat.size <= PIECE:
+        return isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
     return all(finite(flat[k : k + PIECE]) for k in range(0, flat.size, PIECE))

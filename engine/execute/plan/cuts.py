@@ -24,10 +24,13 @@ WHOLE = 1 << 14
 """Elements of the largest operand that every tile reads as a whole, and of the largest partial sum."""
 WORTH = 1e6
 """Operations of a loop below which it costs more than it saves; of products of matrices sixteen count as one."""
-HEAVY = 4e7
-"""Operations from which on a single node is shared by threads: some milliseconds."""
+HEAVY = 2.5e7
+"""Operations in single precision from which on a single node is shared by threads; in double precision half as many. It
+is some hundred microseconds, where to wake another thread costs fifty."""
+MASSIVE = 1e9
+"""Operations from which on there are more than two pieces."""
 PIECES = 4
-"""Most pieces of such a node: few, since a product of matrices is done best in large ones."""
+"""Most pieces of such a node, else two: few, since a product of matrices is done best in large ones."""
 
 
 class Cut(NamedTuple):
@@ -61,12 +64,16 @@ def stages_of(graph: Graph, flops: Mapping[int, float], least: float = LEAST) ->
     cuts = cutter.cuts()
     order = _ordered(graph, cutter.work, cuts, least)
     for at, i in enumerate(order):
-        if isinstance(i, int) and flops[i] >= HEAVY:
+        if not isinstance(i, int) or flops[i] < HEAVY / 2:
+            continue
+        aval = graph.nodes[i].aval
+        single = isinstance(aval, Aval) and aval.dtype == "float32"
+        if flops[i] >= (HEAVY if single else HEAVY / 2):
             cut = cutter.alone(i)
             if cut is not None:
                 cuts[i] = cut
                 size = _size(graph.nodes, cuts, i)
-                order[at] = Loop((i,), size, int(min(PIECES, size, max(2, flops[i] // (HEAVY / 2)))))
+                order[at] = Loop((i,), size, min(PIECES if flops[i] >= MASSIVE else 2, size))
     return Stages(order, cuts)
 
 

@@ -80,7 +80,7 @@ class Tiles:
         """Tiles of nearly equal size."""
         size = self._loop.size
         even = -(-size // (self._loop.pieces or max(1, round(0.499 + size * wide / tile))))
-        multiple = ROUND if even > 4 * ROUND else 1
+        multiple = ROUND if even > 4 * ROUND and not self._loop.pieces else 1
         self.size = min(size, -(-even // multiple) * multiple)
         self.tiles = [(lo, min(size, lo + self.size)) for lo in range(0, size, self.size)]
 
