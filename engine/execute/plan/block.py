@@ -25,7 +25,10 @@ KEPT_FRAMES = 2
 KEPT_BYTES = 1 << 25
 """Memory of the largest frame that waits; what is larger is taken anew."""
 
-CHECK, FRESH, LOOP, INNER, VALUES, VALUE2, VALUE1, MANY, TERNARY, BINARY, UNARY = range(11)
+WATCHED_FLOPS = 20_000
+"""Operations between two looks at the meter: some ten microseconds, a hundred times what a look takes."""
+
+CHECK, FRESH, LOOP, INNER, VALUES, VALUE2, VALUE1, MANY, TERNARY, BINARY, UNARY, WATCH = range(12)
 
 
 class _Step(NamedTuple):
@@ -46,8 +49,7 @@ class Block:
     `avals` are those of all values; `inputs` are given for each run, `constants` once; `results` are what a run returns.
     `targets` names, for values that are written into an array given for each run, the number of that array. `inner` is
     the axis of a value that lies innermost in memory, where that is not the last; targets `apart` are copied when they are
-    finished, since they lie otherwise. If `watched`, the meter is asked before
-    each step, not only before the first.
+    finished, since they lie otherwise. If `watched`, the meter is asked every so many operations, not only before the first.
     """
 
     def __init__(
@@ -64,7 +66,6 @@ class Block:
         watched: bool = True,
     ) -> None:
         lives = Lives(tasks, avals, inputs, constants, results, targets or {}, inner or {}, apart)
-        self._watched = watched
         slot: dict[int, int] = {}
         for i in (*inputs, *(targets or {}).values(), *constants):
             slot.setdefault(i, len(slot))
@@ -77,8 +78,13 @@ class Block:
         self._placed: list[tuple[int, int, Aval, int | None]] = []
         self._views: list[tuple[int, Callable[..., Any], tuple[int, ...]]] = []
         self._steps: list[_Step] = []
+        since = 0.0
         for n, task in enumerate(lives.tasks):
             operands = tuple(slot[j] for j in task.reads)
+            since += WATCHED_FLOPS if task.how in (How.LOOP, How.INNER) else task.flops
+            if watched and since >= WATCHED_FLOPS:
+                self._steps.append(_WATCH)
+                since = 0.0
             for i in task.writes:
                 where = lives.place[i]
                 if where is Place.ARENA:
@@ -134,12 +140,8 @@ class Block:
         step = b.step
         if step is not None:
             step()
-            if not self._watched:
-                step = None
         kinked = False
         for form, fn, first, second, out, operands, dying in self._steps:
-            if step is not None:
-                step()
             if form == BINARY:
                 fn(slots[first], slots[second], slots[out])
             elif form == UNARY:
@@ -159,6 +161,9 @@ class Block:
                     kinked = True
             elif form == FRESH:
                 slots[out] = fn()
+            elif form == WATCH:
+                if step is not None:
+                    step()
             elif form == INNER:
                 slots[out] = fn(b, *[slots[j] for j in operands])
             else:
@@ -172,6 +177,9 @@ class Block:
                 slots[k] = None
             self._free.append(slots)
         return results, kinked
+
+
+_WATCH = _Step(WATCH, lambda: None, 0, 0, -1, (), ())
 
 
 def _fresh(out: int, aval: Avals) -> _Step:

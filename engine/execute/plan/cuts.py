@@ -24,6 +24,11 @@ WHOLE = 1 << 14
 """Elements of the largest operand that every tile reads as a whole, and of the largest partial sum."""
 WORTH = 1e6
 """Operations of a loop below which it costs more than it saves; of products of matrices sixteen count as one."""
+LARGE = 1 << 19
+"""Elements of an array, on average, from which on a loop is worth while also where a call for one tile does little."""
+CALL = 5e4
+"""Operations of a call for one tile, on average, below which threads spend their time waiting for one another: each call
+gives up the interpreter and takes it again, and waking up for that takes a thread as long as the call."""
 HEAVY = 2.5e7
 """Operations in single precision from which on a single node is shared by threads; in double precision half as many. It
 is some hundred microseconds, where to wake another thread costs fifty."""
@@ -217,7 +222,9 @@ def _ordered(
         members.sort()
         sizes[key] = _size(nodes, cuts, members[0])
         elements = width(nodes, flops, members, sizes[key]) * sizes[key]
-        if elements < least or (least and sum(flops[i] for i in members) < WORTH):
+        work = sum(flops[i] for i in members)
+        calls = len(members) * max(1.0, elements / LEAST)
+        if elements < least or (least and (work < WORTH or (elements < LARGE and work < CALL * calls))):
             for i in members:
                 del cuts[i]
     for w in range(max(wave.values(), default=0) + 1):

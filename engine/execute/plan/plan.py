@@ -18,10 +18,6 @@ from engine.graph import CONSTANT, Graph
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
-WATCHED_FLOPS = 20_000
-"""A graph of more operations than this asks the meter before each of its steps, a smaller one before the first only."""
-
-
 class Outcome(NamedTuple):
     """What a run gives: the graph's results, and whether a point without derivative may have been met."""
 
@@ -71,10 +67,10 @@ class Plan:
                 self.loops.append(loop)
                 tasks.append(loop.task())
             else:
-                tasks += tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
+                made = tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
+                tasks += [made[0]._replace(flops=flops[stage]), *made[1:]] if made else []
         self._scalars = [k for k, a in enumerate(graph.in_avals) if a.shape == ()]
-        watched = sum(flops.values()) > WATCHED_FLOPS
-        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, watched=watched)
+        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs)
 
     @property
     def nbytes(self) -> int:

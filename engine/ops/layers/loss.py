@@ -44,17 +44,19 @@ class ClassMask(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By comparison. Raises `InvalidArray` for a label that names no class."""
         labels, axis, classes = np.asarray(arrays[0]), params["axis"], params["classes"]
-        wrong = ((labels < 0) | (labels >= classes)) & (labels != params["ignore"])
-        if wrong.any():
+        ignore = params["ignore"]
+        wrong = (labels < 0) | (labels >= classes)
+        if wrong.any() and (wrong := wrong & (labels != ignore)).any():
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
             raise InvalidArray(
                 f"The label {int(labels[at])}{f' at {list(at)}' if at else ''} names no class: the classes are "
-                f"0 … {classes - 1}, and ignore_index={params['ignore']} marks labels to leave out."
+                f"0 … {classes - 1}, and ignore_index={ignore} marks labels to leave out."
             )
         # A label to ignore names no class even if it is one's number.
         names = np.arange(classes).reshape((classes, *[1] * (-axis - 1)))
         spread = np.expand_dims(labels, labels.ndim + 1 + axis)
-        return np.asarray((spread == names) & (spread != params["ignore"]))
+        named = spread == names
+        return np.asarray(named & (spread != ignore) if 0 <= ignore < classes else named)
 
 
 registry.add(ClassMask())

@@ -23,7 +23,10 @@ INF = float("inf")
 def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
-    return np.subtract(x, np.where(top == -np.inf, x.dtype.type(0), top))
+    masked = top == -np.inf
+    if masked.any():
+        top = np.where(masked, x.dtype.type(0), top)
+    return np.subtract(x, top)
 
 
 def kept(p: Positions, axes: Sequence[int]) -> Positions:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.aval import Aval
+from engine.aval import Aval, DType
 from engine.builder import EagerBuilder, GraphBuilder, Var, call
 from engine.execute.plan import Plan, plan_of
 from engine.graph import Graph
@@ -22,9 +22,9 @@ MATRIX = Aval((4, N), "float64")
 Written = Callable[..., list[Var]]
 
 
-def graph_of(write: Written, *avals: Aval) -> Graph:
+def graph_of(write: Written, *avals: Aval, dtype: DType = "float64") -> Graph:
     """The graph that a function of Vars writes."""
-    b = GraphBuilder("float64")
+    b = GraphBuilder(dtype)
     outs = write(*[Var(b, b.input(a)) for a in avals])
     return b.build([o.ref for o in outs])
 
@@ -240,6 +240,15 @@ def test_stopped_between_steps() -> None:
     given = [np.linspace(0, 1, 20_000)]
     for f, e in zip(plan.run(B, given).results, B.inline(graph, given), strict=True):
         np.testing.assert_array_equal(f, e)
+
+
+@pytest.mark.parametrize(("size", "looks"), [(2, 1), (20_000, 60)])
+def test_the_meter_is_asked_by_work(size: int, looks: int) -> None:
+    """Small steps together are one look; those that take long are one each."""
+    asked = []
+    graph = graph_of(lambda x: long_chain(x, x), Aval((size,), "float64"))
+    Plan(graph).run(EagerBuilder("float64", lambda: asked.append(1)), [np.ones(size)])
+    assert looks <= len(asked) <= 3 * looks
 
 
 # ------------------------------------------------------------------------------------------------------------ kinks
