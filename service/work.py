@@ -17,6 +17,7 @@ from starlette.types import Receive
 from engine.aval import Aval, aval_of
 from engine.cost import Limits
 from engine.derive import MAPPED, Job, Plans, prepare
+from engine.derive.named import as_dicts
 from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
@@ -183,7 +184,7 @@ class Work:
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = self.job.run(self.meter)
+        self.answer = as_dicts(self.job.run(self.meter))
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
@@ -293,7 +294,7 @@ class RenderWork(Work):
 
     def run(self) -> None:
         """Compute what is shown."""
-        self.answer = {} if self.job is None else self.job.run(self.meter)
+        self.answer = {} if self.job is None else as_dicts(self.job.run(self.meter))
 
     def encode(self) -> bytes:
         """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""

@@ -154,7 +154,12 @@ class FirstOrder(Job):
             return self._run_carefully(meter)
         if "derivative_graph" in self.request.include and self.verb in ("grad", "vjp"):
             answer["derivative_graph"] = self._derivative_graph()
-        return answer | self.tail(None, MODES.get(self.verb))
+        mode = MODES.get(self.verb)
+        if mode is not None:
+            answer["mode"] = mode
+        answer["graph_id"] = self.program.digest
+        answer["warnings"] = []
+        return answer
 
     def _run_carefully(self, meter: Meter) -> dict[str, Any]:
         """Over arrays at once, or as a mapped graph."""

@@ -13,7 +13,8 @@ from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
-from engine.derive.on_tape import Picked, cost_on_tape, jacobian_on_tape, tape_for
+from engine.derive.named import Picked
+from engine.derive.on_tape import cost_on_tape, jacobian_on_tape, tape_for
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.derive.first_order import FirstOrder
 from engine.derive.job import Job
+from engine.derive.named import as_dicts
 from engine.derive.on_tape import OnTape
 from engine.execute.meter import Meter
 from engine.specialize import integer_inputs
@@ -35,7 +36,7 @@ class Ready:
         if answer is None:
             return None
         answer.update(job.tail(None, "reverse" if job.verb == "grad" else None))
-        return answer
+        return as_dicts(answer)
 
 
 def ready(job: Job) -> Ready | None:

@@ -18,6 +18,7 @@ from engine.graph import CONSTANT, Graph
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
+
 class Outcome(NamedTuple):
     """What a run gives: the graph's results, and whether a point without derivative may have been met."""
 
