@@ -25,7 +25,7 @@ def values(given: Mapping[str, Any]) -> dict[str, Given]:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two answers are equal to the last bit."""
-    if isinstance(a, dict):
+    if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
