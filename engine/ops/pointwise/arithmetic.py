@@ -563,11 +563,15 @@ def _choose(condition: Any, x: Any, y: Any) -> Any:
     return chosen[()]
 
 
+FEW = 1000
+"""Entries up to which the calls are what costs."""
+
+
 def _choose_into(condition: Any, x: Any, y: Any, out: Array) -> None:
-    """The same bits by integer arithmetic, y ^ ((x ^ y) & mask): a jump for each entry costs five times as much."""
-    if out.itemsize == 1:
-        chosen = np.where(condition, x, y)
-        np.copyto(out, chosen)
+    """The same bits by integer arithmetic, y ^ ((x ^ y) & mask): a jump for each entry costs five times as much where there
+    are many; a few are chosen in one call."""
+    if out.size <= FEW or out.itemsize == 1:
+        np.copyto(out, np.where(condition, x, y))
         return
     integer = np.int64 if out.itemsize == 8 else np.int32
     to, u, v = out.view(integer), x.view(integer), y.view(integer)
