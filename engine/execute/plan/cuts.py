@@ -29,9 +29,9 @@ LARGE = 1 << 19
 CALL = 5e4
 """Operations of a call for one tile, on average, below which threads spend their time waiting for one another: each call
 gives up the interpreter and takes it again, and waking up for that takes a thread as long as the call."""
-HEAVY = 2.5e7
+HEAVY = 6e7
 """Operations in single precision from which on a single node is shared by threads; in double precision half as many. It
-is some hundred microseconds, where to wake another thread costs fifty."""
+is a third of a millisecond, where to wake another thread, and to be woken by it, costs a tenth."""
 MASSIVE = 1e9
 """Operations from which on there are more than two pieces."""
 PIECES = 4

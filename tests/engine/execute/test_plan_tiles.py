@@ -245,8 +245,8 @@ def test_ties_at_the_edge_of_a_tile() -> None:
 PRODUCTS: dict[str, tuple[tuple[int, int, int], DType, list[int]]] = {
     "half a millisecond": ((512, 784, 512), "float32", [256, 256]),
     "uneven": ((401, 784, 300), "float64", [201, 200]),
-    "doubles take twice as long": ((128, 784, 64), "float64", [64, 64]),
-    "the same in single precision": ((128, 784, 64), "float32", []),
+    "doubles take twice as long": ((256, 784, 100), "float64", [128, 128]),
+    "the same in single precision": ((256, 784, 100), "float32", []),
     "massive": ((802, 1024, 700), "float64", [201, 201, 201, 199]),
 }
 
