@@ -16,7 +16,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import cost_of
 from engine.derive.again import over_maps, run_again
-from engine.derive.finite import all_finite
+from engine.execute.finite import all_finite
 from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job
 from engine.derive.singular import watch_singular

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Avals
+from engine.execute.finite import all_finite
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
 from engine.execute.plan.loop import TILE, Tiles
+from engine.execute.plan.strips import MET, NOT_FINITE
 from engine.execute.plan.task import Task, tasks_of
-from engine.graph import CONSTANT, Graph
+from engine.graph import CONSTANT, Graph, single
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
@@ -23,10 +25,11 @@ WATCHED_FLOPS = 20_000
 
 
 class Outcome(NamedTuple):
-    """What a run gives: the graph's results, and whether a point without derivative may have been met."""
+    """What a run gives: the graph's results, whether a point without derivative may have been met, whether all is finite."""
 
     results: list[Any]
     kinked: bool
+    finite: bool
 
 
 class Plan:
@@ -54,6 +57,8 @@ class Plan:
         flops = {i: _flops(graph, i) for i in live if i not in constants}
         stages = stages_of(graph, flops, least)
         needed = _read_elsewhere(graph, stages)
+        asked = {o for o in graph.outputs if single(nodes[o].aval).floating}
+        looked: set[int] = set()
         self.loops: list[Tiles] = []
         tasks: list[Task] = []
         for stage in stages.order:
@@ -67,14 +72,20 @@ class Plan:
                     guarded=guarded,
                     kinks=kinks,
                     flops=flops,
+                    looked=asked,
                 )
+                looked |= loop.looked
                 self.loops.append(loop)
                 tasks.append(loop.task())
             else:
                 tasks += tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
         self._scalars = [k for k, a in enumerate(graph.in_avals) if a.shape == ()]
         watched = sum(flops.values()) > WATCHED_FLOPS
-        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, watched=watched)
+        self._block = Block(
+            tasks, avals, graph.inputs, constants, graph.outputs, watched=watched, looked=asked
+        )
+        looked |= self._block.looked
+        self._unseen = [k for k, o in enumerate(graph.outputs) if o not in looked]
 
     @property
     def nbytes(self) -> int:
@@ -95,7 +106,9 @@ class Plan:
         for k in self._scalars:
             given[k] = given[k][()]
         with np.errstate(all="ignore"):
-            return Outcome(*self._block.run(b, given))
+            results, told = self._block.run(b, given)
+            finite = not told & NOT_FINITE and all_finite(results[k] for k in self._unseen)
+        return Outcome(results, bool(told & MET), finite)
 
 
 def _flops(graph: Graph, i: int) -> float:
