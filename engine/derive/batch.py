@@ -110,6 +110,8 @@ class Runner:
         """Whether strong zeros must be kept on the way: where the program uses derivatives itself."""
         self.kinked = False
         """Whether a run may have met a point without derivative."""
+        self.finite = True
+        """Whether all results of its runs were finite."""
         self.met = 0
         """Bytes that the way back over a loop took whose length showed only when it was computed."""
 
@@ -157,7 +159,8 @@ class Runner:
                     self.builder(meter), arguments
                 )
                 if not self.guarded and not finite:
-                    results, kinked, _ = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
+                    results, kinked, finite = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
+                self.finite = self.finite and finite
         except EngineError as error:
             traced = self.traced()
             raise (error if traced is None else traced(error, meter)) from None

@@ -155,7 +155,9 @@ def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: 
 
 
 @_helper
-def _rows(address: Any, lo: Any, row: Any, outer: Any, inner: Any, buffer: Any, m: Any, size: Any, into: Any) -> None:
+def _rows(
+    address: Any, lo: Any, row: Any, outer: Any, inner: Any, buffer: Any, m: Any, size: Any, into: Any
+) -> None:
     """Elements lo … lo + m − 1 of what lies in rows, into the buffer or out of it."""
     done = 0
     while done < m:
@@ -308,7 +310,7 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
                     _cast(_longs(at_a, m), _doubles(at_d, m))
                 else:
                     _cast(_longs(at_a, m), _floats(at_d, m))
-            elif kind == SIN or kind == COS:
+            elif kind in (SIN, COS):
                 x, y = _doubles(at_a, m), _doubles(at_d, m)
                 quadrant = np.uint64(kind - SIN)
                 if _far(x):

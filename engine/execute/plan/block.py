@@ -68,9 +68,7 @@ class Block:
     ) -> None:
         targets = targets or {}
         kept = {*results, *targets}
-        fused = fuse(
-            alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}), kept, looked
-        )
+        fused = fuse(alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked)
         self.looked = fused.looked
         """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
         apart = apart - fused.written

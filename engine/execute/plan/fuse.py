@@ -38,10 +38,11 @@ class Fused(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What is known of values by number: their types, and the axis that lies innermost where that is not the last."""
+    """What is known of values by number: types; the axis that lies innermost where that is not the last; constants."""
 
     avals: Mapping[int, Avals]
     inner: Mapping[int, int]
+    constants: Mapping[int, Any]
 
     def shape(self, i: int) -> tuple[int, ...]:
         """Of one array."""
@@ -123,9 +124,7 @@ def fuse(
         elif run.tasks:
             inside = {id(t) for t in run.tasks}
             needed = [
-                i
-                for i in run.numbers
-                if i in kept or any(id(t) not in inside for t in readers.get(i, ()))
+                i for i in run.numbers if i in kept or any(id(t) not in inside for t in readers.get(i, ()))
             ]
             found.tasks.append(run.close(needed, looked))
             found.written.update(found.tasks[-1].writes)
@@ -164,8 +163,11 @@ class _Open:
             self.tasks.append(task)
         return taken
 
-    def _operand(self, j: int, like: int) -> int:
-        """The number in the record of value `j`, in the place of value `like`. Raises `NotRecorded`."""
+    def _operand(self, j: int, like: int) -> Any:
+        """The number in the record of value `j`, in the place of value `like`, or a constant. Raises `NotRecorded`."""
+        constant = self.values.constants.get(j)
+        if isinstance(constant, np.generic):
+            return constant
         found = self.numbers.get(j)
         if found is not None:
             if found < 0 or self.values.shape(j) != self.values.shape(like):
@@ -294,7 +296,10 @@ def _in_order(task: Task, source: tuple[int, ...], values: Values, i: int, j: in
         strides[k] = strides[k + 1] * shape[k + 1]
     outline = as_strided(one, shape, strides).transpose(order)
     seen = task.fn(outline)
-    if seen.shape != values.shape(i) or seen.__array_interface__["data"][0] != one.__array_interface__["data"][0]:
+    if (
+        seen.shape != values.shape(i)
+        or seen.__array_interface__["data"][0] != one.__array_interface__["data"][0]
+    ):
         return False
     expected = 1
     for a in reversed(values.axes(i)):

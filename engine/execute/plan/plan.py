@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,11 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
-        graph = assembled(graph)
+        self.passed = _passed_on(graph)
+        """Results that are arguments or views of arguments: position, that of the argument, and the views."""
+        graph = assembled(
+            graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
+        )
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
@@ -100,7 +104,7 @@ class Plan:
     def run(self, b: EagerBuilder, arguments: Sequence[Any]) -> Outcome:
         """The graph's results. `b.step` is asked on the way; `b` computes the graphs that ops hold.
 
-        Results are new: they share no memory with arguments or with what later runs write to.
+        Results share no memory with what later runs write to. One that is an argument, or a view of one, is not copied.
         """
         given = list(arguments)
         for k in self._scalars:
@@ -108,7 +112,33 @@ class Plan:
         with np.errstate(all="ignore"):
             results, told = self._block.run(b, given)
             finite = not told & NOT_FINITE and all_finite(results[k] for k in self._unseen)
+            finite = finite and all_finite(given[j] for j in {j for j, _ in self.passed.values()})
+            for k, (j, views) in self.passed.items():
+                x = given[j]
+                for view in views:
+                    x = view(x)
+                results.insert(k, x)
         return Outcome(results, bool(told & MET), finite)
+
+
+def _passed_on(graph: Graph) -> dict[int, tuple[int, list[Callable[..., Any]]]]:
+    """Outputs that are inputs, or views of the most of inputs: which one, and the views one after another.
+
+    A view of a little piece is copied, so that it does not keep the whole alive.
+    """
+    position = {i: k for k, i in enumerate(graph.inputs)}
+    found = {}
+    for k, o in enumerate(graph.outputs):
+        views: list[Callable[..., Any]] = []
+        i = o
+        while (node := graph.nodes[i]).op.view and len(node.inputs) == 1:
+            operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
+            views.insert(0, node.op.calculation(operands, node.params))
+            (i,) = node.inputs
+        aval = single(graph.nodes[o].aval)
+        if i in position and aval.shape and 2 * aval.nbytes >= single(graph.nodes[i].aval).nbytes:
+            found[k] = (position[i], views)
+    return found
 
 
 def _flops(graph: Graph, i: int) -> float:

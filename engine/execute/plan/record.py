@@ -131,7 +131,8 @@ class _Stand(NDArrayOperatorsMixin):
         if not isinstance(target, _Stand) or target.dtype != dtypes[-1]:
             raise NotRecorded
         operands = [
-            x.value if isinstance(x, _Stand) else np.asarray(x, d) for x, d in zip(inputs, dtypes, strict=False)
+            x.value if isinstance(x, _Stand) else np.asarray(x, d)
+            for x, d in zip(inputs, dtypes, strict=False)
         ]
         target.value = self.recorder.call(ufunc, operands, dtypes)
         return target

@@ -50,6 +50,8 @@ class _Slot(NamedTuple):
     array: int = -1
     dense: bool = False
     """Whether its elements must lie one after another also where all are the same number."""
+    copied: bool = False
+    """Whether it is filled by a copy in any case."""
 
 
 class _Step(NamedTuple):
@@ -90,7 +92,13 @@ class Strips:
         self._code: Any = None
         if self._native:
             rows = [
-                [s.kind, *s.loop, *(max(0, o) for o in (*s.operands, 0, 0, 0)[:3]), max(0, s.result), s.number]
+                [
+                    s.kind,
+                    *s.loop,
+                    *(max(0, o) for o in (*s.operands, 0, 0, 0)[:3]),
+                    max(0, s.result),
+                    s.number,
+                ]
                 for s in self._steps
             ]
             self._code = np.array(rows, np.int64).reshape(len(rows), 8)
@@ -115,7 +123,9 @@ class Strips:
                     last[x] = n
         for x in (*looked, *masks, *(v for v, _ in writes)):
             last[x] = len(calls)
-        dense = {x for c in calls if not isinstance(c.what, np.ufunc) for x in c.operands if isinstance(x, int)}
+        dense = {
+            x for c in calls if not isinstance(c.what, np.ufunc) for x in c.operands if isinstance(x, int)
+        }
         dense |= {*looked, *masks, *(v for v, _ in writes)}
         slot: dict[int, int] = {}
         for k, (x, given) in enumerate(reads):
@@ -161,7 +171,7 @@ class Strips:
                 if r in first:
                     self._emit(SCATTER, None, (slot[r],), slot[r], number=dtypes[r].itemsize)
         for x, k in more:
-            target = self._slot(_Slot(dtypes[x], k, dense=True))
+            target = self._slot(_Slot(dtypes[x], k, dense=True, copied=True))
             self._emit(SCATTER, None, (slot[x],), target, number=dtypes[x].itemsize)
         for x in dict.fromkeys(masks):
             self._emit(ANY, None, (slot[x],), -1)
@@ -263,7 +273,7 @@ class Strips:
                     odd.append(slot.array)
                     way = (self.size, 0, size)
                 count, outer, inner = way
-                if count == self.size and inner == size:
+                if count == self.size and inner == size and not slot.copied:
                     row[1:] = [DIRECT, size, size, 1, 0, 0]
                 elif inner == outer == 0 and not slot.dense:
                     row[1:] = [DIRECT, size, 0, 1, 0, 0]

@@ -169,7 +169,7 @@ def test_memory_is_nobody_elses(write: Written) -> None:
         np.testing.assert_array_equal(f, e)
     for a, original in zip(first, before, strict=True):
         np.testing.assert_array_equal(a, original)
-        assert not any(np.may_share_memory(a, f) for f in found)
+        assert not any(np.may_share_memory(a, f) for k, f in enumerate(found) if k not in plan.passed)
 
 
 @pytest.mark.parametrize("write", [outputs_that_are_views, stretched, reshapes_that_copy, long_chain])
