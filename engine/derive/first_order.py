@@ -168,13 +168,13 @@ class FirstOrder(Job):
             watch = explain(
                 self,
                 meter,
-                found=[values, backs, dots],
+                found=[] if self.runner.finite else [values, backs, dots],
                 of=self.seeds,
                 wrt=self.wrt or self.watched,
                 along=self.tangents if self.verb == "jvp" else None,
                 order=0 if self.verb == "evaluate" else 1,
             )
-            if not watch.warnings:
+            if not watch.warnings and not self.runner.finite:
                 watch.reported_values(values)
                 of = next(iter(self.seeds), None)
                 watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.derive.batch import make_ready
-from engine.derive.finite import all_finite
 from engine.errors import DeadlineExceeded, EngineError
 from engine.execute.meter import Meter
 from engine.graph import Graph
@@ -24,23 +23,6 @@ class OnPlan:
 
     def __init__(self, job: FirstOrder, graph: Graph, labels: Sequence[tuple[str, int]]) -> None:
         typed = job.typed
-        place = {
-            n: p for p, n in enumerate(graph.inputs[: len(job.program.inputs)]) if graph.in_avals[p].shape
-        }
-        given = [kind == "value" and o in place for (kind, _), o in zip(labels, graph.outputs, strict=True)]
-        if all(given):
-            given = [False] * len(given)
-        self.inputs = [
-            (job.id(i), place[o])
-            for (_, i), o, is_given in zip(labels, graph.outputs, given, strict=True)
-            if is_given
-        ]
-        """Inputs among the values, and their places among the arguments: they need no copy."""
-        labels = [label for label, is_given in zip(labels, given, strict=True) if not is_given]
-        if self.inputs:
-            graph = graph.with_outputs(
-                [o for o, is_given in zip(graph.outputs, given, strict=True) if not is_given]
-            )
         self.graph = graph
         make_ready(graph, guarded=typed.differentiates)
         self.labels = [(kind, job.id(i)) for kind, i in labels]
@@ -59,10 +41,9 @@ class OnPlan:
             raise
         except EngineError:
             return None  # the careful executor knows the node
-        shown = {name: job.arguments[p] for name, p in self.inputs}
-        if results is None or not all_finite(shown.values()):
+        if results is None:
             return None
-        by: dict[str, dict[str, Any]] = {"value": shown, "back": {}, "dot": {}}
+        by: dict[str, dict[str, Any]] = {"value": {}, "back": {}, "dot": {}}
         for (kind, name), result in zip(self.labels, results, strict=True):
             by[kind][name] = result
         values, answer = by["value"], dict[str, Any]()

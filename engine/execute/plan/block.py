@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Aval, Avals
-from engine.execute.plan.lives import Lives, Place
+from engine.execute.plan.fuse import Values, fuse
+from engine.execute.plan.lives import Lives, Place, alive, through_broadcasts
 from engine.execute.plan.memory import placed
+from engine.execute.plan.strips import MET
 from engine.execute.plan.task import How, Task
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Block:
     `avals` are those of all values; `inputs` are given for each run, `constants` once; `results` are what a run returns.
     `targets` names, for values that are written into an array given for each run, the number of that array. `inner` is
     the axis of a value that lies innermost in memory, where that is not the last; targets `apart` are copied when they are
-    finished, since they lie otherwise. If `watched`, the meter is asked every so many operations, not only before the first.
+    finished, since they lie otherwise. `looked` are values that are to be looked at whether they are finite. If `watched`, the
+    meter is asked every so many operations, not only before the first.
     """
 
     def __init__(
@@ -64,15 +67,24 @@ class Block:
         inner: Mapping[int, int] | None = None,
         apart: Set[int] = frozenset(),
         watched: bool = True,
+        looked: Set[int] = frozenset(),
     ) -> None:
-        lives = Lives(tasks, avals, inputs, constants, results, targets or {}, inner or {}, apart)
+        targets = targets or {}
+        kept = {*results, *targets}
+        fused = fuse(
+            alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked
+        )
+        self.looked = fused.looked
+        """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
+        apart = apart - fused.written
+        lives = Lives(fused.tasks, avals, inputs, constants, results, targets, inner or {}, apart)
         slot: dict[int, int] = {}
-        for i in (*inputs, *(targets or {}).values(), *constants):
+        for i in (*inputs, *targets.values(), *constants):
             slot.setdefault(i, len(slot))
         for task in lives.tasks:
             for i in task.writes:
                 slot.setdefault(i, slot[lives.aims[i]] if i in lives.aims else len(slot))
-        self._given = len(dict.fromkeys((*inputs, *(targets or {}).values())))
+        self._given = len(dict.fromkeys((*inputs, *targets.values())))
         self._constants = [(slot[i], value) for i, value in constants.items()]
         self._arena = lives.arena
         self._placed: list[tuple[int, int, Aval, int | None]] = []
@@ -130,8 +142,8 @@ class Block:
             slots[k] = fn(*[slots[j] for j in operands])
         return slots
 
-    def run(self, b: EagerBuilder, given: Sequence[Any]) -> tuple[list[Any], bool]:
-        """Results, and whether a kink was met. `given`: arguments, then the arrays of the targets."""
+    def run(self, b: EagerBuilder, given: Sequence[Any]) -> tuple[list[Any], int]:
+        """Results, and what there is to tell: `MET`, `NOT_FINITE`. `given`: arguments, then the arrays of the targets."""
         try:
             slots = self._free.pop()
         except IndexError:
@@ -140,7 +152,7 @@ class Block:
         step = b.step
         if step is not None:
             step()
-        kinked = False
+        told = 0
         for form, fn, first, second, out, operands, dying in self._steps:
             if form == BINARY:
                 fn(slots[first], slots[second], slots[out])
@@ -157,8 +169,8 @@ class Block:
             elif form == MANY:
                 fn(*[slots[j] for j in operands], slots[out])
             elif form == CHECK:
-                if not kinked and fn(*[slots[j] for j in operands]):
-                    kinked = True
+                if not told & MET and fn(*[slots[j] for j in operands]):
+                    told |= MET
             elif form == FRESH:
                 slots[out] = fn()
             elif form == WATCH:
@@ -167,7 +179,7 @@ class Block:
             elif form == INNER:
                 slots[out] = fn(b, *[slots[j] for j in operands])
             else:
-                kinked = fn(b, slots, kinked) or kinked
+                told |= fn(b, slots, told)
             for j in dying:
                 slots[j] = None
         results = [slots[k] for k in self._results]
@@ -176,7 +188,7 @@ class Block:
             for k in self._varying:
                 slots[k] = None
             self._free.append(slots)
-        return results, kinked
+        return results, told
 
 
 _WATCH = _Step(WATCH, lambda: None, 0, 0, -1, (), ())
@@ -195,11 +207,11 @@ def _step(task: Task, slot: Mapping[int, int], operands: tuple[int, ...], dying:
         outs = tuple(slot[i] for i in task.writes if i not in task.made)
         made = tuple(slot[i] for i in task.made)
 
-        def loop(b: Any, slots: list[Any], kinked: bool) -> bool:
-            values, met = task.fn(b, [slots[j] for j in operands], [slots[j] for j in outs], kinked)
+        def loop(b: Any, slots: list[Any], told: int) -> int:
+            values, more = task.fn(b, [slots[j] for j in operands], [slots[j] for j in outs], told)
             for k, value in zip(made, values, strict=True):
                 slots[k] = value
-            return bool(met)
+            return int(more)
 
         return _Step(LOOP, loop, first, second, -1, operands, dying)
     out = slot[task.writes[0]] if task.writes else -1

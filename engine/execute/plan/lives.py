@@ -58,7 +58,7 @@ class Lives:
         }
         self._own: set[int] = set()
         """Values that are written into memory of the block's."""
-        self.tasks = _alive(_through_broadcasts(tasks, self.avals), {*results, *targets})
+        self.tasks = list(tasks)
         made = {i: task for task in self.tasks for i in task.writes}
         for i, target in targets.items():
             if i in made and i not in apart and made[i].how in (How.INTO, How.LOOP) and i not in made[i].made:
@@ -194,7 +194,7 @@ def _outline(aval: Aval, inner: int | None) -> Array:
     return result
 
 
-def _through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> list[Task]:
+def through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> list[Task]:
     """Tasks that stretch operands themselves read what a `broadcast_to` would have stretched for them."""
     source: dict[int, int] = {}
     found = []
@@ -210,7 +210,7 @@ def _through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> li
     return found
 
 
-def _alive(tasks: Sequence[Task], kept: set[int]) -> list[Task]:
+def alive(tasks: Sequence[Task], kept: set[int]) -> list[Task]:
     """The tasks that results depend on."""
     needed = set(kept)
     found = []

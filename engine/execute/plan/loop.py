@@ -6,8 +6,9 @@ threads there are, nor on which of them computes which tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,7 @@ class Tiles:
         guarded: bool,
         kinks: bool,
         flops: Mapping[int, float],
+        looked: Set[int] = frozenset(),
     ) -> None:
         self._nodes = nodes
         self._cuts = cuts
@@ -67,6 +69,7 @@ class Tiles:
         self.made = tuple(i for i in loop.nodes if cuts[i].axis is None)
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
+        self._to_look = looked.intersection(self.writes)
         self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
         self._divide(tile, width(nodes, flops, loop.nodes, loop.size))
         self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
@@ -83,6 +86,11 @@ class Tiles:
         multiple = ROUND if even > 4 * ROUND and not self._loop.pieces else 1
         self.size = min(size, -(-even // multiple) * multiple)
         self.tiles = [(lo, min(size, lo + self.size)) for lo in range(0, size, self.size)]
+
+    @property
+    def looked(self) -> set[int]:
+        """Values that the loop fills and looks at whether they are finite."""
+        return set.intersection(*(block.looked for block in self._blocks.values()))
 
     @property
     def nbytes(self) -> int:
@@ -148,6 +156,7 @@ class Tiles:
             inner=inner,
             apart=apart,
             watched=False,
+            looked=self._to_look,
         )
 
     def _inner(self, avals: Mapping[int, Avals]) -> dict[int, int]:
@@ -178,15 +187,17 @@ class Tiles:
                 avals[number] = avals[i]
                 inner[number] = inner.pop(i)
                 number += 1
-        loads = [Task(How.INTO, partial(_turned, inner[c]), (i,), (c,)) for i, c in copies.items()]
+        loads = [
+            Task(How.INTO, partial(_turned, inner[c]), (i,), (c,), copies=True) for i, c in copies.items()
+        ]
         return [t._replace(reads=tuple(copies.get(j, j) for j in t.reads)) for t in tasks], loads
 
     # -- run
 
     def run(
-        self, b: EagerBuilder, operands: Sequence[Any], outs: Sequence[Array], kinked: bool
-    ) -> tuple[list[Any], bool]:
-        """Fill `outs`; the sums, and whether a kink was met."""
+        self, b: EagerBuilder, operands: Sequence[Any], outs: Sequence[Array], told: int
+    ) -> tuple[list[Any], int]:
+        """Fill `outs`; the sums, and what the blocks tell."""
         nodes = self._nodes
         values = dict(zip(self.reads, operands, strict=True))
         whole = [
@@ -201,7 +212,7 @@ class Tiles:
             assert isinstance(aval, Aval)
             parts.append(np.empty((count, *aval.shape), aval.dtype))
         axes = [self._cuts[i].axis or 0 for i in self.writes]
-        met = [kinked]
+        heard = [0]
 
         def work(t: int) -> None:
             lo, hi = self.tiles[t]
@@ -210,11 +221,12 @@ class Tiles:
             given += [o[(*_ALL[a], piece)] for o, a in zip(outs, axes, strict=True)]
             given += [p[t, ...] for p in parts]
             with np.errstate(all="ignore"):
-                if self._blocks[hi - lo].run(b, given)[1]:
-                    met[0] = True
+                more = self._blocks[hi - lo].run(b, given)[1]
+                if more:
+                    heard.append(more)
 
         pool.share(work, count)
-        return [np.add.reduce(p, axis=0) for p in parts], met[0]
+        return [np.add.reduce(p, axis=0) for p in parts], reduce(or_, heard)
 
 
 def _turned(axis: int, x: Array, out: Array) -> None:

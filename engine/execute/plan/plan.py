@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from engine.aval import Avals
+from engine.execute.finite import all_finite
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
 from engine.execute.plan.loop import TILE, Tiles
+from engine.execute.plan.strips import MET, NOT_FINITE
 from engine.execute.plan.task import Task, tasks_of
-from engine.graph import CONSTANT, Graph
+from engine.graph import CONSTANT, Graph, single
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
 
 class Outcome(NamedTuple):
-    """What a run gives: the graph's results, and whether a point without derivative may have been met."""
+    """What a run gives: the graph's results, whether a point without derivative may have been met, whether all is finite."""
 
     results: list[Any]
     kinked: bool
+    finite: bool
 
 
 class Plan:
@@ -43,7 +46,11 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
-        graph = assembled(graph)
+        self.passed = _passed_on(graph)
+        """Results that are arguments or views of arguments: position, that of the argument, and the views."""
+        graph = assembled(
+            graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
+        )
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
@@ -51,6 +58,8 @@ class Plan:
         flops = {i: _flops(graph, i) for i in live if i not in constants}
         stages = stages_of(graph, flops, least)
         needed = _read_elsewhere(graph, stages)
+        asked = {o for o in graph.outputs if single(nodes[o].aval).floating}
+        looked: set[int] = set()
         self.loops: list[Tiles] = []
         tasks: list[Task] = []
         for stage in stages.order:
@@ -64,14 +73,18 @@ class Plan:
                     guarded=guarded,
                     kinks=kinks,
                     flops=flops,
+                    looked=asked,
                 )
+                looked |= loop.looked
                 self.loops.append(loop)
                 tasks.append(loop.task())
             else:
                 made = tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
                 tasks += [made[0]._replace(flops=flops[stage]), *made[1:]] if made else []
         self._scalars = [k for k, a in enumerate(graph.in_avals) if a.shape == ()]
-        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs)
+        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, looked=asked)
+        looked |= self._block.looked
+        self._unseen = [k for k, o in enumerate(graph.outputs) if o not in looked]
 
     @property
     def nbytes(self) -> int:
@@ -86,13 +99,41 @@ class Plan:
     def run(self, b: EagerBuilder, arguments: Sequence[Any]) -> Outcome:
         """The graph's results. `b.step` is asked on the way; `b` computes the graphs that ops hold.
 
-        Results are new: they share no memory with arguments or with what later runs write to.
+        Results share no memory with what later runs write to. One that is an argument, or a view of one, is not copied.
         """
         given = list(arguments)
         for k in self._scalars:
             given[k] = given[k][()]
         with np.errstate(all="ignore"):
-            return Outcome(*self._block.run(b, given))
+            results, told = self._block.run(b, given)
+            finite = not told & NOT_FINITE and all_finite(results[k] for k in self._unseen)
+            finite = finite and all_finite(given[j] for j in {j for j, _ in self.passed.values()})
+            for k, (j, views) in self.passed.items():
+                x = given[j]
+                for view in views:
+                    x = view(x)
+                results.insert(k, x)
+        return Outcome(results, bool(told & MET), finite)
+
+
+def _passed_on(graph: Graph) -> dict[int, tuple[int, list[Callable[..., Any]]]]:
+    """Outputs that are inputs, or views of the most of inputs: which one, and the views one after another.
+
+    A view of a little piece is copied, so that it does not keep the whole alive.
+    """
+    position = {i: k for k, i in enumerate(graph.inputs)}
+    found = {}
+    for k, o in enumerate(graph.outputs):
+        views: list[Callable[..., Any]] = []
+        i = o
+        while (node := graph.nodes[i]).op.view and len(node.inputs) == 1:
+            operands: list[Any] = [graph.nodes[j].aval for j in node.inputs]
+            views.insert(0, node.op.calculation(operands, node.params))
+            (i,) = node.inputs
+        aval = single(graph.nodes[o].aval)
+        if i in position and aval.shape and 2 * aval.nbytes >= single(graph.nodes[i].aval).nbytes:
+            found[k] = (position[i], views)
+    return found
 
 
 def _flops(graph: Graph, i: int) -> float:

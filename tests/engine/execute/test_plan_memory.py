@@ -169,7 +169,7 @@ def test_memory_is_nobody_elses(write: Written) -> None:
         np.testing.assert_array_equal(f, e)
     for a, original in zip(first, before, strict=True):
         np.testing.assert_array_equal(a, original)
-        assert not any(np.may_share_memory(a, f) for f in found)
+        assert not any(np.may_share_memory(a, f) for k, f in enumerate(found) if k not in plan.passed)
 
 
 @pytest.mark.parametrize("write", [outputs_that_are_views, stretched, reshapes_that_copy, long_chain])
@@ -242,13 +242,24 @@ def test_stopped_between_steps() -> None:
         np.testing.assert_array_equal(f, e)
 
 
-@pytest.mark.parametrize(("size", "looks"), [(2, 1), (20_000, 60)])
-def test_the_meter_is_asked_by_work(size: int, looks: int) -> None:
+def test_the_meter_is_asked_by_work() -> None:
     """Small steps together are one look; those that take long are one each."""
-    asked = []
-    graph = graph_of(lambda x: long_chain(x, x), Aval((size,), "float64"))
-    Plan(graph).run(EagerBuilder("float64", lambda: asked.append(1)), [np.ones(size)])
-    assert looks <= len(asked) <= 3 * looks
+
+    def products(n: int) -> int:
+        asked: list[int] = []
+
+        def chain(x: Var) -> list[Var]:
+            for _ in range(40):
+                x = x @ x
+            return [x]
+
+        plan = Plan(graph_of(chain, Aval((n, n), "float64")))
+        plan.run(EagerBuilder("float64", lambda: asked.append(1)), [np.zeros((n, n))])
+        return len(asked)
+
+    assert products(2) == 1
+    assert products(10) in range(4, 8)
+    assert products(40) in range(40, 43)
 
 
 # ------------------------------------------------------------------------------------------------------------ kinks

@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from engine.execute.pool import pool
+
 PIECE = 1 << 16
 """Entries that are looked at together: as many as stay in the cache."""
+
+SHARED = 1 << 20
+"""Entries from which on threads share the work."""
 
 
 def all_finite(arrays: Iterable[Any]) -> bool:
@@ -33,4 +38,17 @@ def finite(array: Any) -> bool:
     flat = array.reshape(-1)
     if flat.size <= PIECE:
         return isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
-    return all(finite(flat[k : k + PIECE]) for k in range(0, flat.size, PIECE))
+    if flat.size < SHARED:
+        return all(finite(flat[k : k + PIECE]) for k in range(0, flat.size, PIECE))
+    fine = [True]
+
+    def look(k: int) -> None:
+        lo = k * SHARED // 4
+        with np.errstate(all="ignore"):
+            if fine[0] and not all(
+                finite(flat[m : m + PIECE]) for m in range(lo, min(lo + SHARED // 4, flat.size), PIECE)
+            ):
+                fine[0] = False
+
+    pool.share(look, -(-flat.size // (SHARED // 4)))
+    return fine[0]
