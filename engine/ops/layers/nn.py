@@ -20,9 +20,24 @@ if TYPE_CHECKING:
 INF = float("inf")
 
 
+SHORT = 32
+"""Entries of the last axis up to which a maximum is faster with that axis first: NumPy begins anew for each row."""
+
+
+def _top(x: Array, axes: tuple[int, ...]) -> Array:
+    """The largest entry along the axes, which are kept with one entry."""
+    found: Array
+    if len(axes) == 1 and axes[0] % x.ndim == x.ndim - 1 and 0 < x.shape[-1] <= SHORT:
+        rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
+        found = np.maximum.reduce(rows, axis=0).reshape((*x.shape[:-1], 1))
+    else:
+        found = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    return found
+
+
 def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
-    top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
+    top = _top(x, axes)
     masked = top == -np.inf
     if masked.any():
         top = np.where(masked, x.dtype.type(0), top)
