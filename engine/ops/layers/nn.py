@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -21,27 +21,25 @@ INF = float("inf")
 
 
 SHORT = 32
-"""Entries of the last axis up to which a maximum is faster with that axis first: NumPy begins anew for each row."""
+"""Entries of the last axis up to which that axis comes first in memory for a while: NumPy begins anew for each row."""
 
 
-def _top(x: Array, axes: tuple[int, ...]) -> Array:
-    """The largest entry along the axes, which are kept with one entry."""
-    found: Array
-    if len(axes) == 1 and axes[0] % x.ndim == x.ndim - 1 and 0 < x.shape[-1] <= SHORT:
-        rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-        found = np.maximum.reduce(rows, axis=0).reshape((*x.shape[:-1], 1))
-    else:
-        found = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
-    return found
+def _by_columns(fn: Callable[[Array, tuple[int, ...]], Any], x: Array, axes: tuple[int, ...]) -> Any:
+    """fn(x, axes), an array like x. Short rows are turned to columns for it."""
+    if len(axes) != 1 or x.ndim < 2 or axes[0] % x.ndim != x.ndim - 1 or x.shape[-1] > SHORT:
+        return fn(x, axes)[()]
+    found = fn(np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T), (0,))
+    return np.ascontiguousarray(found.T).reshape(x.shape)
 
 
-def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
+def _shifted(x: Array, axes: tuple[int, ...]) -> Array:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
-    top = _top(x, axes)
+    top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
     masked = top == -np.inf
     if masked.any():
         top = np.where(masked, x.dtype.type(0), top)
-    return np.subtract(x, top)
+    z: Array = np.subtract(x, top)
+    return z
 
 
 def kept(p: Positions, axes: Sequence[int]) -> Positions:
@@ -125,9 +123,7 @@ class Softmax(_AlongAxes):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By the largest entry."""
-        e = np.exp(_shifted(np.asarray(arrays[0]), params["axes"]))
-        total = np.add.reduce(e, axis=params["axes"], keepdims=True)
-        return np.divide(e, np.where(total == 0, e.dtype.type(1), total))[()]
+        return _by_columns(_softmax, np.asarray(arrays[0]), params["axes"])
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """exp(x − max) by its sum; the result does not depend on what is taken for the maximum."""
@@ -144,6 +140,24 @@ class Softmax(_AlongAxes):
         b = dx.b
         mean = _mean_tangent(dx, y, params["axes"])
         return b.write("multiply", dx, y, strong=(0, 1)) - b.write("multiply", mean, y, strong=(0, 1))
+
+
+def _softmax(x: Array, axes: tuple[int, ...]) -> Array:
+    e = np.exp(_shifted(x, axes))
+    total = np.add.reduce(e, axis=axes, keepdims=True)
+    found: Array = np.divide(e, np.where(total == 0, e.dtype.type(1), total))
+    return found
+
+
+def _log_softmax(x: Array, axes: tuple[int, ...]) -> Array:
+    z = _shifted(x, axes)
+    one = z.dtype.type(1)
+    top = z == 0
+    many = np.maximum(np.add.reduce(top, axis=axes, dtype=z.dtype, keepdims=True), one)
+    e = np.where(top, z.dtype.type(0), np.exp(z))
+    rest = np.add.reduce(e, axis=axes, keepdims=True)
+    found: Array = np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))
+    return found
 
 
 class LogSoftmax(_AlongAxes):
@@ -175,13 +189,7 @@ class LogSoftmax(_AlongAxes):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By the largest entry, and log1p of the rest."""
-        axes = params["axes"]
-        z = _shifted(np.asarray(arrays[0]), axes)
-        one = z.dtype.type(1)
-        top = z == 0
-        many = np.maximum(np.add.reduce(top, axis=axes, dtype=z.dtype, keepdims=True), one)
-        rest = np.add.reduce(np.where(top, z.dtype.type(0), np.exp(z)), axis=axes, keepdims=True)
-        return np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))[()]
+        return _by_columns(_log_softmax, np.asarray(arrays[0]), params["axes"])
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """z − log(number of maxima) − log1p(Σ of the others' exp(z)), z = x − max."""
