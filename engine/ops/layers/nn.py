@@ -26,7 +26,7 @@ SHORT = 32
 
 def _by_columns(fn: Callable[[Array, tuple[int, ...]], Any], x: Array, axes: tuple[int, ...]) -> Any:
     """fn(x, axes), an array like x. Short rows are turned to columns for it."""
-    if len(axes) != 1 or x.ndim < 2 or axes[0] % x.ndim != x.ndim - 1 or x.shape[-1] > SHORT:
+    if not x.size or len(axes) != 1 or axes[0] % x.ndim != x.ndim - 1 or x.shape[-1] > SHORT or x.ndim < 2:
         return fn(x, axes)[()]
     found = fn(np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T), (0,))
     return np.ascontiguousarray(found.T).reshape(x.shape)
