@@ -622,14 +622,15 @@ def test_memory_of_the_way_back_is_what_was_predicted(verb: str) -> None:
 # ------------------------------------------------------------------------------------------------------ checkpoint, map
 
 
-def chain(length: int, part: int, *, kept: bool) -> dict[str, Any]:
-    """sin(exp(tanh(…))), in parts behind checkpoints unless everything is `kept`."""
-    names = ["sin", "exp", "tanh"]
+def chain(length: int, part: int, *, kept: bool, turned: bool) -> dict[str, Any]:
+    """sin(exp(tanh(…))), in parts behind checkpoints unless everything is `kept`; `turned` round in between, since of
+    functions of one entry after another a plan keeps nothing anyway."""
+    names = ["sin", "flip", "exp", "flip", "tanh", "flip"] if turned else ["sin", "exp", "tanh"]
     nodes: list[tuple[Any, ...]] = []
     last = "x"
     for start in range(0, length, part):
         inner = [
-            (f"n{k}", names[k % 3], [f"n{k - 1}" if k > start else "v"]) for k in range(start, start + part)
+            (f"n{k}", names[k % len(names)], [f"n{k - 1}" if k > start else "v"]) for k in range(start, start + part)
         ]
         if kept:
             for name, op, _ in inner:
@@ -652,7 +653,9 @@ def test_checkpoints_save_memory_as_predicted(verb: str) -> None:
         at = {"x": x}
         if verb == "mapped grad":
             fields, at = {"in_axes": {"x": 0}, "wrt": ["x"]}, {"x": x.reshape(10, 1000)}
-        job = prepare(verb.split()[-1], request(chain(100, 10, kept=kept), at, nodes="none", **fields))
+        turned = verb != "jacobian"
+        source = chain(200 if turned else 100, 10, kept=kept, turned=turned)
+        job = prepare(verb.split()[-1], request(source, at, nodes="none", **fields))
         tracemalloc.start()
         answer = job.run(Meter())
         found.append((job.peak_bytes, tracemalloc.get_traced_memory()[1], answer))

@@ -111,9 +111,12 @@ def fuse(
                 break
             taken += 1
             free = not any(j in behind for j in task.reads)
-            if free and run.take(task):
+            within = any(j in run.numbers for j in task.reads)
+            # What comes later in order, and has nothing to do with the run, is not needed yet: it would take memory
+            # for longer, and a checkpoint's work is done late for just that reason.
+            if free and (within or not later) and run.take(task):
                 continue
-            if free and not any(j in run.numbers for j in task.reads):
+            if free and not within and (not later or task.how is How.VIEW):
                 found.tasks.append(task)
                 continue
             later.append(task)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.aval import Array, Aval, Avals
+from engine.execute.finite import finite
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import Cut, Loop, fused, width
+from engine.execute.plan.strips import NOT_FINITE
 from engine.execute.plan.task import How, Task, tasks_of
 from engine.execute.pool import pool
 from engine.graph import CONSTANT, Node
@@ -31,6 +33,8 @@ NARROW = 64
 """Up to so many elements beside the axis that is cut, a tile has that axis innermost in memory."""
 STRIP = 2048
 """Entries that are copied at once where the order of axes changes."""
+MANY = 8
+"""Tiles that are enough for threads to share."""
 ROUND = 64
 """Tiles are multiples of so many entries (but the last): whole cache lines."""
 
@@ -70,6 +74,12 @@ class Tiles:
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
         self._to_look = looked.intersection(self.writes)
+        first: dict[int, int] = {}
+        for k, (j, c) in enumerate(key for key in self._outside if key[0] in self.reads or key[1] is not None):
+            if c is not None and j in looked:
+                first.setdefault(j, k)
+        self._heeded = first
+        """Arguments that are looked at, and where they are among what a tile is given."""
         self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
         self._divide(tile, width(nodes, flops, loop.nodes, loop.size))
         self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
@@ -77,6 +87,11 @@ class Tiles:
         if len(self.tiles) > 1 and not loop.pieces and peak > CACHE:
             wide = width(nodes, flops, loop.nodes, loop.size)
             self._divide(max(tile // 4, tile * CACHE // peak), wide)
+            self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
+        elif len(self.tiles) >= 2 * MANY and not loop.pieces and not peak:
+            # One run of strips, which has no use for tiles but that threads share them.
+            wide = width(nodes, flops, loop.nodes, loop.size)
+            self._divide(min(4 * tile, int(loop.size * wide) // MANY), wide)
             self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
 
     def _divide(self, tile: int, wide: float) -> None:
@@ -89,8 +104,8 @@ class Tiles:
 
     @property
     def looked(self) -> set[int]:
-        """Values that the loop fills and looks at whether they are finite."""
-        return set.intersection(*(block.looked for block in self._blocks.values()))
+        """Values that the loop fills, and arguments, of which it tells whether they are finite."""
+        return set(self._heeded) | set.intersection(*(block.looked for block in self._blocks.values()))
 
     @property
     def nbytes(self) -> int:
@@ -221,6 +236,8 @@ class Tiles:
             given += [o[(*_ALL[a], piece)] for o, a in zip(outs, axes, strict=True)]
             given += [p[t, ...] for p in parts]
             with np.errstate(all="ignore"):
+                if not all(finite(given[k]) for k in self._heeded.values()):
+                    heard.append(NOT_FINITE)
                 more = self._blocks[hi - lo].run(b, given)[1]
                 if more:
                     heard.append(more)

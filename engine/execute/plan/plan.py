@@ -58,7 +58,9 @@ class Plan:
         flops = {i: _flops(graph, i) for i in live if i not in constants}
         stages = stages_of(graph, flops, least)
         needed = _read_elsewhere(graph, stages)
+        passed = {j for j, _ in self.passed.values()}
         asked = {o for o in graph.outputs if single(nodes[o].aval).floating}
+        asked |= {i for k, i in enumerate(graph.inputs) if k in passed and single(nodes[i].aval).floating}
         looked: set[int] = set()
         self.loops: list[Tiles] = []
         tasks: list[Task] = []
@@ -85,6 +87,7 @@ class Plan:
         self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, looked=asked)
         looked |= self._block.looked
         self._unseen = [k for k, o in enumerate(graph.outputs) if o not in looked]
+        self._unseen_arguments = [k for k in passed if graph.inputs[k] not in looked]
 
     @property
     def nbytes(self) -> int:
@@ -107,7 +110,7 @@ class Plan:
         with np.errstate(all="ignore"):
             results, told = self._block.run(b, given)
             finite = not told & NOT_FINITE and all_finite(results[k] for k in self._unseen)
-            finite = finite and all_finite(given[j] for j in {j for j, _ in self.passed.values()})
+            finite = finite and all_finite(given[k] for k in self._unseen_arguments)
             for k, (j, views) in self.passed.items():
                 x = given[j]
                 for view in views:

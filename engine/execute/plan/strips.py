@@ -7,6 +7,7 @@ interpreter; and NumPy itself, call by call, where that one is not loaded or som
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from math import prod
 from typing import Any, NamedTuple
@@ -33,6 +34,22 @@ BUFFER, DIRECT, APART = range(3)
 
 WORK = 16
 """Instructions on an element that cost as much as one sine of it in NumPy."""
+
+
+class _Room(threading.local):
+    """Memory for strips, of each thread its own: taken anew for each run it would come from the system, page by page."""
+
+    def __init__(self) -> None:
+        self.memory: Array = np.empty(0)
+
+    def of(self, count: int) -> Array:
+        """At least so many doubles."""
+        if len(self.memory) < count:
+            self.memory = np.empty(count)
+        return self.memory
+
+
+_ROOM = _Room()
 
 
 class Given(NamedTuple):
@@ -240,7 +257,7 @@ class Strips:
                 else np.ascontiguousarray(self._flat(k, arrays[k]))
             )
         ids = np.array([id(x) for x in (*arrays, *self._constants)], np.int64)
-        memory = np.empty(native.room(len(self._slots)))
+        memory = _ROOM.of(native.room(len(self._slots)))
         told: int = native.run(self._code, slots, ids, self.size, memory)
         if told < 0:
             return self._plain([x if isinstance(x, np.ndarray) else np.asarray(x) for x in given])
