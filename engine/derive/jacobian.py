@@ -81,20 +81,22 @@ class Jacobian(Swept):
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
-        self.prepare_sweep(derived, self.axes, seeds, compression)
+        self.prepare_sweep(derived, self.axes, seeds, compression, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
         self.primal, _ = self.runner.prepare(
             graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of]), self.axes, "This"
         )
 
-    def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
-        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
+    def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:
+        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes; and whether they are known
+        to be finite."""
         if self.tape is not None:
             matrix = self._matrix(self.tape.linearize(self.numbers))
             if matrix is not None:
-                return {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                cells = {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                return cells, True
             self._derive()
-        swept = self.sweep(meter)
+        swept, finite = self.sweep(meter)
         result: dict[int, dict[int, Array]] = {o: {} for o in self.of}
         if self.mode == "reverse":
             for column, part in zip(self.wrt, swept, strict=True):
@@ -104,7 +106,7 @@ class Jacobian(Swept):
             for row, part in zip(self.of, swept, strict=True):
                 for column, block in self.cut(part, self.wrt).items():
                     result[row][column] = self.columns_last(block, self.typed.aval(column).rank)
-        return result
+        return result, finite
 
     def _matrix(self, at: Linearized) -> Array | None:
         """The Jacobian on the tape, float64[of, wrt]; None where that cannot be trusted."""
@@ -150,14 +152,15 @@ class Jacobian(Swept):
                 watch.reported_values(values)
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
+        rows, finite = self.blocks(meter)
         answer["jacobian"] = {
-            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in self.blocks(meter).items()
+            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in rows.items()
         }
-        found = [values, answer["jacobian"]]
+        found = [values] if finite else [values, answer["jacobian"]]
         watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
         if not watch.warnings:
             watch.reported_values(values)
-            for o, row in answer["jacobian"].items():
+            for o, row in () if finite else answer["jacobian"].items():
                 watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
 
@@ -211,7 +214,7 @@ class ForwardGrad(FirstOrder):
         """The primal, the sweep, the contraction."""
         assert self.of is not None
         answer = super().run(meter)
-        blocks = self.inner.blocks(meter)[self.of] if self.inner is not None else {}
+        blocks = self.inner.blocks(meter)[0][self.of] if self.inner is not None else {}
         seed = self.seeds[self.of]
         core = len(self.typed.aval(self.of).shape)
         nb = len(self.sizes)

@@ -173,7 +173,7 @@ class SecondOrder(Swept):
             if request.sparse:
                 table = structure_of(self, gradient, backs, cols, self.fixed)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression)
+            self.prepare_sweep(linear, axes, ins, compression, last=True)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -276,8 +276,9 @@ class SecondOrder(Swept):
             if not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
-        answer["hessian"] = self._blocks(self.sweep(meter))
-        watch = self._watch(answer, list(answer["hessian"].values()), meter)
+        swept, finite = self.sweep(meter)
+        answer["hessian"] = self._blocks(swept)
+        watch = self._watch(answer, [] if finite else list(answer["hessian"].values()), meter)
         return answer | self.tail(watch, self.mode, self.passes)
 
     def _watch(self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter) -> Watch:

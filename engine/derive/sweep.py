@@ -11,16 +11,24 @@ from engine.aval import Array, Aval
 from engine.builder import GraphBuilder
 from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
+from engine.derive.batch import make_ready
 from engine.derive.job import Job
+from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.structured import Structured
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
 """Memory that one vectorised sweep over seeds may take; larger Jacobians go in several."""
 STEP_FLOPS = 4e9
 """Floating-point operations of the largest step of such a sweep: it cannot be stopped on the way (0.1 s or so)."""
+
+FEWEST_SEEDS = 16
+"""Unit seeds from which on their structure is kept."""
+LARGEST_STRUCTURE = 1 << 20
+"""Entries of the largest node whose structure is kept: it takes a number for each."""
 
 Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
@@ -31,6 +39,10 @@ class Swept(Job):
 
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
+    structured: Structured | None = None
+    """The linear graph for all unit seeds at once, where their structure makes that cheaper than `sweeps`."""
+    at_once: Graph | None = None
+    """Its graph, mapped and planned."""
 
     @property
     def fixed(self) -> Sequence[Array]:
@@ -48,9 +60,11 @@ class Swept(Job):
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
+        *,
+        last: bool = False,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
-        those that a compression takes together."""
+        those that a compression takes together. `last` says that seeds belong to columns of the answer, not to rows."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
@@ -73,13 +87,42 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
+        self.structured = self.at_once = None
+        if compression is None and self.passes >= FEWEST_SEEDS:
+            self._structure(last)
+        if self.structured is None:
+            for graph in sweeps.values():
+                make_ready(graph, guarded=self.runner.guarded)
+
+    def _structure(self, last: bool) -> None:
+        """Keep the structure of the unit seeds, if that is possible and takes less."""
+        if self.runner.guarded or any(a.size > LARGEST_STRUCTURE for a in _avals(self.linear)):
+            return
+        answers = sum(a.nbytes for a in self.linear.out_avals) * self.passes * int(np.prod(self.sizes))
+        try:
+            structured = Structured(
+                self.linear,
+                len(self.fixed),
+                last,
+                self.dtype,
+                max_elements=self.limits.elements,
+                step=self.step,
+            )
+            graph, cost = self.runner.prepare(structured.graph, self.fixed_axes, "This", plan=False)
+        except LimitExceeded:
+            return
+        if cost.bytes > CHUNK_BYTES + 3 * answers or cost.largest_step > STEP_FLOPS or cost.flops > self.cost.flops:
+            return
+        make_ready(graph, guarded=False)
+        self.structured, self.at_once = structured, graph
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
-        axes = [None] * len(self.fixed) + [0] * len(self.seed_avals)
+        over = [None] * len(self.fixed) + [0] * len(self.seed_avals)
         # A single seed needs no map, only the axis.
-        swept = self._single() if n == 1 else map_graph(self.linear, n, axes, self.dtype, step=self.step)
-        return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
+        swept = self._single() if n == 1 else map_graph(self.linear, n, over, self.dtype, step=self.step)
+        axes = [*self.fixed_axes, *[self.none] * len(self.seed_avals)]
+        return self.runner.prepare(swept, axes, "This", plan=False)
 
     def _single(self) -> Graph:
         """`linear` for one seed, which leads with an axis of 1; so do the results."""
@@ -105,8 +148,34 @@ class Swept(Job):
                 found = self.runner.run(self.sweeps[n], [*self.fixed, *seeds(start, n)], meter)
             yield start, found
 
-    def sweep(self, meter: Meter) -> list[Array]:
-        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
+    def sweep(self, meter: Meter) -> tuple[list[Array], bool]:
+        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own; and whether they
+        are known to be finite."""
+        found = self._sweep_structured(meter)
+        if found is not None:
+            return found, True
+        return self._sweep_all(meter), False
+
+    def _sweep_structured(self, meter: Meter) -> list[Array] | None:
+        """By the structure of the seeds; None where something is not finite, which strong zeros have to decide about."""
+        structured, graph = self.structured, self.at_once
+        if structured is None or graph is None:
+            return None
+        meter.look()
+        try:
+            results = self.runner.attempt(graph, self.fixed, meter)
+        except (DeadlineExceeded, LimitExceeded):
+            raise
+        except EngineError:
+            return None  # the sweep meets it too, and tells where
+        if results is None:
+            return None
+        nb = len(self.sizes)
+        matrices = structured.matrices(results, self.sizes)
+        return [np.moveaxis(m, -1, nb) for m in matrices] if structured.last else matrices
+
+    def _sweep_all(self, meter: Meter) -> list[Array]:
+        """By all seeds, each as if nothing were known of it."""
         seeds: Seeds = lambda start, n: basis(self.seed_avals, start, n, self.dtype)  # noqa: E731  # a name for its type
         parts = [results for _, results in self._chunks(seeds, meter)]
         axis = len(self.sizes)
@@ -187,6 +256,12 @@ def _growing(linear: Graph, fixed: int) -> tuple[int, int, float]:
         for j in dying:
             total -= sizes[j]
     return peak, largest, flops
+
+
+def _avals(graph: Graph) -> Iterator[Aval]:
+    """Avals of all results of a graph's nodes."""
+    for node in graph.nodes:
+        yield from (node.aval,) if isinstance(node.aval, Aval) else node.aval
 
 
 def basis(avals: Sequence[Aval], start: int, n: int, dtype: str) -> list[Array]:

@@ -1,0 +1,248 @@
+"""Rules for values that are terms: what a linear op makes of them without the array of all seeds.
+
+A rule returns None where it does not apply. All of them rest on linearity: what an op does to one term, it does to their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval
+from engine.op import Linear
+from engine.sparsity.linear import places_of
+from engine.structured.place import way_of
+from engine.structured.value import Dense, Term, Terms, Value, only_seed
+from engine.structured.walk import Walk
+
+UNARY = frozenset({"negative", "positive", "identity", "cast"})
+FACTORS = {"multiply": (0, 1), "divide": (0,)}
+"""Products, and the operands in which they are linear."""
+SPLIT = 4
+"""Longest axis that is summed slice by slice, so that each slice keeps its seeds."""
+
+
+def entrywise(walk: Walk, i: int) -> Value:
+    """Elementwise ops: the entries change, their seeds stay."""
+    node, aval = walk.nodes[i], walk.nodes[i].aval
+    name, live = node.op.name, walk.live(i)
+    if not isinstance(aval, Aval) or any(walk.aval(node.inputs[k]).shape != aval.shape for k in live):
+        return None
+    terms = _terms(walk, i, live)
+    if name in UNARY or (name in FACTORS and len(live) == 1 and live[0] in FACTORS[name]):
+        if terms is None:
+            return None
+        return walk.merged([Term(walk.emit(i, {live[0]: t.ref}), t.seeds) for t in terms[live[0]]], aval)
+    if name in ("add", "subtract"):
+        if any(not walk.zero(node.inputs[k]) for k in (0, 1) if k not in live):
+            return None
+        if terms is None:
+            return _added(walk, i, name, live) if len(live) == 2 else None
+        parts = list(terms.get(0, ()))
+        parts += [
+            t if name == "add" else Term(walk.core("negative", t.ref), t.seeds) for t in terms.get(1, ())
+        ]
+        return walk.merged(parts, aval)
+    if name == "where" and terms is not None and 0 not in live:
+        if any(not walk.zero(node.inputs[k]) for k in (1, 2) if k not in live):
+            return None
+        nothing = walk.b.zeros(aval)
+        return walk.merged(
+            [Term(walk.emit(i, {1: nothing, 2: nothing} | {k: t.ref}), t.seeds) for k in live for t in terms[k]],
+            aval,
+        )
+    return None
+
+
+def _added(walk: Walk, i: int, name: str, live: Sequence[int]) -> Value:
+    """Terms and the array of all seeds: the terms are added where they belong."""
+    p, q = (walk.value[j] for j in walk.nodes[i].inputs)
+    aval = walk.aval(i)
+    if isinstance(p, Dense) and isinstance(q, Terms):
+        base, terms = p, q.terms
+        if name == "subtract":
+            terms = tuple(Term(walk.core("negative", t.ref), t.seeds) for t in terms)
+    elif isinstance(p, Terms) and isinstance(q, Dense):
+        base, terms = q, p.terms
+        if name == "subtract":
+            base = Dense(walk.core("negative", q.ref), q.last)
+    else:
+        return None
+    if not terms:
+        return base
+    targets = [walk.targets(t, base.last) for t in terms]
+    return Dense(walk.placed(walk.full(aval, base.last), terms, targets, base.ref), base.last)
+
+
+def _terms(walk: Walk, i: int, live: Sequence[int]) -> dict[int, tuple[Term, ...]] | None:
+    """Terms of the live operands, if they all have some."""
+    found = {}
+    for k in live:
+        value = walk.value[walk.nodes[i].inputs[k]]
+        if not isinstance(value, Terms):
+            return None
+        found[k] = value.terms
+    return found
+
+
+def moved(walk: Walk, i: int) -> Value:
+    """Ops that move entries (reshape, slice, concat, a gather at constant indices): the seeds are moved with them."""
+    live = walk.live(i)
+    op, aval = walk.nodes[i].op, walk.nodes[i].aval
+    terms = _terms(walk, i, live)
+    rules = [op.rule(k) for k in range(len(walk.nodes[i].inputs))]
+    if terms is None or not isinstance(aval, Aval) or not all(isinstance(rules[k], Linear) for k in live):
+        return None
+    joint = [k for k, r in enumerate(rules) if isinstance(r, Linear) and r.joint]
+    group = joint if set(live) <= set(joint) else live
+    if len(group) > 1 and group is not joint:
+        return None
+    call = walk.call(i)
+    fixed: dict[int, Any] = {}
+    for k, a in enumerate(call.avals):
+        if k in group:
+            if k not in live and not walk.zero(walk.nodes[i].inputs[k]):
+                return None
+            continue
+        if a.floating or (value := call.known(k)) is None:
+            return None
+        fixed[k] = value
+    places = places_of(call, group, fixed)
+    if places is None:
+        return None
+    parts = []
+    for n in range(max(map(len, terms.values()))):
+        refs, seeds = {}, [np.full(1, -1)]
+        for k in group:
+            one = terms[k][n] if k in live and n < len(terms[k]) else None
+            refs[k] = walk.b.zeros(call.avals[k]) if one is None else one.ref
+            seeds.append(np.full(call.avals[k].size, -1) if one is None else one.seeds.reshape(-1))
+        parts.append(Term(walk.emit(i, refs), np.concatenate(seeds)[places + 1]))
+    return walk.merged(parts, aval)
+
+
+def alike(walk: Walk, i: int) -> Value:
+    """Any op that is linear in one operand, where all entries of a term have the same seed: it is applied to the term."""
+    node, live = walk.nodes[i], walk.live(i)
+    if not isinstance(node.aval, Aval) or len(live) != 1 or node.op.subgraphs:
+        return None
+    rule = node.op.rule(live[0])
+    terms = _terms(walk, i, live)
+    if terms is None or not isinstance(rule, Linear) or rule.joint:
+        return None
+    seeds = [only_seed(t.seeds) for t in terms[live[0]]]
+    if any(s is None for s in seeds):
+        return None
+    shape = node.aval.shape
+    return walk.merged(
+        [
+            Term(walk.emit(i, {live[0]: t.ref}), np.full(shape, s))
+            for t, s in zip(terms[live[0]], seeds, strict=True)
+        ],
+        node.aval,
+    )
+
+
+def summed(walk: Walk, i: int) -> Value:
+    """Sums: of entries of one seed as they are, over a short axis slice by slice, else laid out: the sum of a diagonal is
+    its vector."""
+    node, aval = walk.nodes[i], walk.nodes[i].aval
+    if node.op.name != "sum" or not isinstance(aval, Aval):
+        return None
+    (j,) = node.inputs
+    value, before = walk.value[j], walk.aval(j)
+    if not isinstance(value, Terms):
+        return None
+    axes = dict(node.params)["axes"]
+    outer = [a - before.rank for a in range(before.rank) if a - before.rank not in axes]
+    order = [*outer, *axes]
+    count = prod(before.shape[a] for a in axes)
+    turned = [_turned(t.seeds, order, (*aval.shape, count)) for t in value.terms]
+    commons = [_common(seeds) for seeds in turned]
+    if count and all(c is not None for c in commons):
+        refs = [walk.emit(i, {0: t.ref}) for t in value.terms]
+        return walk.merged([Term(r, c) for r, c in zip(refs, commons, strict=True) if c is not None], aval)
+    if 0 < count <= SPLIT and aval.size > 1:
+        parts = []
+        for t, seeds in zip(value.terms, turned, strict=True):
+            ref = walk.core("permute_dims", t.ref, axes=tuple(order))
+            ref = walk.reshape(ref, (*aval.shape, count))
+            for k in range(count):
+                index = (*[(0, n, 1) for n in aval.shape], (k, k + 1, 1))
+                parts.append(
+                    Term(walk.reshape(walk.core("slice", ref, index=index), aval.shape), seeds[..., k])
+                )
+        return walk.merged(parts, aval)
+    if not value.terms:
+        return Terms(())
+    inverse = np.argsort([a + before.rank for a in order])
+    kept = [before.shape[a] for a in order]
+    own = np.repeat(np.arange(aval.size), count).reshape(kept).transpose(inverse)
+    targets = []
+    for t in value.terms:
+        found = own * walk.count + t.seeds if walk.last else t.seeds * aval.size + own
+        targets.append(np.where(t.seeds >= 0, found, -1))
+    return Dense(walk.placed(walk.full(aval, walk.last), value.terms, targets), walk.last)
+
+
+def _turned(seeds: Array, order: Sequence[int], shape: Sequence[int]) -> Array:
+    return seeds.transpose([a + seeds.ndim for a in order]).reshape(shape)
+
+
+def _common(seeds: Array) -> Array | None:
+    """For each row the one seed that is in it (−1: none); None if a row has several."""
+    if not seeds.shape[-1]:
+        return None
+    most = seeds.max(axis=-1)
+    return most if bool(((seeds == most[..., None]) | (seeds < 0)).all()) else None
+
+
+def scaled(walk: Walk, i: int) -> Value:
+    """Products of a matrix with a diagonal: its columns or rows, scaled."""
+    node = walk.nodes[i]
+    live = walk.live(i)
+    if node.op.name != "matmul" or len(live) != 1:
+        return None
+    (k,) = live
+    value, mine, aval = walk.value[node.inputs[k]], walk.aval(node.inputs[k]), walk.aval(i)
+    if not isinstance(value, Terms) or not value.terms or mine.rank != 2 or mine.shape[k] != 1:
+        return None
+    length = mine.shape[1 - k]
+    found = []
+    for term in value.terms:
+        way = way_of(term.seeds)
+        if way is None or not isinstance(way.read, slice) or not isinstance(way.write, slice):
+            return None
+        if (way.read.step or 1) != 1:
+            return None
+        found.append((term, way.read, way.write))
+    # The matrix with the summed axis last, or first where the axis of seeds leads.
+    other, last = walk.place[node.inputs[1 - k]], walk.last
+    if (k == 0) == last:
+        other = walk.core("permute_dims", other, axes=(-1, -2))
+    free = prod(aval.shape)
+    total: int | None = None
+    for term, read, write in found:
+        vector, matrix = walk.reshape(term.ref, (length,)), other
+        taken = (read.start, read.stop, 1)
+        if taken != (0, length, 1):
+            vector = walk.core("slice", vector, index=(taken,))
+            both = ((0, free, 1), taken) if last else (taken, (0, free, 1))
+            matrix = walk.core("slice", matrix, index=both)
+        n = read.stop - read.start
+        shape = (free, n) if last else (n, free)
+        scale = walk.stretched(walk.reshape(vector, (1, n) if last else (n, 1)), shape)
+        part = walk.core("multiply", matrix, scale)
+        step = write.step or 1
+        stop = write.start + step * (n - 1) + 1
+        goal = (write.start, stop, step)
+        if goal != (0, walk.count, 1):
+            index = ((0, free, 1), goal) if last else (goal, (0, free, 1))
+            whole = (free, walk.count) if last else (walk.count, free)
+            part = walk.core("embed", part, index=index, shape=whole)
+        total = part if total is None else walk.b.add(total, part)
+    assert total is not None
+    return Dense(walk.reshape(total, walk.full(aval, last)), last)
