@@ -52,7 +52,8 @@ def lay(ways: Sequence[Way | None], fresh: bool, parts: Sequence[Array], ranks: 
     for way, part, rank in zip(ways, parts, ranks, strict=True):
         if way is None:
             continue
-        own = np.reshape(part, (*np.shape(part)[: np.ndim(part) - rank], -1))[..., way.read]
+        lead = np.ndim(part) - rank
+        own = np.reshape(part, (*np.shape(part)[:lead], prod(np.shape(part)[lead:])))[..., way.read]
         if way.repeated:
             np.add.at(flat, (..., way.write), own)
         elif fresh:

@@ -48,6 +48,8 @@ class Structured:
             if value is None and not walk.zero(o):
                 # Linear graphs yield zeros here; others are repeated, as under vmap.
                 value = Dense(walk.led(walk.place[o]), False)
+            if value is not None and not isinstance(value, Dense) and value.outers:
+                value = walk.dense(value, aval, last)
             if isinstance(value, Dense):
                 outs.append(walk.turned(value, last).ref)
                 self.parts.append(None)

@@ -15,7 +15,7 @@ from engine.aval import Array, Aval
 from engine.op import Linear
 from engine.sparsity.linear import places_of
 from engine.structured.place import way_of
-from engine.structured.value import Dense, Term, Terms, Value, only_seed
+from engine.structured.value import Dense, Outer, Term, Terms, Value, only_seed
 from engine.structured.walk import Walk
 
 UNARY = frozenset({"negative", "positive", "identity", "cast"})
@@ -31,60 +31,67 @@ def entrywise(walk: Walk, i: int) -> Value:
     name, live = node.op.name, walk.live(i)
     if not isinstance(aval, Aval) or any(walk.aval(node.inputs[k]).shape != aval.shape for k in live):
         return None
-    terms = _terms(walk, i, live)
+    parts = _parts(walk, i, live)
     if name in UNARY or (name in FACTORS and len(live) == 1 and live[0] in FACTORS[name]):
-        if terms is None:
-            return None
-        return walk.merged([Term(walk.emit(i, {live[0]: t.ref}), t.seeds) for t in terms[live[0]]], aval)
+        return None if parts is None else _applied(walk, i, live[0], parts[live[0]], aval)
     if name in ("add", "subtract"):
         if any(not walk.zero(node.inputs[k]) for k in (0, 1) if k not in live):
             return None
-        if terms is None:
-            return _added(walk, i, name, live) if len(live) == 2 else None
-        parts = list(terms.get(0, ()))
-        parts += [
-            t if name == "add" else Term(walk.core("negative", t.ref), t.seeds) for t in terms.get(1, ())
-        ]
-        return walk.merged(parts, aval)
-    if name == "where" and terms is not None and 0 not in live:
+        if parts is None:
+            return _added(walk, i, name) if len(live) == 2 else None
+        p, q = parts.get(0, Terms(())), parts.get(1, Terms(()))
+        if name == "subtract":
+            q = _negative(walk, q)
+        return walk.merged([*p.terms, *q.terms], aval, [*p.outers, *q.outers])
+    if name == "where" and parts is not None and 0 not in live:
         if any(not walk.zero(node.inputs[k]) for k in (1, 2) if k not in live):
             return None
         nothing = walk.b.zeros(aval)
+        chosen = {k: (lambda ref, k=k: walk.emit(i, {1: nothing, 2: nothing} | {k: ref})) for k in live}
         return walk.merged(
-            [Term(walk.emit(i, {1: nothing, 2: nothing} | {k: t.ref}), t.seeds) for k in live for t in terms[k]],
+            [Term(chosen[k](t.ref), t.seeds) for k in live for t in parts[k].terms],
             aval,
+            [Outer(chosen[k](t.ref), t.over) for k in live for t in parts[k].outers],
         )
     return None
 
 
-def _added(walk: Walk, i: int, name: str, live: Sequence[int]) -> Value:
+def _applied(walk: Walk, i: int, k: int, value: Terms, aval: Aval) -> Value:
+    """Node i, for which entries keep their seeds, of each part of its operand k."""
+    return walk.merged(
+        [Term(walk.emit(i, {k: t.ref}), t.seeds) for t in value.terms],
+        aval,
+        [Outer(walk.emit(i, {k: t.ref}), t.over) for t in value.outers],
+    )
+
+
+def _negative(walk: Walk, value: Terms) -> Terms:
+    return Terms(
+        tuple(Term(walk.core("negative", t.ref), t.seeds) for t in value.terms),
+        tuple(Outer(walk.core("negative", t.ref), t.over) for t in value.outers),
+    )
+
+
+def _added(walk: Walk, i: int, name: str) -> Value:
     """Terms and the array of all seeds: the terms are added where they belong."""
     p, q = (walk.value[j] for j in walk.nodes[i].inputs)
-    aval = walk.aval(i)
     if isinstance(p, Dense) and isinstance(q, Terms):
-        base, terms = p, q.terms
-        if name == "subtract":
-            terms = tuple(Term(walk.core("negative", t.ref), t.seeds) for t in terms)
+        base, terms = p, _negative(walk, q) if name == "subtract" else q
     elif isinstance(p, Terms) and isinstance(q, Dense):
-        base, terms = q, p.terms
-        if name == "subtract":
-            base = Dense(walk.core("negative", q.ref), q.last)
+        base, terms = Dense(walk.core("negative", q.ref), q.last) if name == "subtract" else q, p
     else:
         return None
-    if not terms:
-        return base
-    targets = [walk.targets(t, base.last) for t in terms]
-    return Dense(walk.placed(walk.full(aval, base.last), terms, targets, base.ref), base.last)
+    return Dense(walk.added(base.ref, terms, walk.aval(i), base.last), base.last)
 
 
-def _terms(walk: Walk, i: int, live: Sequence[int]) -> dict[int, tuple[Term, ...]] | None:
-    """Terms of the live operands, if they all have some."""
+def _parts(walk: Walk, i: int, live: Sequence[int]) -> dict[int, Terms] | None:
+    """What the live operands hold, if none is written out."""
     found = {}
     for k in live:
         value = walk.value[walk.nodes[i].inputs[k]]
         if not isinstance(value, Terms):
             return None
-        found[k] = value.terms
+        found[k] = value
     return found
 
 
@@ -92,9 +99,9 @@ def moved(walk: Walk, i: int) -> Value:
     """Ops that move entries (reshape, slice, concat, a gather at constant indices): the seeds are moved with them."""
     live = walk.live(i)
     op, aval = walk.nodes[i].op, walk.nodes[i].aval
-    terms = _terms(walk, i, live)
+    held = _parts(walk, i, live)
     rules = [op.rule(k) for k in range(len(walk.nodes[i].inputs))]
-    if terms is None or not isinstance(aval, Aval) or not all(isinstance(rules[k], Linear) for k in live):
+    if held is None or not isinstance(aval, Aval) or not all(isinstance(rules[k], Linear) for k in live):
         return None
     joint = [k for k, r in enumerate(rules) if isinstance(r, Linear) and r.joint]
     group = joint if set(live) <= set(joint) else live
@@ -113,37 +120,39 @@ def moved(walk: Walk, i: int) -> Value:
     places = places_of(call, group, fixed)
     if places is None:
         return None
+    nothing = {k: walk.b.zeros(call.avals[k]) for k in group if len(group) > 1}
     parts = []
-    for n in range(max(map(len, terms.values()))):
-        refs, seeds = {}, [np.full(1, -1)]
+    for n in range(max(len(value.terms) for value in held.values())):
+        refs, seeds = dict(nothing), [np.full(1, -1)]
         for k in group:
-            one = terms[k][n] if k in live and n < len(terms[k]) else None
-            refs[k] = walk.b.zeros(call.avals[k]) if one is None else one.ref
+            one = held[k].terms[n] if k in live and n < len(held[k].terms) else None
             seeds.append(np.full(call.avals[k].size, -1) if one is None else one.seeds.reshape(-1))
+            if one is not None:
+                refs[k] = one.ref
         parts.append(Term(walk.emit(i, refs), np.concatenate(seeds)[places + 1]))
-    return walk.merged(parts, aval)
+    outers = [Outer(walk.emit(i, nothing | {k: t.ref}), t.over) for k in live for t in held[k].outers]
+    return walk.merged(parts, aval, outers)
 
 
 def alike(walk: Walk, i: int) -> Value:
-    """Any op that is linear in one operand, where all entries of a term have the same seed: it is applied to the term."""
+    """Any op that is linear in one operand, of outer products, and of terms all of whose entries have the same seed."""
     node, live = walk.nodes[i], walk.live(i)
     if not isinstance(node.aval, Aval) or len(live) != 1 or node.op.subgraphs:
         return None
-    rule = node.op.rule(live[0])
-    terms = _terms(walk, i, live)
-    if terms is None or not isinstance(rule, Linear) or rule.joint:
+    (k,) = live
+    rule = node.op.rule(k)
+    held = _parts(walk, i, live)
+    if held is None or not isinstance(rule, Linear) or rule.joint:
         return None
-    seeds = [only_seed(t.seeds) for t in terms[live[0]]]
+    seeds = [only_seed(t.seeds) for t in held[k].terms]
     if any(s is None for s in seeds):
         return None
-    shape = node.aval.shape
-    return walk.merged(
-        [
-            Term(walk.emit(i, {live[0]: t.ref}), np.full(shape, s))
-            for t, s in zip(terms[live[0]], seeds, strict=True)
-        ],
-        node.aval,
-    )
+    terms = [
+        Term(walk.emit(i, {k: t.ref}), np.full(node.aval.shape, s))
+        for t, s in zip(held[k].terms, seeds, strict=True)
+    ]
+    outers = [Outer(walk.emit(i, {k: t.ref}), t.over) for t in held[k].outers]
+    return walk.merged(terms, node.aval, outers)
 
 
 def summed(walk: Walk, i: int) -> Value:
@@ -162,9 +171,11 @@ def summed(walk: Walk, i: int) -> Value:
     count = prod(before.shape[a] for a in axes)
     turned = [_turned(t.seeds, order, (*aval.shape, count)) for t in value.terms]
     commons = [_common(seeds) for seeds in turned]
+    outers = [Outer(walk.emit(i, {0: t.ref}), t.over) for t in value.outers]
     if count and all(c is not None for c in commons):
         refs = [walk.emit(i, {0: t.ref}) for t in value.terms]
-        return walk.merged([Term(r, c) for r, c in zip(refs, commons, strict=True) if c is not None], aval)
+        terms = [Term(r, c) for r, c in zip(refs, commons, strict=True) if c is not None]
+        return walk.merged(terms, aval, outers)
     if 0 < count <= SPLIT and aval.size > 1:
         parts = []
         for t, seeds in zip(value.terms, turned, strict=True):
@@ -175,9 +186,9 @@ def summed(walk: Walk, i: int) -> Value:
                 parts.append(
                     Term(walk.reshape(walk.core("slice", ref, index=index), aval.shape), seeds[..., k])
                 )
-        return walk.merged(parts, aval)
+        return walk.merged(parts, aval, outers)
     if not value.terms:
-        return Terms(())
+        return walk.merged((), aval, outers)
     inverse = np.argsort([a + before.rank for a in order])
     kept = [before.shape[a] for a in order]
     own = np.repeat(np.arange(aval.size), count).reshape(kept).transpose(inverse)
@@ -185,7 +196,14 @@ def summed(walk: Walk, i: int) -> Value:
     for t in value.terms:
         found = own * walk.count + t.seeds if walk.last else t.seeds * aval.size + own
         targets.append(np.where(t.seeds >= 0, found, -1))
-    return Dense(walk.placed(walk.full(aval, walk.last), value.terms, targets), walk.last)
+    laid = Dense(walk.placed(walk.full(aval, walk.last), value.terms, targets), walk.last)
+    if aval.size == 1:
+        sums = walk.scalar(laid, aval)
+        assert isinstance(sums, Terms)
+        return walk.merged((), aval, [*sums.outers, *outers])
+    if outers:
+        return Dense(walk.added(laid.ref, Terms((), tuple(outers)), aval, laid.last), laid.last)
+    return laid
 
 
 def _turned(seeds: Array, order: Sequence[int], shape: Sequence[int]) -> Array:
@@ -245,4 +263,6 @@ def scaled(walk: Walk, i: int) -> Value:
             part = walk.core("embed", part, index=index, shape=whole)
         total = part if total is None else walk.b.add(total, part)
     assert total is not None
-    return Dense(walk.reshape(total, walk.full(aval, last)), last)
+    total = walk.reshape(total, walk.full(aval, last))
+    outers = tuple(Outer(walk.emit(i, {k: t.ref}), t.over) for t in value.outers)
+    return Dense(walk.added(total, Terms((), outers), aval, last), last)

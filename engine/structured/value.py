@@ -1,4 +1,4 @@
-"""What a node holds for all unit seeds: terms, where each entry knows its seed; or the whole array."""
+"""What a node holds for all unit seeds: terms, where each entry knows its seed; outer products; or the whole array."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from engine.aval import Array
 
 MOST_TERMS = 12
 """Most seeds that an entry is kept with one by one: a wider band is written out."""
+MOST_OUTERS = 4
+"""Most outer products that are kept as such."""
 
 
 class Term(NamedTuple):
@@ -23,10 +25,21 @@ class Term(NamedTuple):
     seeds: Array
 
 
+class Outer(NamedTuple):
+    """For seed s and entry e the value u[e]·v[s]: what becomes of a sum that is used by many.
+
+    `ref` is the node of u, which has the shape that the value has for one seed; `over` is that of v, one number a seed.
+    """
+
+    ref: int
+    over: int
+
+
 class Terms(NamedTuple):
-    """The sum of terms."""
+    """The sum of terms and outer products."""
 
     terms: tuple[Term, ...]
+    outers: tuple[Outer, ...] = ()
 
 
 class Dense(NamedTuple):

@@ -14,7 +14,17 @@ from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
 from engine.sparsity.call import Call, Context, call_of
 from engine.sparsity.known import Values
 from engine.structured.place import PLACE, place_params
-from engine.structured.value import MOST_TERMS, Dense, Term, Terms, Value, compatible, united
+from engine.structured.value import (
+    MOST_OUTERS,
+    MOST_TERMS,
+    Dense,
+    Outer,
+    Term,
+    Terms,
+    Value,
+    compatible,
+    united,
+)
 from engine.transforms.vmap import Shared, lead, mapped_node
 
 Rule = Callable[["Walk", int], Value]
@@ -66,7 +76,7 @@ class Walk:
                 for rule in rules:
                     found = rule(self, i)
                     if found is not None:
-                        self.value[i] = found
+                        self.value[i] = self.scalar(found, self.aval(i))
                         break
                 else:
                     self._map(i, node)
@@ -128,17 +138,23 @@ class Walk:
         return Dense(self.core("permute_dims", value.ref, axes=tuple(a - rank for a in axes)), last)
 
     def over_seeds(self, ref: int, last: bool, aval: Aval) -> int:
-        """A value without seed beside an array of all seeds; a literal stays one."""
+        """A value without seed as an operand beside the array of all seeds of `aval`; a literal stays one."""
         node = self.b.nodes[ref]
         shape = self.shape(ref)
-        if shape == () and node.op is CONSTANT:
+        if shape == () and node.op is CONSTANT and aval.shape:
             return ref
         if last:
             ref = self.reshape(ref, (*shape, 1))
         return self.stretched(ref, self.full(aval, last))
 
-    def merged(self, parts: Sequence[Term], aval: Aval) -> Terms | Dense:
-        """The sum of terms: those that go together as one, all written out if there are too many."""
+    def scalar(self, value: Value, aval: Aval) -> Value:
+        """An array of all seeds that is one number for each of them as an outer product: whatever uses it is, too."""
+        if not isinstance(value, Dense) or aval.size != 1:
+            return value
+        return Terms((), (Outer(self.b.ones(aval), self.reshape(value.ref, (self.count,))),))
+
+    def merged(self, parts: Sequence[Term], aval: Aval, outers: Sequence[Outer] = ()) -> Terms | Dense:
+        """The sum of terms and outer products: those that go together as one, all written out if there are too many."""
         kept: list[Term] = []
         for term in parts:
             if not (term.seeds >= 0).any():
@@ -149,8 +165,13 @@ class Walk:
                     break
             else:
                 kept.append(term)
-        found = Terms(tuple(kept))
-        return found if len(kept) <= MOST_TERMS else self.dense(found, aval, self.last)
+        columns: dict[int, int] = {}
+        for outer in outers:
+            known = columns.get(outer.over)
+            columns[outer.over] = outer.ref if known is None else self.b.add(known, outer.ref)
+        found = Terms(tuple(kept), tuple(Outer(u, v) for v, u in columns.items()))
+        few = len(kept) <= MOST_TERMS and len(columns) <= MOST_OUTERS
+        return found if few else self.dense(found, aval, self.last)
 
     def targets(self, term: Term, last: bool) -> Array:
         """Where the entries of a term are in the array of all seeds."""
@@ -163,11 +184,25 @@ class Walk:
         """The array of all seeds of a node with this aval for one."""
         if isinstance(value, Dense):
             return self.turned(value, last)
+        if value is None or not any(value):
+            return Dense(self.b.zeros(Aval(self.full(aval, last), aval.dtype)), last)
+        return Dense(self.added(None, value, aval, last), last)
+
+    def added(self, base: int | None, value: Terms, aval: Aval, last: bool) -> int:
+        """Terms and outer products written out, and added to an array of all seeds if there is one."""
         shape = self.full(aval, last)
-        if value is None or not value.terms:
-            return Dense(self.b.zeros(Aval(shape, aval.dtype)), last)
-        targets = [self.targets(t, last) for t in value.terms]
-        return Dense(self.placed(shape, value.terms, targets), last)
+        ones = (1,) * aval.rank
+        for outer in value.outers:
+            over = self.reshape(outer.over, (*ones, self.count) if last else (self.count, *ones))
+            part = self.core(
+                "multiply", self.over_seeds(outer.ref, last, aval), self.stretched(over, shape)
+            )
+            base = part if base is None else self.b.add(base, part)
+        if value.terms:
+            targets = [self.targets(t, last) for t in value.terms]
+            base = self.placed(shape, value.terms, targets, base)
+        assert base is not None
+        return base
 
     def placed(self, shape: Shape, terms: Sequence[Term], targets: Sequence[Array], base: int | None = None) -> int:
         """Entries of terms at flat targets, laid into zeros or added to `base`."""
@@ -200,7 +235,7 @@ class Walk:
             mapped.append(self.value[j] is not None)
         own = mapped_node(node.op, self.b, self.count, operands, mapped, dict(node.params))
         if isinstance(node.aval, Aval):
-            self.value[i] = Dense(own, False)
+            self.value[i] = self.scalar(Dense(own, False), node.aval)
             return
         if isinstance(own, tuple):
             self._shared |= {(i, k): ref.ref for k, ref in enumerate(own) if isinstance(ref, Shared)}
@@ -217,9 +252,10 @@ class Walk:
         elif (owner, k) in self._shared:
             self.place[i] = self._shared[owner, k]
         elif len(results) == 1 and not isinstance(self.nodes[owner].aval, Aval) and self._whole(owner):
-            self.value[i] = Dense(self.b.emit(ITEM, [results[0]], node.params), False)
+            whole = self.b.emit(ITEM, [results[0]], node.params)
+            self.value[i] = self.scalar(Dense(whole, False), self.aval(i))
         else:
-            self.value[i] = Dense(results[k], False)
+            self.value[i] = self.scalar(Dense(results[k], False), self.aval(i))
 
     def _whole(self, owner: int) -> bool:
         """Whether the place of a mapped node of several results is one node, not one for each result."""

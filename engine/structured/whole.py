@@ -29,7 +29,7 @@ def over_entries(walk: Walk, i: int) -> Value:
         if k in live:
             refs[k] = walk.dense(walk.value[j], walk.aval(j), last).ref
         else:
-            refs[k] = walk.over_seeds(walk.place[j], last, walk.aval(j))
+            refs[k] = walk.over_seeds(walk.place[j], last, aval)
     params = node.op.batched(walk.count, dict(node.params))
     if params != dict(node.params):
         return None
