@@ -172,6 +172,8 @@ class Swept(Job):
             return None
         nb = len(self.sizes)
         matrices = structured.matrices(results, self.sizes)
+        if matrices is None:
+            return None
         return [np.moveaxis(m, -1, nb) for m in matrices] if structured.last else matrices
 
     def _sweep_all(self, meter: Meter) -> list[Array]:

@@ -32,12 +32,13 @@ def way_of(targets: Array) -> Way | None:
     if not len(there):
         return None
     goals = flat[there]
-    write = _ranged(goals)
+    write = ranged(goals)
     repeated = not isinstance(write, slice) and len(np.unique(goals)) < len(goals)
-    return Way(_ranged(there), write, repeated)
+    return Way(ranged(there), write, repeated)
 
 
-def _ranged(positions: Array) -> Range:
+def ranged(positions: Array) -> Range:
+    """Positions in ascending order or none, as a slice if they are evenly spaced."""
     first = int(positions[0])
     if len(positions) == 1:
         return slice(first, first + 1)

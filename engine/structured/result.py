@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from engine.aval import Array, Aval, DType, Shape
-from engine.graph import Graph
-from engine.structured.place import Way, lay, way_of
+from engine.aval import Array, DType
+from engine.graph import Graph, single
+from engine.structured.laid import Laid
+from engine.structured.place import PLACE, ranged, way_of
 from engine.structured.rules import alike, entrywise, moved, scaled, summed
-from engine.structured.value import Dense
+from engine.structured.value import Dense, Terms
 from engine.structured.walk import Walk
 from engine.structured.whole import along_axes, multiplied, over_entries
 
@@ -20,72 +20,71 @@ RULES = (entrywise, moved, alike, summed, scaled, over_entries, along_axes, mult
 """In the order in which they are asked."""
 
 
-class Laid(NamedTuple):
-    """A result of terms: how their entries lie in the array of all seeds, which is zero elsewhere."""
-
-    ways: tuple[Way | None, ...]
-    rank: int
-    shape: Shape
-    dtype: str
-
-
 class Structured:
     """`graph`: the fixed arguments → arrays from which `matrices` makes the results for all unit seeds.
 
-    The axis of seeds is the last one if `last`, else the first (behind those of a batch). `written` says whether any of
-    the structure was left to the end or used on the way.
+    The axis of seeds is the last one if `last`, else the first (behind those of a batch). What is left of the structure at
+    the end is written straight into the answer.
     """
 
     def __init__(self, linear: Graph, fixed: int, last: bool, dtype: DType, **limits: Any) -> None:
         walk = Walk(linear, fixed, last, dtype, **limits)
         walk.write(RULES)
         self.last = last
-        self.parts: list[Laid | None] = []
         outs: list[int] = []
+        self.parts: list[Laid | None] = []
+        """For each result how it is made; None for one that is computed as it is."""
         for o in linear.outputs:
-            value = walk.value[o]
-            aval = walk.aval(o)
-            if value is None and not walk.zero(o):
-                # Linear graphs yield zeros here; others are repeated, as under vmap.
-                value = Dense(walk.led(walk.place[o]), False)
-            if value is not None and not isinstance(value, Dense) and value.outers:
-                value = walk.dense(value, aval, last)
-            if isinstance(value, Dense):
-                outs.append(walk.turned(value, last).ref)
-                self.parts.append(None)
-                continue
-            terms = () if value is None else value.terms
-            ways = tuple(way_of(walk.targets(t, last)) for t in terms)
-            self.parts.append(Laid(ways, aval.rank, walk.full(aval, last), aval.dtype))
-            outs += [t.ref for t in terms]
+            refs, part = _part(walk, o)
+            outs += refs
+            self.parts.append(part)
         self.graph = walk.b.build(outs)
 
     @property
     def nbytes(self) -> int:
         """Memory of the positions."""
-        total = 0
-        for part in self.parts:
-            for way in part.ways if part is not None else ():
-                if way is not None:
-                    total += sum(p.nbytes for p in (way.read, way.write) if isinstance(p, np.ndarray))
-        return total
+        return sum(part.nbytes for part in self.parts if part is not None)
 
-    def matrices(self, found: Sequence[Any], sizes: Sequence[int]) -> list[Array]:
-        """The results, led by batch axes of these sizes, from what the graph (mapped over the batch) yields."""
+    def matrices(self, found: Sequence[Any], sizes: Sequence[int]) -> list[Array] | None:
+        """The results, led by batch axes of these sizes, from what the graph (mapped over the batch) yields, all of it
+        finite. Arrays of `found` may be written to. None where a result may not be finite all the same.
+        """
+        arrays = [np.asarray(a) for a in found]
         results = []
-        rest = iter(found)
+        k = 0
         for part in self.parts:
-            if part is None:
-                results.append(np.asarray(next(rest)))
-                continue
-            out: Array = np.zeros((*sizes, *part.shape), part.dtype)
-            flat = out.reshape((*sizes, prod(part.shape)))
-            arrays = [np.asarray(next(rest)) for _ in part.ways]
-            lay(part.ways, True, arrays, [part.rank] * len(arrays), flat)
-            results.append(out)
+            n = 1 if part is None else part.count
+            made = (
+                arrays[k] if part is None else part.write(arrays[k : k + n], sizes, arrays[:k] + arrays[k + 1 :])
+            )
+            if made is None:
+                return None
+            results.append(made)
+            k += n
         return results
 
 
-def laid_avals(parts: Sequence[Laid | None]) -> list[Aval]:
-    """Avals of the results that are laid out at the end."""
-    return [Aval(p.shape, p.dtype) for p in parts if p is not None]  # type: ignore[arg-type]  # a floating dtype
+def _part(walk: Walk, o: int) -> tuple[list[int], Laid | None]:
+    """The nodes that a result is made of, and how."""
+    aval, value, last = walk.aval(o), walk.value[o], walk.last
+    if value is None and not walk.zero(o):
+        # Linear graphs yield zeros here; others are repeated, as under vmap.
+        value = Dense(walk.led(walk.place[o]), False)
+    if isinstance(value, Dense):
+        ref = walk.turned(value, last).ref
+        node = walk.b.nodes[ref]
+        if node.op is not PLACE:
+            return [ref], None
+        # Terms that were laid into it last are better laid in the answer's memory.
+        params, whole = dict(node.params), single(node.aval)
+        targets = [c.value for c in params["targets"]]
+        ways, ranks = tuple(map(way_of, targets)), tuple(t.ndim for t in targets)
+        return list(node.inputs), Laid(whole.shape, last, whole.dtype, params["base"], ways, ranks, ())
+    held = Terms(()) if value is None else value
+    ways = tuple(way_of(walk.targets(t, last)) for t in held.terms)
+    # Those that reach every entry come first: nothing needs to be zero before.
+    outers = sorted((t for t in held.outers if t.there.any()), key=lambda t: not t.there.all())
+    rows = tuple(None if t.there.all() else ranged(np.flatnonzero(t.there)) for t in outers)
+    refs = [t.ref for t in held.terms] + [ref for t in outers for ref in (t.ref, t.over)]
+    ranks = (aval.rank,) * len(ways)
+    return refs, Laid(walk.full(aval, last), last, aval.dtype, False, ways, ranks, rows)

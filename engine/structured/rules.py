@@ -51,7 +51,7 @@ def entrywise(walk: Walk, i: int) -> Value:
         return walk.merged(
             [Term(chosen[k](t.ref), t.seeds) for k in live for t in parts[k].terms],
             aval,
-            [Outer(chosen[k](t.ref), t.over) for k in live for t in parts[k].outers],
+            [Outer(chosen[k](t.ref), t.over, t.there) for k in live for t in parts[k].outers],
         )
     return None
 
@@ -61,14 +61,14 @@ def _applied(walk: Walk, i: int, k: int, value: Terms, aval: Aval) -> Value:
     return walk.merged(
         [Term(walk.emit(i, {k: t.ref}), t.seeds) for t in value.terms],
         aval,
-        [Outer(walk.emit(i, {k: t.ref}), t.over) for t in value.outers],
+        [Outer(walk.emit(i, {k: t.ref}), t.over, t.there) for t in value.outers],
     )
 
 
 def _negative(walk: Walk, value: Terms) -> Terms:
     return Terms(
         tuple(Term(walk.core("negative", t.ref), t.seeds) for t in value.terms),
-        tuple(Outer(walk.core("negative", t.ref), t.over) for t in value.outers),
+        tuple(Outer(walk.core("negative", t.ref), t.over, t.there) for t in value.outers),
     )
 
 
@@ -130,7 +130,14 @@ def moved(walk: Walk, i: int) -> Value:
             if one is not None:
                 refs[k] = one.ref
         parts.append(Term(walk.emit(i, refs), np.concatenate(seeds)[places + 1]))
-    outers = [Outer(walk.emit(i, nothing | {k: t.ref}), t.over) for k in live for t in held[k].outers]
+    outers = []
+    for k in live:
+        for t in held[k].outers:
+            flags = [np.zeros(1, bool)]
+            flags += [t.there.reshape(-1) if m == k else np.zeros(call.avals[m].size, bool) for m in group]
+            there = np.concatenate(flags)[places + 1]
+            if there.any():
+                outers.append(Outer(walk.emit(i, nothing | {k: t.ref}), t.over, there))
     return walk.merged(parts, aval, outers)
 
 
@@ -151,7 +158,8 @@ def alike(walk: Walk, i: int) -> Value:
         Term(walk.emit(i, {k: t.ref}), np.full(node.aval.shape, s))
         for t, s in zip(held[k].terms, seeds, strict=True)
     ]
-    outers = [Outer(walk.emit(i, {k: t.ref}), t.over) for t in held[k].outers]
+    there = np.ones(node.aval.shape, bool)
+    outers = [Outer(walk.emit(i, {k: t.ref}), t.over, there) for t in held[k].outers]
     return walk.merged(terms, node.aval, outers)
 
 
@@ -171,7 +179,10 @@ def summed(walk: Walk, i: int) -> Value:
     count = prod(before.shape[a] for a in axes)
     turned = [_turned(t.seeds, order, (*aval.shape, count)) for t in value.terms]
     commons = [_common(seeds) for seeds in turned]
-    outers = [Outer(walk.emit(i, {0: t.ref}), t.over) for t in value.outers]
+    outers = [
+        Outer(walk.emit(i, {0: t.ref}), t.over, _turned(t.there, order, (*aval.shape, count)).any(axis=-1))
+        for t in value.outers
+    ]
     if count and all(c is not None for c in commons):
         refs = [walk.emit(i, {0: t.ref}) for t in value.terms]
         terms = [Term(r, c) for r, c in zip(refs, commons, strict=True) if c is not None]
@@ -264,5 +275,6 @@ def scaled(walk: Walk, i: int) -> Value:
         total = part if total is None else walk.b.add(total, part)
     assert total is not None
     total = walk.reshape(total, walk.full(aval, last))
-    outers = tuple(Outer(walk.emit(i, {k: t.ref}), t.over) for t in value.outers)
+    there = np.ones(aval.shape, bool)
+    outers = tuple(Outer(walk.emit(i, {k: t.ref}), t.over, there) for t in value.outers)
     return Dense(walk.added(total, Terms((), outers), aval, last), last)

@@ -29,10 +29,12 @@ class Outer(NamedTuple):
     """For seed s and entry e the value u[e]·v[s]: what becomes of a sum that is used by many.
 
     `ref` is the node of u, which has the shape that the value has for one seed; `over` is that of v, one number a seed.
+    `there` tells where u may be other than 0.
     """
 
     ref: int
     over: int
+    there: Array
 
 
 class Terms(NamedTuple):

@@ -151,7 +151,8 @@ class Walk:
         """An array of all seeds that is one number for each of them as an outer product: whatever uses it is, too."""
         if not isinstance(value, Dense) or aval.size != 1:
             return value
-        return Terms((), (Outer(self.b.ones(aval), self.reshape(value.ref, (self.count,))),))
+        over = self.reshape(value.ref, (self.count,))
+        return Terms((), (Outer(self.b.ones(aval), over, np.ones(aval.shape, bool)),))
 
     def merged(self, parts: Sequence[Term], aval: Aval, outers: Sequence[Outer] = ()) -> Terms | Dense:
         """The sum of terms and outer products: those that go together as one, all written out if there are too many."""
@@ -165,12 +166,14 @@ class Walk:
                     break
             else:
                 kept.append(term)
-        columns: dict[int, int] = {}
+        by: dict[int, Outer] = {}
         for outer in outers:
-            known = columns.get(outer.over)
-            columns[outer.over] = outer.ref if known is None else self.b.add(known, outer.ref)
-        found = Terms(tuple(kept), tuple(Outer(u, v) for v, u in columns.items()))
-        few = len(kept) <= MOST_TERMS and len(columns) <= MOST_OUTERS
+            same = by.get(outer.over)
+            if same is not None:
+                outer = Outer(self.b.add(same.ref, outer.ref), outer.over, same.there | outer.there)
+            by[outer.over] = outer
+        found = Terms(tuple(kept), tuple(by.values()))
+        few = len(kept) <= MOST_TERMS and len(by) <= MOST_OUTERS
         return found if few else self.dense(found, aval, self.last)
 
     def targets(self, term: Term, last: bool) -> Array:
