@@ -145,11 +145,13 @@ class Jacobian(Swept):
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
         if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.of, self.wrt)
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.compression, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
-            watch = explain(self, meter, found=[values, parts[1]], of=self.of, wrt=self.wrt)
+            watch = explain(self, meter, found=[values] if finite else [values, data], of=self.of, wrt=self.wrt)
             if not watch.warnings:
                 watch.reported_values(values)
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
         rows, finite = self.blocks(meter)

@@ -270,10 +270,11 @@ class SecondOrder(Swept):
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
             return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
         if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.wrt, self.wrt)
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.compression, data, self.wrt, self.wrt)
             answer["hessian"] = blocks(self, *parts)
-            watch = self._watch(answer, [{"": parts[1]}] if suspicious(parts[1]) else [], meter)
-            if not watch.warnings:
+            watch = self._watch(answer, [{"": data}] if not finite and suspicious(data) else [], meter)
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
         swept, finite = self.sweep(meter)

@@ -11,24 +11,18 @@ from engine.aval import Array, Aval
 from engine.builder import GraphBuilder
 from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
+from engine.derive.at_once import AtOnce, at_once
 from engine.derive.batch import make_ready
 from engine.derive.job import Job
-from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
-from engine.structured import Structured
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
 """Memory that one vectorised sweep over seeds may take; larger Jacobians go in several."""
 STEP_FLOPS = 4e9
 """Floating-point operations of the largest step of such a sweep: it cannot be stopped on the way (0.1 s or so)."""
-
-FEWEST_SEEDS = 16
-"""Unit seeds from which on their structure is kept."""
-LARGEST_STRUCTURE = 1 << 20
-"""Entries of the largest node whose structure is kept: it takes a number for each."""
 
 Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
@@ -39,10 +33,8 @@ class Swept(Job):
 
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
-    structured: Structured | None = None
+    at_once: AtOnce | None = None
     """The linear graph for all unit seeds at once, where their structure makes that cheaper than `sweeps`."""
-    at_once: Graph | None = None
-    """Its graph, mapped and planned."""
 
     @property
     def fixed(self) -> Sequence[Array]:
@@ -53,6 +45,14 @@ class Swept(Job):
         """Those of the sweeps as well."""
         yield from super().graphs()
         yield from self.sweeps.values()
+        if self.at_once is not None:
+            yield self.at_once.graph
+
+    @property
+    def nbytes(self) -> int:
+        """With the positions of nonzeros."""
+        parts = (self.at_once, getattr(self, "compression", None))
+        return super().nbytes + sum(p.nbytes for p in parts if p is not None)
 
     def prepare_sweep(
         self,
@@ -87,34 +87,10 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
-        self.structured = self.at_once = None
-        if compression is None and self.passes >= FEWEST_SEEDS:
-            self._structure(last)
-        if self.structured is None:
+        self.at_once = at_once(self, linear, last, compression, CHUNK_BYTES, STEP_FLOPS)
+        if self.at_once is None:
             for graph in sweeps.values():
                 make_ready(graph, guarded=self.runner.guarded)
-
-    def _structure(self, last: bool) -> None:
-        """Keep the structure of the unit seeds, if that is possible and takes less."""
-        if self.runner.guarded or any(a.size > LARGEST_STRUCTURE for a in _avals(self.linear)):
-            return
-        answers = sum(a.nbytes for a in self.linear.out_avals) * self.passes * int(np.prod(self.sizes))
-        try:
-            structured = Structured(
-                self.linear,
-                len(self.fixed),
-                last,
-                self.dtype,
-                max_elements=self.limits.elements,
-                step=self.step,
-            )
-            graph, cost = self.runner.prepare(structured.graph, self.fixed_axes, "This", plan=False)
-        except LimitExceeded:
-            return
-        if cost.bytes > CHUNK_BYTES + 3 * answers or cost.largest_step > STEP_FLOPS or cost.flops > self.cost.flops:
-            return
-        make_ready(graph, guarded=False)
-        self.structured, self.at_once = structured, graph
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
@@ -151,30 +127,11 @@ class Swept(Job):
     def sweep(self, meter: Meter) -> tuple[list[Array], bool]:
         """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own; and whether they
         are known to be finite."""
-        found = self._sweep_structured(meter)
-        if found is not None:
-            return found, True
+        if self.at_once is not None:
+            found = self.at_once.matrices(self, meter)
+            if found is not None:
+                return found, True
         return self._sweep_all(meter), False
-
-    def _sweep_structured(self, meter: Meter) -> list[Array] | None:
-        """By the structure of the seeds; None where something is not finite, which strong zeros have to decide about."""
-        structured, graph = self.structured, self.at_once
-        if structured is None or graph is None:
-            return None
-        meter.look()
-        try:
-            results = self.runner.attempt(graph, self.fixed, meter)
-        except (DeadlineExceeded, LimitExceeded):
-            raise
-        except EngineError:
-            return None  # the sweep meets it too, and tells where
-        if results is None:
-            return None
-        nb = len(self.sizes)
-        matrices = structured.matrices(results, self.sizes)
-        if matrices is None:
-            return None
-        return [np.moveaxis(m, -1, nb) for m in matrices] if structured.last else matrices
 
     def _sweep_all(self, meter: Meter) -> list[Array]:
         """By all seeds, each as if nothing were known of it."""
@@ -187,8 +144,13 @@ class Swept(Job):
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
 
-    def sweep_compressed(self, meter: Meter) -> Array:
-        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
+    def sweep_compressed(self, meter: Meter) -> tuple[Array, bool]:
+        """The structural nonzeros, row-major, as the compression has them; and whether they are known to be finite. There
+        are no batch axes."""
+        if self.at_once is not None:
+            found = self.at_once.nonzeros(self, meter)
+            if found is not None:
+                return found, True
         compression = self.compression
         assert compression is not None
         offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
@@ -203,7 +165,7 @@ class Swept(Job):
         for start, results in self._chunks(seeds, meter):
             flat = [np.reshape(r, (len(r), -1)) for r in results]
             compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
-        return data
+        return data, False
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""
@@ -258,12 +220,6 @@ def _growing(linear: Graph, fixed: int) -> tuple[int, int, float]:
         for j in dying:
             total -= sizes[j]
     return peak, largest, flops
-
-
-def _avals(graph: Graph) -> Iterator[Aval]:
-    """Avals of all results of a graph's nodes."""
-    for node in graph.nodes:
-        yield from (node.aval,) if isinstance(node.aval, Aval) else node.aval
 
 
 def basis(avals: Sequence[Aval], start: int, n: int, dtype: str) -> list[Array]:

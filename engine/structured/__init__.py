@@ -11,5 +11,6 @@ A. Griewank, A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 7
 """
 
 from engine.structured.result import Structured
+from engine.structured.scattered import Scattered
 
-__all__ = ["Structured"]
+__all__ = ["Scattered", "Structured"]

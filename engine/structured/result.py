@@ -34,10 +34,19 @@ class Structured:
         outs: list[int] = []
         self.parts: list[Laid | None] = []
         """For each result how it is made; None for one that is computed as it is."""
-        for o in linear.outputs:
+        self.terms: list[tuple[int, Array]] | None = []
+        """Of each array that the graph yields, if they are terms alone: of which result, and the seed of each entry."""
+        for k, o in enumerate(linear.outputs):
             refs, part = _part(walk, o)
             outs += refs
             self.parts.append(part)
+            value = walk.value[o]
+            if not refs:
+                continue
+            if not isinstance(value, Terms) or value.outers:
+                self.terms = None
+            elif self.terms is not None:
+                self.terms += [(k, t.seeds) for t in value.terms]
         self.graph = walk.b.build(outs)
 
     @property
