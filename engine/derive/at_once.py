@@ -103,4 +103,3 @@ def _avals(graph: Graph) -> Iterator[Aval]:
     """Avals of all results of a graph's nodes."""
     for node in graph.nodes:
         yield from (node.aval,) if isinstance(node.aval, Aval) else node.aval
-

@@ -148,7 +148,9 @@ class Jacobian(Swept):
             data, finite = self.sweep_compressed(meter)
             parts = (self.compression, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
-            watch = explain(self, meter, found=[values] if finite else [values, data], of=self.of, wrt=self.wrt)
+            watch = explain(
+                self, meter, found=[values] if finite else [values, data], of=self.of, wrt=self.wrt
+            )
             if not watch.warnings:
                 watch.reported_values(values)
             if not finite and not watch.warnings:

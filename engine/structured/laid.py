@@ -35,7 +35,7 @@ class Laid(NamedTuple):
     rows: tuple[Range | None, ...]
 
     @property
-    def count(self) -> int:
+    def parts(self) -> int:
         """How many arrays it is made of."""
         return self.based + len(self.ways) + 2 * len(self.rows)
 
@@ -53,7 +53,9 @@ class Laid(NamedTuple):
         outers = arrays[self.based + len(self.ways) :]
         shape = (*sizes, *self.shape)
         seeds = self.shape[-1 if self.last else 0]
-        matrix = (*sizes, prod(self.shape[:-1]), seeds) if self.last else (*sizes, seeds, prod(self.shape[1:]))
+        matrix = (
+            (*sizes, prod(self.shape[:-1]), seeds) if self.last else (*sizes, seeds, prod(self.shape[1:]))
+        )
         fresh = not self.based
         if not _moderate(terms, outers):
             return None

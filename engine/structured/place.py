@@ -48,7 +48,9 @@ def ranged(positions: Array) -> Range:
     return positions
 
 
-def lay(ways: Sequence[Way | None], fresh: bool, parts: Sequence[Array], ranks: Sequence[int], flat: Array) -> None:
+def lay(
+    ways: Sequence[Way | None], fresh: bool, parts: Sequence[Array], ranks: Sequence[int], flat: Array
+) -> None:
     """Add parts (their last `rank` axes are their own, the others are led by) to `flat`; the first is assigned if `fresh`."""
     for way, part, rank in zip(ways, parts, ranks, strict=True):
         if way is None:
@@ -56,7 +58,7 @@ def lay(ways: Sequence[Way | None], fresh: bool, parts: Sequence[Array], ranks: 
         lead = np.ndim(part) - rank
         own = np.reshape(part, (*np.shape(part)[:lead], prod(np.shape(part)[lead:])))[..., way.read]
         if way.repeated:
-            np.add.at(flat, (..., way.write), own)
+            np.add.at(flat, (..., way.write), own)  # type: ignore[arg-type]  # it takes what indexing takes
         elif fresh:
             flat[..., way.write] = own
         else:

@@ -62,9 +62,11 @@ class Structured:
         results = []
         k = 0
         for part in self.parts:
-            n = 1 if part is None else part.count
+            n = 1 if part is None else part.parts
             made = (
-                arrays[k] if part is None else part.write(arrays[k : k + n], sizes, arrays[:k] + arrays[k + 1 :])
+                arrays[k]
+                if part is None
+                else part.write(arrays[k : k + n], sizes, arrays[:k] + arrays[k + 1 :])
             )
             if made is None:
                 return None

@@ -129,13 +129,13 @@ def moved(walk: Walk, i: int) -> Value:
             seeds.append(np.full(call.avals[k].size, -1) if one is None else one.seeds.reshape(-1))
             if one is not None:
                 refs[k] = one.ref
-        parts.append(Term(walk.emit(i, refs), np.concatenate(seeds)[places + 1]))
+        parts.append(Term(walk.emit(i, refs), np.asarray(np.concatenate(seeds)[places + 1])))
     outers = []
     for k in live:
         for t in held[k].outers:
             flags = [np.zeros(1, bool)]
             flags += [t.there.reshape(-1) if m == k else np.zeros(call.avals[m].size, bool) for m in group]
-            there = np.concatenate(flags)[places + 1]
+            there = np.asarray(np.concatenate(flags)[places + 1])
             if there.any():
                 outers.append(Outer(walk.emit(i, nothing | {k: t.ref}), t.over, there))
     return walk.merged(parts, aval, outers)
@@ -180,7 +180,7 @@ def summed(walk: Walk, i: int) -> Value:
     turned = [_turned(t.seeds, order, (*aval.shape, count)) for t in value.terms]
     commons = [_common(seeds) for seeds in turned]
     outers = [
-        Outer(walk.emit(i, {0: t.ref}), t.over, _turned(t.there, order, (*aval.shape, count)).any(axis=-1))
+        Outer(walk.emit(i, {0: t.ref}), t.over, np.asarray(_turned(t.there, order, (*aval.shape, count)).any(axis=-1)))
         for t in value.outers
     ]
     if count and all(c is not None for c in commons):
@@ -225,7 +225,7 @@ def _common(seeds: Array) -> Array | None:
     """For each row the one seed that is in it (−1: none); None if a row has several."""
     if not seeds.shape[-1]:
         return None
-    most = seeds.max(axis=-1)
+    most = np.asarray(seeds.max(axis=-1))
     return most if bool(((seeds == most[..., None]) | (seeds < 0)).all()) else None
 
 

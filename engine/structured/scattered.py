@@ -35,15 +35,15 @@ class Scattered:
         keys = rows * width + columns
         ways, ranks = [], []
         for k, seeds in structured.terms:
-            entries = starts[k] + np.arange(seeds.size).reshape(seeds.shape)
-            wanted = entries * width + seeds if structured.last else seeds * width + entries
+            flat = seeds.reshape(-1)
+            entries = starts[k] + np.arange(flat.size)
+            wanted = entries * width + flat if structured.last else flat * width + entries
             found = np.searchsorted(keys, wanted)
-            there = seeds >= 0
             known = found < len(keys)
             known[known] = keys[found[known]] == wanted[known]
-            if (there & ~known).any():
+            if ((flat >= 0) & ~known).any():
                 return None
-            ways.append(way_of(np.where(there, found, -1)))
+            ways.append(way_of(np.where(flat >= 0, found, -1)))
             ranks.append(seeds.ndim)
         return cls(ways, ranks, len(keys))
 

@@ -197,9 +197,7 @@ class Walk:
         ones = (1,) * aval.rank
         for outer in value.outers:
             over = self.reshape(outer.over, (*ones, self.count) if last else (self.count, *ones))
-            part = self.core(
-                "multiply", self.over_seeds(outer.ref, last, aval), self.stretched(over, shape)
-            )
+            part = self.core("multiply", self.over_seeds(outer.ref, last, aval), self.stretched(over, shape))
             base = part if base is None else self.b.add(base, part)
         if value.terms:
             targets = [self.targets(t, last) for t in value.terms]
@@ -207,7 +205,9 @@ class Walk:
         assert base is not None
         return base
 
-    def placed(self, shape: Shape, terms: Sequence[Term], targets: Sequence[Array], base: int | None = None) -> int:
+    def placed(
+        self, shape: Shape, terms: Sequence[Term], targets: Sequence[Array], base: int | None = None
+    ) -> int:
         """Entries of terms at flat targets, laid into zeros or added to `base`."""
         first = targets[0].reshape(-1)
         if (
@@ -266,4 +266,5 @@ class Walk:
 
     def led(self, ref: int) -> int:
         """A value without seed, repeated for all of them."""
-        return lead(self.b, Var(self.b, ref), self.count, False).ref
+        found: int = lead(self.b, Var(self.b, ref), self.count, False).ref
+        return found
