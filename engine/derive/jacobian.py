@@ -11,6 +11,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
+from engine.derive.batch import make_ready
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.on_tape import Picked, cost_on_tape, jacobian_on_tape, tape_for
@@ -83,9 +84,10 @@ class Jacobian(Swept):
         seeds = outs if self.mode == "reverse" else ins
         self.prepare_sweep(derived, self.axes, seeds, compression, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
-        self.primal, _ = self.runner.prepare(
-            graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of]), self.axes, "This"
-        )
+        values = graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
+        self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
+        if not self.watching(values, range(len(graph.nodes)), self.primal):
+            make_ready(self.primal, guarded=self.runner.guarded)
 
     def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:
         """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes; and whether they are known
@@ -139,7 +141,7 @@ class Jacobian(Swept):
             self.step = meter.check
             self._derive()
         with naming(self, meter):
-            outs = self.runner.run(self.primal, self.arguments, meter)
+            outs, clean = self.run_seen(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=False))
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
@@ -161,7 +163,7 @@ class Jacobian(Swept):
             self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in rows.items()
         }
         found = [values] if finite else [values, answer["jacobian"]]
-        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
+        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt, clean=clean)
         if not watch.warnings:
             watch.reported_values(values)
             for o, row in () if finite else answer["jacobian"].items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from engine.derive.again import naming
 from engine.derive.at_once import AtOnce, at_once
 from engine.derive.batch import make_ready
 from engine.derive.job import Job
+from engine.derive.watched import watched
+from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.tape import expanded_of
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
@@ -33,6 +36,8 @@ class Swept(Job):
 
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
+    seen: Graph | None = None
+    """The graph of values (and gradients), looked at on the way."""
     at_once: AtOnce | None = None
     """The linear graph for all unit seeds at once, where their structure makes that cheaper than `sweeps`."""
 
@@ -91,6 +96,29 @@ class Swept(Job):
         if self.at_once is None:
             for graph in sweeps.values():
                 make_ready(graph, guarded=self.runner.guarded)
+
+    def watching(self, graph: Graph, nodes: Collection[int], plain: Graph) -> bool:
+        """Let `graph`, of which `plain` was prepared, be looked at on the way, in `seen`. Whether that can be done."""
+        self.seen = None
+        if self.batch is None and not self.runner.guarded and expanded_of(plain) is None:
+            found = watched(graph, nodes)
+            if found is not None:
+                axes = [()] * len(graph.inputs)
+                self.seen, _ = self.runner.prepare(found, axes, "This")
+        return self.seen is not None
+
+    def run_seen(self, plain: Graph, arguments: Sequence[Array], meter: Meter) -> tuple[list[Any], bool]:
+        """Results of what was prepared, and whether all values on the way are known to be finite."""
+        if self.seen is not None:
+            try:
+                found = self.runner.attempt(self.seen, arguments, meter)
+            except (DeadlineExceeded, LimitExceeded):
+                raise
+            except EngineError:
+                found = None
+            if found is not None:
+                return found, True
+        return self.runner.run(plain, arguments, meter), False
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""

@@ -180,7 +180,11 @@ def summed(walk: Walk, i: int) -> Value:
     turned = [_turned(t.seeds, order, (*aval.shape, count)) for t in value.terms]
     commons = [_common(seeds) for seeds in turned]
     outers = [
-        Outer(walk.emit(i, {0: t.ref}), t.over, np.asarray(_turned(t.there, order, (*aval.shape, count)).any(axis=-1)))
+        Outer(
+            walk.emit(i, {0: t.ref}),
+            t.over,
+            np.asarray(_turned(t.there, order, (*aval.shape, count)).any(axis=-1)),
+        )
         for t in value.outers
     ]
     if count and all(c is not None for c in commons):
