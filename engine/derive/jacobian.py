@@ -18,6 +18,7 @@ from engine.derive.on_tape import Picked, cost_on_tape, jacobian_on_tape, tape_f
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
+from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.sparsity.compression import Compression, compressed
@@ -150,11 +151,7 @@ class Jacobian(Swept):
             data, finite = self.sweep_compressed(meter)
             parts = (self.compression, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
-            watch = explain(
-                self, meter, found=[values] if finite else [values, data], of=self.of, wrt=self.wrt
-            )
-            if not watch.warnings:
-                watch.reported_values(values)
+            watch = self._watch(meter, values, [] if finite else [data], clean)
             if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
@@ -162,13 +159,19 @@ class Jacobian(Swept):
         answer["jacobian"] = {
             self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in rows.items()
         }
-        found = [values] if finite else [values, answer["jacobian"]]
-        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt, clean=clean)
-        if not watch.warnings:
-            watch.reported_values(values)
-            for o, row in () if finite else answer["jacobian"].items():
+        watch = self._watch(meter, values, [] if finite else [answer["jacobian"]], clean)
+        if not finite and not watch.warnings:
+            for o, row in answer["jacobian"].items():
                 watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
+
+    def _watch(self, meter: Meter, values: Mapping[int, Array], found: Sequence[Any], clean: bool) -> Watch:
+        """The warnings; `found` are derivatives that may not be finite, and values only if they are not `clean`."""
+        looked = found if clean else [values, *found]
+        watch = explain(self, meter, found=looked, of=self.of, wrt=self.wrt, clean=clean)
+        if not clean and not watch.warnings:
+            watch.reported_values(values)
+        return watch
 
 
 class ForwardGrad(FirstOrder):

@@ -33,6 +33,8 @@ class Laid(NamedTuple):
     ways: tuple[Way | None, ...]
     ranks: tuple[int, ...]
     rows: tuple[Range | None, ...]
+    apart: bool
+    """Whether no two entries of terms go to one place."""
 
     @property
     def parts(self) -> int:
@@ -74,7 +76,7 @@ class Laid(NamedTuple):
             u = outers[2 * k].reshape((*sizes, matrix[-2] if self.last else matrix[-1]))
             _add_outer(whole, u, outers[2 * k + 1], rows, self.last, fresh)
             fresh = False
-        lay(self.ways, fresh, terms, self.ranks, out.reshape((*sizes, prod(self.shape))))
+        lay(self.ways, fresh and self.apart, terms, self.ranks, out.reshape((*sizes, prod(self.shape))))
         return out
 
 

@@ -48,10 +48,26 @@ def ranged(positions: Array) -> Range:
     return positions
 
 
+def apart(ways: Sequence[Way | None], size: int) -> tuple[bool, bool]:
+    """Whether no two entries go to one place of `size`; and whether they fill it."""
+    if any(way is not None and way.repeated for way in ways):
+        return False, False
+    goals = [_numbers(way.write) for way in ways if way is not None]
+    count = sum(map(len, goals))
+    distinct = len(goals) < 2 or len(np.unique(np.concatenate(goals))) == count
+    return distinct, distinct and count == size
+
+
+def _numbers(positions: Range) -> Array:
+    if isinstance(positions, slice):
+        return np.arange(positions.start, positions.stop, positions.step)
+    return positions
+
+
 def lay(
-    ways: Sequence[Way | None], fresh: bool, parts: Sequence[Array], ranks: Sequence[int], flat: Array
+    ways: Sequence[Way | None], assigned: bool, parts: Sequence[Array], ranks: Sequence[int], flat: Array
 ) -> None:
-    """Add parts (their last `rank` axes are their own, the others are led by) to `flat`; the first is assigned if `fresh`."""
+    """Parts (their last `rank` axes are their own, the others are led by) laid into `flat` if `assigned`, else added."""
     for way, part, rank in zip(ways, parts, ranks, strict=True):
         if way is None:
             continue
@@ -59,11 +75,10 @@ def lay(
         own = np.reshape(part, (*np.shape(part)[:lead], prod(np.shape(part)[lead:])))[..., way.read]
         if way.repeated:
             np.add.at(flat, (..., way.write), own)  # type: ignore[arg-type]  # it takes what indexing takes
-        elif fresh:
+        elif assigned:
             flat[..., way.write] = own
         else:
             flat[..., way.write] += own
-        fresh = False
 
 
 class Place(Op):
@@ -116,7 +131,7 @@ def _write(ways: list[Way | None], ranks: list[int], rank: int, base: bool, *arr
         out.fill(0)
     flat = out.view()
     flat.shape = (*out.shape[: out.ndim - rank], prod(out.shape[out.ndim - rank :]))
-    lay(ways, not base, parts, ranks, flat)
+    lay(ways, False, parts, ranks, flat)
 
 
 def place_params(shape: Shape, targets: Sequence[Array], base: bool) -> Params:

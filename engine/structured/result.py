@@ -10,7 +10,7 @@ import numpy as np
 from engine.aval import Array, DType
 from engine.graph import Graph, single
 from engine.structured.laid import Laid
-from engine.structured.place import PLACE, ranged, way_of
+from engine.structured.place import PLACE, apart, ranged, way_of
 from engine.structured.rules import alike, entrywise, moved, scaled, summed
 from engine.structured.value import Dense, Terms
 from engine.structured.walk import Walk
@@ -90,7 +90,7 @@ def _part(walk: Walk, o: int) -> tuple[list[int], Laid | None]:
         params, whole = dict(node.params), single(node.aval)
         targets = [c.value for c in params["targets"]]
         ways, ranks = tuple(map(way_of, targets)), tuple(t.ndim for t in targets)
-        return list(node.inputs), Laid(whole.shape, last, whole.dtype, params["base"], ways, ranks, ())
+        return list(node.inputs), Laid(whole.shape, last, whole.dtype, params["base"], ways, ranks, (), False)
     held = Terms(()) if value is None else value
     ways = tuple(way_of(walk.targets(t, last)) for t in held.terms)
     # Those that reach every entry come first: nothing needs to be zero before.
@@ -98,4 +98,13 @@ def _part(walk: Walk, o: int) -> tuple[list[int], Laid | None]:
     rows = tuple(None if t.there.all() else ranged(np.flatnonzero(t.there)) for t in outers)
     refs = [t.ref for t in held.terms] + [ref for t in outers for ref in (t.ref, t.over)]
     ranks = (aval.rank,) * len(ways)
-    return refs, Laid(walk.full(aval, last), last, aval.dtype, False, ways, ranks, rows)
+    return refs, Laid(
+        walk.full(aval, last),
+        last,
+        aval.dtype,
+        False,
+        ways,
+        ranks,
+        rows,
+        apart(ways, aval.size * walk.count)[0],
+    )

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from engine.aval import Array
-from engine.structured.place import Way, lay, way_of
+from engine.structured.place import Way, apart, lay, way_of
 from engine.structured.result import Structured
 
 
@@ -19,6 +19,7 @@ class Scattered:
         self.ways = ways
         self.ranks = ranks
         self.count = count
+        self.assigned, self.filled = apart(ways, count)
 
     @classmethod
     def of(cls, structured: Structured, sizes: Sequence[int], rows: Array, columns: Array) -> Self | None:
@@ -55,6 +56,6 @@ class Scattered:
 
     def data(self, arrays: Sequence[Array], dtype: str) -> Array:
         """The nonzeros, from the terms' arrays."""
-        data: Array = np.zeros(self.count, dtype)
-        lay(self.ways, False, arrays, self.ranks, data)
+        data: Array = np.empty(self.count, dtype) if self.filled else np.zeros(self.count, dtype)
+        lay(self.ways, self.assigned, arrays, self.ranks, data)
         return data
