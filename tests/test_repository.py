@@ -33,6 +33,7 @@ LAYERS = [
     ["cost"],
     ["language", "spec", "specialize"],
     ["execute", "sparsity"],
+    ["structured"],
     ["derive", "trace"],
     ["render", "numeric", "minimize"],
     ["describe", "catalogue"],

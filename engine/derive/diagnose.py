@@ -34,15 +34,16 @@ MOST_NODES = 200_000
 def suspicious(*found: Any) -> bool:
     """Whether some array in (maps of) results is not finite."""
     todo = list(found)
+    arrays = []
     while todo:
         value = todo.pop()
         if isinstance(value, Mapping):
             todo += value.values()
         elif isinstance(value, list | tuple):
             todo += value
-        elif value is not None and not all_finite([np.asarray(value)]):
-            return True
-    return False
+        elif value is not None:
+            arrays.append(np.asarray(value))
+    return not all_finite(arrays)
 
 
 def explain(
@@ -54,8 +55,9 @@ def explain(
     wrt: Sequence[int] = (),
     along: Mapping[int, Array] | None = None,
     order: int = 1,
+    clean: bool = False,
 ) -> Watch:
-    """The warnings of an answer whose arrays are `found`.
+    """The warnings of an answer whose arrays are `found`; `clean` if all values on the way are known to be finite.
 
     `of`: steps that are differentiated, with their seeds (general ones where there are none); `wrt`: those they are
     differentiated by; `along`: tangents, for forward mode instead. `order` 2 looks at second derivatives too.
@@ -64,7 +66,7 @@ def explain(
     run = _Again(job, meter)
     try:
         # Beside a sweep over many seeds one run of a single point costs nothing; beside a mapped grad it would double it.
-        cheap = not job.sizes and run.affordable and suspicious(run.values())
+        cheap = not clean and not job.sizes and run.affordable and suspicious(run.values())
         if not (cheap or suspicious(*found) or run.kinked(watch, order)) or not run.affordable:
             return watch
         refs = run.values()

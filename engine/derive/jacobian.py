@@ -11,6 +11,7 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
+from engine.derive.batch import make_ready
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
 from engine.derive.named import Picked
@@ -18,6 +19,7 @@ from engine.derive.on_tape import cost_on_tape, jacobian_on_tape, tape_for
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
 from engine.derive.sparse import blocks, structure_of, watch_blocks
 from engine.derive.sweep import Swept
+from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.sparsity.compression import Compression, compressed
@@ -82,20 +84,23 @@ class Jacobian(Swept):
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
-        self.prepare_sweep(derived, self.axes, seeds, compression)
+        self.prepare_sweep(derived, self.axes, seeds, compression, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
-        self.primal, _ = self.runner.prepare(
-            graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of]), self.axes, "This"
-        )
+        values = graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
+        self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
+        if not self.watching(values, range(len(graph.nodes)), self.primal):
+            make_ready(self.primal, guarded=self.runner.guarded)
 
-    def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
-        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
+    def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:
+        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes; and whether they are known
+        to be finite."""
         if self.tape is not None:
             matrix = self._matrix(self.tape.linearize(self.numbers))
             if matrix is not None:
-                return {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                cells = {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                return cells, True
             self._derive()
-        swept = self.sweep(meter)
+        swept, finite = self.sweep(meter)
         result: dict[int, dict[int, Array]] = {o: {} for o in self.of}
         if self.mode == "reverse":
             for column, part in zip(self.wrt, swept, strict=True):
@@ -105,7 +110,7 @@ class Jacobian(Swept):
             for row, part in zip(self.of, swept, strict=True):
                 for column, block in self.cut(part, self.wrt).items():
                     result[row][column] = self.columns_last(block, self.typed.aval(column).rank)
-        return result
+        return result, finite
 
     def _matrix(self, at: Linearized) -> Array | None:
         """The Jacobian on the tape, float64[of, wrt]; None where that cannot be trusted."""
@@ -138,29 +143,36 @@ class Jacobian(Swept):
             self.step = meter.check
             self._derive()
         with naming(self, meter):
-            outs = self.runner.run(self.primal, self.arguments, meter)
+            outs, clean = self.run_seen(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=False))
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
         if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.of, self.wrt)
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.compression, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
-            watch = explain(self, meter, found=[values, parts[1]], of=self.of, wrt=self.wrt)
-            if not watch.warnings:
-                watch.reported_values(values)
+            watch = self._watch(meter, values, [] if finite else [data], clean)
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
+        rows, finite = self.blocks(meter)
         answer["jacobian"] = {
-            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in self.blocks(meter).items()
+            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in rows.items()
         }
-        found = [values, answer["jacobian"]]
-        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
-        if not watch.warnings:
-            watch.reported_values(values)
+        watch = self._watch(meter, values, [] if finite else [answer["jacobian"]], clean)
+        if not finite and not watch.warnings:
             for o, row in answer["jacobian"].items():
                 watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
+
+    def _watch(self, meter: Meter, values: Mapping[int, Array], found: Sequence[Any], clean: bool) -> Watch:
+        """The warnings; `found` are derivatives that may not be finite, and values only if they are not `clean`."""
+        looked = found if clean else [values, *found]
+        watch = explain(self, meter, found=looked, of=self.of, wrt=self.wrt, clean=clean)
+        if not clean and not watch.warnings:
+            watch.reported_values(values)
+        return watch
 
 
 class ForwardGrad(FirstOrder):
@@ -212,7 +224,7 @@ class ForwardGrad(FirstOrder):
         """The primal, the sweep, the contraction."""
         assert self.of is not None
         answer = super().run(meter)
-        blocks = self.inner.blocks(meter)[self.of] if self.inner is not None else {}
+        blocks = self.inner.blocks(meter)[0][self.of] if self.inner is not None else {}
         seed = self.seeds[self.of]
         core = len(self.typed.aval(self.of).shape)
         nb = len(self.sizes)

@@ -11,6 +11,7 @@ from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
+from engine.derive.batch import make_ready
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.job import check_mapped
 from engine.derive.on_tape import cost_on_tape, trusted
@@ -107,6 +108,9 @@ class SecondOrder(Swept):
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
             self.tape = tape_of(self.first) if self.dtype == "float64" else None
         if self.tape is None:
+            places = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
+            if not self.watching(written.gradient, places, self.first):
+                make_ready(self.first, guarded=self.runner.guarded)
             self._derive(written, cost)
             return
         # Entries of the tape are nodes of the graph, and inputs keep their order in it.
@@ -173,7 +177,7 @@ class SecondOrder(Swept):
             if request.sparse:
                 table = structure_of(self, gradient, backs, cols, self.fixed)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression)
+            self.prepare_sweep(linear, axes, ins, compression, last=True)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -261,31 +265,41 @@ class SecondOrder(Swept):
             self.step = meter.check
             self._derive(self._write(), self.cost)
         with naming(self, meter):
-            value, *backs = self.runner.run(self.first, self.fixed, meter)
+            (value, *backs), clean = self.run_seen(self.first, self.fixed, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":
             with naming(self, meter):
                 found = self.runner.run(self.product, [*self.fixed, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
-            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
+            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter, clean), self.mode, 1)
         if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.wrt, self.wrt)
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.compression, data, self.wrt, self.wrt)
             answer["hessian"] = blocks(self, *parts)
-            watch = self._watch(answer, [{"": parts[1]}] if suspicious(parts[1]) else [], meter)
-            if not watch.warnings:
+            watch = self._watch(answer, [{"": data}] if not finite and suspicious(data) else [], meter, clean)
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
-        answer["hessian"] = self._blocks(self.sweep(meter))
-        watch = self._watch(answer, list(answer["hessian"].values()), meter)
+        swept, finite = self.sweep(meter)
+        answer["hessian"] = self._blocks(swept)
+        watch = self._watch(answer, [] if finite else list(answer["hessian"].values()), meter, clean)
         return answer | self.tail(watch, self.mode, self.passes)
 
-    def _watch(self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter) -> Watch:
-        """The warnings."""
+    def _watch(
+        self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter, clean: bool
+    ) -> Watch:
+        """The warnings; `clean` if all values are known to be finite."""
         value, gradients = answer["value"], answer["gradients"]
         wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
         watch = explain(
-            self, meter, found=[value, gradients, rows], of={self.of: self.seed}, wrt=wrt, order=2
+            self,
+            meter,
+            found=[value, gradients, rows],
+            of={self.of: self.seed},
+            wrt=wrt,
+            order=2,
+            clean=clean,
         )
         if not watch.warnings:
             watch.reported_values({self.of: value})

@@ -89,7 +89,7 @@ def _parts(
         for n in wrt:
             left, right = right, right + job.typed.aval(n).size
             if len(wrt) == 1:
-                yield o, n, rows - above, columns, values
+                yield o, n, rows - above if above else rows, columns, values
             else:
                 mine = (columns >= left) & (columns < right)
                 yield o, n, rows[mine] - above, columns[mine] - left, values[mine]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,15 @@ from engine.aval import Array, Aval
 from engine.builder import GraphBuilder
 from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
+from engine.derive.at_once import AtOnce, at_once
+from engine.derive.batch import make_ready
 from engine.derive.job import Job
+from engine.derive.watched import watched
+from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.tape import expanded_of
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
@@ -31,6 +36,10 @@ class Swept(Job):
 
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
+    seen: Graph | None = None
+    """The graph of values (and gradients), looked at on the way."""
+    at_once: AtOnce | None = None
+    """The linear graph for all unit seeds at once, where their structure makes that cheaper than `sweeps`."""
 
     @property
     def fixed(self) -> Sequence[Array]:
@@ -41,6 +50,14 @@ class Swept(Job):
         """Those of the sweeps as well."""
         yield from super().graphs()
         yield from self.sweeps.values()
+        if self.at_once is not None:
+            yield self.at_once.graph
+
+    @property
+    def nbytes(self) -> int:
+        """With the positions of nonzeros."""
+        parts = (self.at_once, getattr(self, "compression", None))
+        return super().nbytes + sum(p.nbytes for p in parts if p is not None)
 
     def prepare_sweep(
         self,
@@ -48,9 +65,11 @@ class Swept(Job):
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
+        *,
+        last: bool = False,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
-        those that a compression takes together."""
+        those that a compression takes together. `last` says that seeds belong to columns of the answer, not to rows."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
@@ -73,13 +92,41 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
+        self.at_once = at_once(self, linear, last, compression, CHUNK_BYTES, STEP_FLOPS)
+        if self.at_once is None:
+            for graph in sweeps.values():
+                make_ready(graph, guarded=self.runner.guarded)
+
+    def watching(self, graph: Graph, nodes: Collection[int], plain: Graph) -> bool:
+        """Let `graph`, of which `plain` was prepared, be looked at on the way, in `seen`. Whether that can be done."""
+        self.seen = None
+        if self.batch is None and not self.runner.guarded and expanded_of(plain) is None:
+            found = watched(graph, nodes)
+            if found is not None:
+                axes = [()] * len(graph.inputs)
+                self.seen, _ = self.runner.prepare(found, axes, "This")
+        return self.seen is not None
+
+    def run_seen(self, plain: Graph, arguments: Sequence[Array], meter: Meter) -> tuple[list[Any], bool]:
+        """Results of what was prepared, and whether all values on the way are known to be finite."""
+        if self.seen is not None:
+            try:
+                found = self.runner.attempt(self.seen, arguments, meter)
+            except (DeadlineExceeded, LimitExceeded):
+                raise
+            except EngineError:
+                found = None
+            if found is not None:
+                return found, True
+        return self.runner.run(plain, arguments, meter), False
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
-        axes = [None] * len(self.fixed) + [0] * len(self.seed_avals)
+        over = [None] * len(self.fixed) + [0] * len(self.seed_avals)
         # A single seed needs no map, only the axis.
-        swept = self._single() if n == 1 else map_graph(self.linear, n, axes, self.dtype, step=self.step)
-        return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
+        swept = self._single() if n == 1 else map_graph(self.linear, n, over, self.dtype, step=self.step)
+        axes = [*self.fixed_axes, *[self.none] * len(self.seed_avals)]
+        return self.runner.prepare(swept, axes, "This", plan=False)
 
     def _single(self) -> Graph:
         """`linear` for one seed, which leads with an axis of 1; so do the results."""
@@ -105,8 +152,17 @@ class Swept(Job):
                 found = self.runner.run(self.sweeps[n], [*self.fixed, *seeds(start, n)], meter)
             yield start, found
 
-    def sweep(self, meter: Meter) -> list[Array]:
-        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
+    def sweep(self, meter: Meter) -> tuple[list[Array], bool]:
+        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own; and whether they
+        are known to be finite."""
+        if self.at_once is not None:
+            found = self.at_once.matrices(self, meter)
+            if found is not None:
+                return found, True
+        return self._sweep_all(meter), False
+
+    def _sweep_all(self, meter: Meter) -> list[Array]:
+        """By all seeds, each as if nothing were known of it."""
         seeds: Seeds = lambda start, n: basis(self.seed_avals, start, n, self.dtype)  # noqa: E731  # a name for its type
         parts = [results for _, results in self._chunks(seeds, meter)]
         axis = len(self.sizes)
@@ -116,8 +172,13 @@ class Swept(Job):
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
 
-    def sweep_compressed(self, meter: Meter) -> Array:
-        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
+    def sweep_compressed(self, meter: Meter) -> tuple[Array, bool]:
+        """The structural nonzeros, row-major, as the compression has them; and whether they are known to be finite. There
+        are no batch axes."""
+        if self.at_once is not None:
+            found = self.at_once.nonzeros(self, meter)
+            if found is not None:
+                return found, True
         compression = self.compression
         assert compression is not None
         offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
@@ -132,7 +193,7 @@ class Swept(Job):
         for start, results in self._chunks(seeds, meter):
             flat = [np.reshape(r, (len(r), -1)) for r in results]
             compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
-        return data
+        return data, False
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""

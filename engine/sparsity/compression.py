@@ -36,6 +36,14 @@ class Compression:
         self._places = places
         self._order = np.argsort(sweeps, kind="stable")
         self._starts = np.searchsorted(sweeps[self._order], np.arange(self.count + 1))
+        for shown in (self.rows, self.columns):
+            shown.setflags(write=False)  # answers hold them
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the positions."""
+        arrays = (self.rows, self.columns, self.colours, self._places, self._order, self._starts)
+        return sum(a.nbytes for a in arrays)
 
     def read(self, data: Array, swept: Array, start: int) -> None:
         """Fill the entries of `data` that the sweeps `start` … show; `swept` has a row for each of these sweeps."""
