@@ -214,7 +214,7 @@ class Tiles:
                     met[0] = True
 
         pool.share(work, count)
-        return [np.add.reduce(p, axis=0) for p in parts], met[0]
+        return [nodes[i].op.combines(p, axis=0) for i, p in zip(self.made, parts, strict=True)], met[0]
 
 
 def _turned(axis: int, x: Array, out: Array) -> None:

@@ -11,6 +11,7 @@ from engine.aval import Avals
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
+from engine.execute.plan.lean import lean
 from engine.execute.plan.loop import TILE, Tiles
 from engine.execute.plan.task import Task, tasks_of
 from engine.graph import CONSTANT, Graph
@@ -46,7 +47,7 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
-        graph = assembled(graph)
+        graph = assembled(graph if guarded else lean(graph))
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
