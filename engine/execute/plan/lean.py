@@ -37,7 +37,7 @@ def lean(graph: Graph) -> Graph:
     for i, node in enumerate(graph.nodes):
         inputs = tuple(place[j] for j in node.inputs)
         if node.op is INPUT:
-            place[i] = b.input(node.aval)
+            place[i] = b.input(single(node.aval))
         elif node.op is CONSTANT:
             place[i] = b.constant(node.params[0][1].value)
         elif node.op.name in ALIKE and _plain(graph, node, dtype):
@@ -74,4 +74,6 @@ def _parts(b: GraphBuilder, x: int, axes: tuple[int, ...]) -> _Parts:
 
 def _spread(b: GraphBuilder, y: int, like: Aval, axes: tuple[int, ...]) -> int:
     """A reduced node stretched back over the axes it lost."""
-    return b.core("broadcast_to", b.core("reshape", y, shape=kept_axes(like.shape, axes)), shape=like.shape)
+    kept: int = b.core("reshape", y, shape=kept_axes(like.shape, axes))
+    stretched: int = b.core("broadcast_to", kept, shape=like.shape)
+    return stretched
