@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from engine.derive.job import Job
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.sparsity.readout import Readout
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
@@ -26,11 +27,29 @@ Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
 
 
+class Cells(NamedTuple):
+    """Where nonzeros go: sizes of the answer's blocks, and the column of each that is swept by, if these are others."""
+
+    heights: Sequence[int]
+    widths: Sequence[int]
+    columns: Array | None = None
+
+
 class Swept(Job):
     """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
+    readout: Readout | None = None
+    """How the nonzeros of a sparse answer are read from the sweeps."""
+    colours: Array
+    """Beside it: for each entry of the seeds, its sweep."""
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
+
+    @property
+    def nbytes(self) -> int:
+        """With what a sparse answer is read by."""
+        extra = 0 if self.readout is None else self.readout.nbytes + self.colours.nbytes
+        return super().nbytes + extra
 
     @property
     def fixed(self) -> Sequence[Array]:
@@ -48,13 +67,14 @@ class Swept(Job):
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
+        cells: Cells | None = None,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
-        those that a compression takes together."""
+        those that a compression takes together, whose nonzeros lie in `cells` of the answer."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
-        self.compression = compression
+        self.readout = None
         self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         members = int(np.prod(self.sizes)) if self.sizes else 1
         memory, largest, flops = _growing(linear, len(self.fixed))
@@ -73,6 +93,18 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
+        if compression is not None and cells is not None:
+            self.readout = Readout(
+                compression.rows,
+                compression.columns if cells.columns is None else cells.columns[compression.columns],
+                compression.sweeps,
+                compression.places,
+                heights=cells.heights,
+                widths=cells.widths,
+                results=[a.size for a in linear.out_avals],
+                starts=range(0, self.passes, self.chunk),
+            )
+            self.colours = compression.colours
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
@@ -116,23 +148,26 @@ class Swept(Job):
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
 
-    def sweep_compressed(self, meter: Meter) -> Array:
-        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
-        compression = self.compression
-        assert compression is not None
-        offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
+    def sweep_compressed(self, meter: Meter) -> list[Array]:
+        """The structural nonzeros of each block, as the readout has them. There are no batch axes."""
+        readout = self.readout
+        assert readout is not None
+        data = readout.empty(self.dtype)
+        for start, results in self._chunks(self._joint, meter):
+            readout.read(data, results, start)
+        return readout.added(data)
 
-        def seeds(start: int, n: int) -> list[Array]:
-            return [
-                compression.seeds(offset, a.shape, start, n, self.dtype)
-                for offset, a in zip(offsets, self.seed_avals, strict=False)
-            ]
-
-        data = np.zeros(len(compression.rows), self.dtype)
-        for start, results in self._chunks(seeds, meter):
-            flat = [np.reshape(r, (len(r), -1)) for r in results]
-            compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
-        return data
+    def _joint(self, start: int, n: int) -> list[Array]:
+        """Seeds of the sweeps `start` … `start` + n: 1 for all entries that are swept together."""
+        found, offset = [], 0
+        for aval in self.seed_avals:
+            colours = self.colours[offset : offset + aval.size] - start
+            offset += aval.size
+            seeds = np.zeros((n, aval.size), self.dtype)
+            there = np.flatnonzero((colours >= 0) & (colours < n))
+            seeds[colours[there], there] = 1
+            found.append(seeds.reshape(n, *aval.shape))
+        return found
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""
