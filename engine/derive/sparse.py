@@ -77,7 +77,8 @@ def sparse_jacobian(
         ins = [single(graph.nodes[i].aval).shape for i in by]
         return compressed(table, outs, ins, preferred, only, job.step)
 
-    found = selections(graph, of, wrt, values)
+    # Columns of one row are swept apart whichever of its entries they are.
+    found = None if only and preferred == "forward" else selections(graph, of, wrt, values)
     if found is not None:
         try:
             table = structure_of(job, graph, of, found.nodes, values)
