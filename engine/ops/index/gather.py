@@ -184,7 +184,7 @@ MUCH = 256
 
 
 def _copied(at: int, x: Array, indices: Array, out: Array) -> None:
-    lead = (slice(None),) * at
+    lead: tuple[Any, ...] = (slice(None),) * at
     indices = wrapped(indices, x.shape[at], by="gather", what="an axis")
     for k, i in enumerate(indices.tolist()):
         np.copyto(out[(*lead, k)], x[(*lead, i)])
