@@ -17,12 +17,12 @@ from engine.derive.first_order import FirstOrder
 from engine.derive.named import Picked
 from engine.derive.on_tape import cost_on_tape, jacobian_on_tape, tape_for
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
-from engine.derive.sparse import blocks, structure_of, watch_blocks
-from engine.derive.sweep import Swept
+from engine.derive.sparse import blocks, sparse_jacobian, watch_blocks
+from engine.derive.sweep import Cells, Swept
 from engine.derive.warn import Watch
 from engine.execute.meter import Meter
-from engine.graph import Graph
-from engine.sparsity.compression import Compression, compressed
+from engine.graph import Graph, single
+from engine.sparsity.compression import Direction
 from engine.specialize import Typed
 from engine.tape import Linearized, Tape
 from engine.transforms.pull import vjp_graph
@@ -61,17 +61,13 @@ class Jacobian(Swept):
         outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
         graph = typed.graph
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
-        compression: Compression | None = None
+        compression, cells = None, None
         if request.sparse:
-            table = structure_of(self, graph, of, wrt, self.arguments)
-            self.mode, compression = compressed(
-                table,
-                [a.shape for a in outs],
-                [a.shape for a in ins],
-                "reverse" if self.mode == "reverse" else "forward",
-                request.mode != "auto",
-                self.step,
-            )
+            direction: Direction = "reverse" if self.mode == "reverse" else "forward"
+            found = sparse_jacobian(self, graph, of, wrt, direction, request.mode != "auto")
+            self.mode, compression, wrt = found.mode, found.compression, found.by
+            cells = Cells([a.size for a in outs], [a.size for a in ins], found.columns)
+            ins = [single(graph.nodes[i].aval) for i in wrt]
         else:
             check_answer(
                 [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
@@ -84,7 +80,7 @@ class Jacobian(Swept):
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
-        self.prepare_sweep(derived, self.axes, seeds, compression, last=self.mode == "forward")
+        self.prepare_sweep(derived, self.axes, seeds, compression, cells, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
         values = graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
         self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
@@ -148,9 +144,9 @@ class Jacobian(Swept):
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
-        if self.compression is not None:
+        if self.readout is not None:
             data, finite = self.sweep_compressed(meter)
-            parts = (self.compression, data, self.of, self.wrt)
+            parts = (self.readout, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
             watch = self._watch(meter, values, [] if finite else [data], clean)
             if not finite and not watch.warnings:

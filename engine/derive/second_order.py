@@ -12,16 +12,18 @@ from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
 from engine.derive.batch import make_ready
-from engine.derive.diagnose import explain, suspicious
+from engine.derive.diagnose import explain
 from engine.derive.job import check_mapped
 from engine.derive.on_tape import cost_on_tape, trusted
 from engine.derive.request import Request, named_arrays, resolve_of, resolve_wrt, seed_for
 from engine.derive.sparse import blocks, structure_of, watch_blocks
-from engine.derive.sweep import Swept, basis
+from engine.derive.sweep import Cells, Swept, basis
 from engine.derive.warn import Watch
+from engine.execute.finite import all_finite
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, Node, single
 from engine.sparsity.compression import Compression, of_symmetric
+from engine.sparsity.known import Values
 from engine.sparsity.structure import symmetric
 from engine.specialize import Typed
 from engine.tape import Tape, tape_of
@@ -108,8 +110,8 @@ class SecondOrder(Swept):
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
             self.tape = tape_of(self.first) if self.dtype == "float64" else None
         if self.tape is None:
-            places = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
-            if not self.watching(written.gradient, places, self.first):
+            watched = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
+            if not self.watching(written.gradient, watched, self.first):
                 make_ready(self.first, guarded=self.runner.guarded)
             self._derive(written, cost)
             return
@@ -174,10 +176,12 @@ class SecondOrder(Swept):
                 second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
                 linear = second.with_outputs(second.outputs[len(backs) :])
             compression: Compression | None = None
+            sizes = [a.size for a in ins]
             if request.sparse:
-                table = structure_of(self, gradient, backs, cols, self.fixed)
+                values = Values(gradient, self.fixed, self.dtype, self.step)
+                table = structure_of(self, gradient, backs, cols, values)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression, last=True)
+            self.prepare_sweep(linear, axes, ins, compression, Cells(sizes, sizes), last=True)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -273,11 +277,13 @@ class SecondOrder(Swept):
                 found = self.runner.run(self.product, [*self.fixed, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
             return answer | self.tail(self._watch(answer, [answer["hvp"]], meter, clean), self.mode, 1)
-        if self.compression is not None:
+        if self.readout is not None:
             data, finite = self.sweep_compressed(meter)
-            parts = (self.compression, data, self.wrt, self.wrt)
+            parts = (self.readout, data, self.wrt, self.wrt)
             answer["hessian"] = blocks(self, *parts)
-            watch = self._watch(answer, [{"": data}] if not finite and suspicious(data) else [], meter, clean)
+            watch = self._watch(
+                answer, [] if finite or all_finite(data) else [{"": np.concatenate(data)}], meter, clean
+            )
             if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)

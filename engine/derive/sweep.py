@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.sparsity.readout import Readout
 from engine.tape import expanded_of
 from engine.transforms.vmap import map_graph
 
@@ -31,9 +32,21 @@ Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
 
 
+class Cells(NamedTuple):
+    """Where nonzeros go: sizes of the answer's blocks, and the column of each that is swept by, if these are others."""
+
+    heights: Sequence[int]
+    widths: Sequence[int]
+    columns: Array | None = None
+
+
 class Swept(Job):
     """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
+    readout: Readout | None = None
+    """How the nonzeros of a sparse answer are read from the sweeps."""
+    colours: Array
+    """Beside it: for each entry of the seeds, its sweep."""
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
     seen: Graph | None = None
@@ -55,9 +68,9 @@ class Swept(Job):
 
     @property
     def nbytes(self) -> int:
-        """With the positions of nonzeros."""
-        parts = (self.at_once, getattr(self, "compression", None))
-        return super().nbytes + sum(p.nbytes for p in parts if p is not None)
+        """With what a sparse answer is read by."""
+        extra = 0 if self.readout is None else self.readout.nbytes + self.colours.nbytes
+        return super().nbytes + extra + (0 if self.at_once is None else self.at_once.nbytes)
 
     def prepare_sweep(
         self,
@@ -65,15 +78,17 @@ class Swept(Job):
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
+        cells: Cells | None = None,
         *,
         last: bool = False,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
-        those that a compression takes together. `last` says that seeds belong to columns of the answer, not to rows."""
+        those that a compression takes together, whose nonzeros lie in `cells` of the answer. `last` says that seeds belong to
+        columns of the answer, not to rows."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
-        self.compression = compression
+        self.readout = None
         self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         members = int(np.prod(self.sizes)) if self.sizes else 1
         memory, largest, flops = _growing(linear, len(self.fixed))
@@ -96,6 +111,18 @@ class Swept(Job):
         if self.at_once is None:
             for graph in sweeps.values():
                 make_ready(graph, guarded=self.runner.guarded)
+        if compression is not None and cells is not None:
+            self.readout = Readout(
+                compression.rows,
+                compression.columns if cells.columns is None else cells.columns[compression.columns],
+                compression.sweeps,
+                compression.places,
+                heights=cells.heights,
+                widths=cells.widths,
+                results=[a.size for a in linear.out_avals],
+                starts=range(0, self.passes, self.chunk),
+            )
+            self.colours = compression.colours
 
     def watching(self, graph: Graph, nodes: Collection[int], plain: Graph) -> bool:
         """Let `graph`, of which `plain` was prepared, be looked at on the way, in `seen`. Whether that can be done."""
@@ -172,28 +199,31 @@ class Swept(Job):
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
 
-    def sweep_compressed(self, meter: Meter) -> tuple[Array, bool]:
-        """The structural nonzeros, row-major, as the compression has them; and whether they are known to be finite. There
-        are no batch axes."""
+    def sweep_compressed(self, meter: Meter) -> tuple[list[Array], bool]:
+        """The structural nonzeros of each block, as the readout has them; and whether they are known to be finite. There are
+        no batch axes."""
+        readout = self.readout
+        assert readout is not None
         if self.at_once is not None:
             found = self.at_once.nonzeros(self, meter)
             if found is not None:
-                return found, True
-        compression = self.compression
-        assert compression is not None
-        offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
+                return readout.split(found), True
+        data = readout.empty(self.dtype)
+        for start, results in self._chunks(self._joint, meter):
+            readout.read(data, results, start)
+        return readout.added(data), False
 
-        def seeds(start: int, n: int) -> list[Array]:
-            return [
-                compression.seeds(offset, a.shape, start, n, self.dtype)
-                for offset, a in zip(offsets, self.seed_avals, strict=False)
-            ]
-
-        data = np.zeros(len(compression.rows), self.dtype)
-        for start, results in self._chunks(seeds, meter):
-            flat = [np.reshape(r, (len(r), -1)) for r in results]
-            compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
-        return data, False
+    def _joint(self, start: int, n: int) -> list[Array]:
+        """Seeds of the sweeps `start` … `start` + n: 1 for all entries that are swept together."""
+        found, offset = [], 0
+        for aval in self.seed_avals:
+            colours = self.colours[offset : offset + aval.size] - start
+            offset += aval.size
+            seeds = np.zeros((n, aval.size), self.dtype)
+            there = np.flatnonzero((colours >= 0) & (colours < n))
+            seeds[colours[there], there] = 1
+            found.append(seeds.reshape(n, *aval.shape))
+        return found
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""

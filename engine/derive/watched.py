@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval, Avals
-from engine.derive.finite import finite
+from engine.execute.finite import finite
 from engine.formula import Formula
 from engine.graph import CONSTANT, Graph, Node
 from engine.op import Op, Partial

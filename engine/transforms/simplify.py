@@ -123,8 +123,10 @@ def _scalar(b: GraphBuilder, ref: int) -> float | None:
     node = b.nodes[ref]
     while node.op.name in ("broadcast_to", "reshape"):
         node = b.nodes[node.inputs[0]]
-    if node.op is CONSTANT and node.aval == Aval((), b.dtype):
-        return float(node.params[0][1].value)
+    if node.op is CONSTANT and isinstance(node.aval, Aval) and node.aval.dtype == b.dtype:
+        value = node.params[0][1].value
+        if value.size == 1 or (value.size and value.size <= FOLD_ELEMENTS and (value == value.flat[0]).all()):
+            return float(value.flat[0])
     return None
 
 

@@ -184,10 +184,14 @@ class _Cutter:
         left = {i: list(self._candidates(i)) for i in self.flops if i in self.first}
         members: dict[int, list[int]] = {}
         weight: dict[int, float] = {}
+        share: dict[tuple[int, int], float] = {}
         for i, found in left.items():
             for group in {c.group for c in found}:
+                # What reads a partial sum must wait for the last tile: rather cut along an axis that is kept.
+                whole = any(c.axis is not None for c in found if c.group == group)
+                share[i, group] = self.work[i] if whole else self.work[i] / 2
                 members.setdefault(group, []).append(i)
-                weight[group] = weight.get(group, 0.0) + self.work[i]
+                weight[group] = weight.get(group, 0.0) + share[i, group]
         # Of equal classes the one of the outermost axis: its pieces lie together.
         heap = [(-w, self.owner[g][1], g) for g, w in weight.items()]
         heapify(heap)
@@ -202,7 +206,7 @@ class _Cutter:
                     continue
                 chosen[i] = next(c for c in left[i] if c.group == best)
                 for group in {c.group for c in left[i]} - {best}:
-                    weight[group] -= self.work[i]
+                    weight[group] -= share[i, group]
         return chosen
 
 

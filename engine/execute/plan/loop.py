@@ -75,7 +75,9 @@ class Tiles:
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
         self._to_look = looked.intersection(self.writes)
         first: dict[int, int] = {}
-        for k, (j, c) in enumerate(key for key in self._outside if key[0] in self.reads or key[1] is not None):
+        for k, (j, c) in enumerate(
+            key for key in self._outside if key[0] in self.reads or key[1] is not None
+        ):
             if c is not None and j in looked:
                 first.setdefault(j, k)
         self._heeded = first
@@ -243,7 +245,9 @@ class Tiles:
                     heard.append(more)
 
         pool.share(work, count)
-        return [np.add.reduce(p, axis=0) for p in parts], reduce(or_, heard)
+        return [nodes[i].op.combines(p, axis=0) for i, p in zip(self.made, parts, strict=True)], reduce(
+            or_, heard
+        )
 
 
 def _turned(axis: int, x: Array, out: Array) -> None:

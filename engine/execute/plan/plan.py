@@ -12,6 +12,7 @@ from engine.execute.finite import all_finite
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
+from engine.execute.plan.lean import lean
 from engine.execute.plan.loop import TILE, Tiles
 from engine.execute.plan.strips import MET, NOT_FINITE
 from engine.execute.plan.task import Task, tasks_of
@@ -48,9 +49,8 @@ class Plan:
     ) -> None:
         self.passed = _passed_on(graph)
         """Results that are arguments or views of arguments: position, that of the argument, and the views."""
-        graph = assembled(
-            graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
-        )
+        graph = graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
+        graph = assembled(graph if guarded else lean(graph))
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]

@@ -147,7 +147,7 @@ def kink_of(op: Op, params: Params, aval: Avals) -> Callable[..., Any] | None:
     if type(op).kink is Op.kink:
         return None
     given = dict(params)
-    return lambda *arrays: _any(op.kink(arrays[:-1], arrays[-1], **given))
+    return lambda *arrays: op.kinked(arrays[:-1], arrays[-1], **given)
 
 
 class Kink:
