@@ -101,9 +101,7 @@ def _run_apart(row: Row, quick: bool) -> Found | None:
         # read is left to them.
         ours = {name: value for name, value in environment().items() if name.startswith("OPENBLAS")}
         rest = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
-        done = subprocess.run(
-            [*command, *(["--quick"] if quick else [])], cwd=ROOT, env=rest | ours
-        )
+        done = subprocess.run([*command, *(["--quick"] if quick else [])], cwd=ROOT, env=rest | ours)
         if done.returncode or not out.exists():
             return None
         return _read({row.key: json.loads(out.read_text("utf-8"))})[row.key]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -42,6 +42,9 @@ from service.schemas import (
     VjpRequest,
 )
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.readings import Like
 
 REQUESTS: dict[str, type[ProgramRequest]] = {
     "evaluate": EvaluateRequest,
@@ -110,6 +113,8 @@ class Envelope:
     """The request's model; one that fits the verb."""
     form: Form = "list"
     signature: Mapping[str, Aval] = field(default_factory=dict)
+    like: Like | None = None
+    """What was known of requests like this one, if it was read with the help of that."""
 
     @property
     def include(self) -> frozenset[str]:
