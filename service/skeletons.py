@@ -13,10 +13,8 @@ that the general road has answered, and kept if it gives the same bytes for it; 
 from __future__ import annotations
 
 import binascii
-import re
 from collections.abc import Sequence
-from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -25,6 +23,7 @@ from engine.aval import Array, Aval
 from engine.derive.ready import FLAT, Ready, ready
 from engine.kept import Kept
 from service.admission import INLINE_SECONDS
+from service.gaps import Gap, ends_of, gaps_of
 from service.media import JSON
 from service.template import Template
 
@@ -50,26 +49,7 @@ SECONDS = {True: 150e-9, False: 50e-9}
 
 VERBS = frozenset({"evaluate", "grad"})
 
-_STRING = rb'"(?:[^"\\]|\\.)*"'
-_BLANKS = rb"[ \t\r\n]*"
-_TOKEN = re.compile(_BLANKS + rb"(?:(" + _STRING + rb")|([\[{])|([\]}])|[:,]|[^\s\[\]{}:,\"]+)", re.DOTALL)
-_KEY = re.compile(_BLANKS + rb"(" + _STRING + rb")" + _BLANKS + rb":" + _BLANKS, re.DOTALL)
-_NUMBER = re.compile(rb"-?[0-9][-+.0-9eE]*")
-_NUMBERS = re.compile(rb"\[[-+.0-9eE, \t\r\n\[\]]*\]")
-_BUFFER = re.compile(rb'"encoding"\s*:\s*"base64"\s*,\s*"buffer"\s*:\s*"([A-Za-z0-9+/=]+)"\s*\}\s*,?')
-
-_RAW: dict[str, np.dtype[Any]] = {"float64": np.dtype("<f8"), "float32": np.dtype("<f4")}
 _PLAIN = frozenset({int, float})
-_QUOTE = 0x22
-
-
-class _Gap(NamedTuple):
-    """What stands in a gap: the value of the job's input `place`, of that aval, and as which dtype its bytes come if they do
-    (None for numbers in decimal)."""
-
-    place: int
-    aval: Aval
-    raw: np.dtype[Any] | None
 
 
 class _NotThisError(Exception):
@@ -82,7 +62,7 @@ class Skeleton:
     def __init__(
         self,
         pieces: Sequence[bytes],
-        gaps: Sequence[_Gap],
+        gaps: Sequence[Gap],
         job: Ready,
         template: Template,
         ref: str | None,
@@ -101,9 +81,10 @@ class Skeleton:
         scalars = all(not g.aval.shape and g.raw is None for g in gaps)
         in_order = [g.place for g in gaps] == list(range(len(job.inputs)))
         self._all_numbers = job.flat and scalars and in_order
-        self.nbytes = 4096 + 3 * sum(map(len, pieces)) + template.nbytes + job.job.nbytes
+        own = 3 * sum(map(len, pieces)) + template.nbytes + sum(a.nbytes for a in job.given)
+        self.nbytes = 4096 + own + job.job.nbytes
 
-    def same(self, pieces: Sequence[bytes], gaps: Sequence[_Gap], mark: Any) -> bool:
+    def same(self, pieces: Sequence[bytes], gaps: Sequence[Gap], mark: Any) -> bool:
         """Whether it is for the same requests, or for a program that its name no longer leads to."""
         return (self._pieces == pieces and self._gaps == gaps) or self.mark != mark
 
@@ -191,7 +172,7 @@ def _many(text: bytes, aval: Aval) -> Array:
     return _as(array, aval)
 
 
-def _octets(text: bytes, gap: _Gap) -> Array:
+def _octets(text: bytes, gap: Gap) -> Array:
     """An array from base64, in which JSON has escaped nothing."""
     assert gap.raw is not None
     if len(text) % 4:
@@ -238,7 +219,7 @@ class Skeletons:
         """The answer to a request for `verb`, of the program `ref` where the path names it; None if it is none that is known.
 
         Raises `WouldBlock`, `Problem` where a registered program cannot be looked up at once."""
-        ends = _ends(data)
+        ends = ends_of(data)
         if ends is None:
             return None
         for skeleton in self.kept.get((verb, ref, *ends)) or ():
@@ -256,7 +237,7 @@ class Skeletons:
         like, job, data = work.envelope.like, work.job, bytes(work.posted)
         if like is None or job is None or work.media != JSON or work.verb not in VERBS:
             return
-        if not data or len(data) > self.longest or (ends := _ends(data)) is None:
+        if not data or len(data) > self.longest or (ends := ends_of(data)) is None:
             return
         like.count += 1
         if like.count > OFTEN and like.count % OFTEN:
@@ -268,7 +249,7 @@ class Skeletons:
         numbers = sum(a.size for _, a in function.inputs) + sum(a.size for a in function.results)
         if function.seconds + numbers * SECONDS[function.flat] > INLINE_SECONDS:
             return
-        found = _gaps(data, function)
+        found = gaps_of(data, function)
         if found is None:
             return
         pieces, gaps = found
@@ -279,119 +260,3 @@ class Skeletons:
         if skeleton.answer(data) == b"".join([*work.begin, work.body]):
             beside = (skeleton, *others[: BESIDE - 1])
             self.kept.put(key, beside, sum(s.nbytes for s in beside))
-
-
-def _ends(data: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before the first value of `inputs` and behind the last: what to look a skeleton up by.
-
-    Taken for granted is only that it is the same for requests that differ in these values alone."""
-    at = data.find(b'"inputs": {')
-    if at < 0 and (at := data.find(b'"inputs":{')) < 0:
-        return None
-    start = data.find(b":", at + 11) + 1
-    stop = data.find(b"}", start)
-    if start == 0 or stop < 0:
-        return None
-    if data[stop - 1] == _QUOTE:  # base64, perhaps in several values
-        stop = data.find(b"}", data.rfind(b'"buffer"'))
-    return data[:start], data[stop:]
-
-
-def _gaps(data: bytes, job: Ready) -> tuple[list[bytes], list[_Gap]] | None:
-    """The gaps in a body: values of `inputs` that are floats. None where a name stands there twice, or there are no gaps."""
-    places = {name: k for k, (name, _) in enumerate(job.inputs)}
-    varying = set(job.varying)
-    start = _inputs_at(data)
-    if start is None:
-        return None
-    pieces: list[bytes] = []
-    gaps: list[_Gap] = []
-    seen: set[str] = set()
-    done, at = 0, start
-    while match := _KEY.match(data, at):
-        name = orjson.loads(match[1])
-        if name in seen or name not in places:
-            return None
-        seen.add(name)
-        at = match.end()
-        end = _end_of_value(data, at)
-        place = places[name]
-        aval = job.inputs[place][1]
-        gap = _gap_of(data[at:end], place, aval) if place in varying else None
-        if gap is not None:
-            (lo, hi), what = gap
-            pieces.append(data[done : at + lo])
-            gaps.append(what)
-            done = at + hi
-        at = end
-        separator = _TOKEN.match(data, at)
-        if separator is None or separator[0].strip() != b",":
-            break
-        at = separator.end()
-    if not gaps or any(b'"' not in p for p in pieces[1:]):
-        return None
-    return [*pieces, data[done:]], gaps
-
-
-def _gap_of(text: bytes, place: int, aval: Aval) -> tuple[tuple[int, int], _Gap] | None:
-    """Where numbers stand in the text of a value that is an array of numbers."""
-    text = text.rstrip()
-    if not aval.shape and _NUMBER.fullmatch(text):
-        return (0, len(text)), _Gap(place, aval, None)
-    if aval.shape and aval.size and _NUMBERS.fullmatch(text):
-        return (0, len(text)), _Gap(place, aval, None)
-    found = _BUFFER.search(text) if text.startswith(b"{") else None
-    if found is None:
-        return None
-    value = orjson.loads(text)
-    dtype = _RAW.get(value.get("dtype"))
-    if dtype is None or prod(value["shape"]) != aval.size or text.count(b'"buffer"') != 1:
-        return None
-    return found.span(1), _Gap(place, aval, dtype)
-
-
-def _inputs_at(data: bytes) -> int | None:
-    """Behind the brace that opens the object `inputs`, which must be there once."""
-    found: int | None = None
-    depth, at = 0, 0
-    key: bytes | None = None
-    while match := _TOKEN.match(data, at):
-        at = match.end()
-        string, opening, closing = match.groups()
-        if string is not None:
-            if depth == 1:
-                key = string
-            continue
-        if opening:
-            if depth == 1 and key is not None and orjson.loads(key) == "inputs":
-                if found is not None or opening != b"{":
-                    return None
-                found = at
-            depth += 1
-            if opening == b"[" and (end := _end_of_numbers(data, at - 1)):
-                at, depth = end, depth - 1
-        elif closing:
-            depth -= 1
-            key = None
-    return found
-
-
-def _end_of_numbers(data: bytes, at: int) -> int:
-    """Behind the list of numbers, perhaps in lists, that starts at `at`; 0 if there is none."""
-    match = _NUMBERS.match(data, at)
-    if match is None or match[0].count(b"[") != match[0].count(b"]"):
-        return 0
-    return match.end()
-
-
-def _end_of_value(data: bytes, at: int) -> int:
-    """Behind the JSON value that starts at `at`."""
-    if end := _end_of_numbers(data, at):
-        return end
-    depth = 0
-    while match := _TOKEN.match(data, at):
-        at = match.end()
-        depth += bool(match[2]) - bool(match[3])
-        if depth <= 0:
-            break
-    return at

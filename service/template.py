@@ -54,13 +54,13 @@ class Template:
         self._text = b"".join(texts) if flat else b""
         self._parts = [part for text in texts for part in (text, b"")][:-1]
         self._pick = itemgetter(*order) if len(order) > 1 else lambda found: tuple(found[k] for k in order)
-        self._shapes = [_Writer(a, form) for a in avals]
+        self._shapes = [] if flat else [_Writer(a, form) for a in avals]
         self._flat = flat
 
     @property
     def nbytes(self) -> int:
         """Memory, roughly."""
-        return 4 * sum(map(len, self._parts)) + 500 * len(self._shapes)
+        return 4 * sum(map(len, self._parts)) + 500 * len(self._shapes) + 1000
 
     def __call__(self, results: list[Any]) -> bytes:
         """The answer with these results."""
