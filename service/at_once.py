@@ -37,7 +37,7 @@ _LEFT = frozenset(
 )
 """Headers with a meaning that is left to the application (and to the proxy middleware around it)."""
 
-_PERSONAL = frozenset({b"connection", b"upgrade", b"x-request-id"})
+_PERSONAL = frozenset({b"upgrade", b"x-request-id"})
 """Headers for which a head is looked at each time."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)(?=[ \t]*\r\n)", re.IGNORECASE)
@@ -144,6 +144,7 @@ class AtOnce:
             or end > LONGEST_HEAD
             or len(found) != 1
             or not _PERSONAL.isdisjoint(parsed)
+            or parsed.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         ):
             return None
         match = _LENGTH.search(data)

@@ -37,6 +37,9 @@ HEAD_BYTES = 64 * 1024
 KNOWN_HEADS = 4
 """Heads that are remembered of one connection."""
 
+CHANCES = 64
+"""Requests of one connection whose heads are looked at for that: where each is another one, it is of no use."""
+
 FIRST_REQUEST_S = 0.5
 """Seconds that a new connection is given at a shutdown to send what is on its way."""
 
@@ -69,6 +72,7 @@ class Protocol(HttpToolsProtocol):
         """Heads of requests that were answered at once on this connection, the latest first."""
         self.learns = False
         """A request was answered at once in the data that is being read."""
+        self.chances = CHANCES
         self.answered = 0.0
         """When the last request with a known head was answered."""
 
@@ -108,6 +112,7 @@ class Protocol(HttpToolsProtocol):
         """Refuse heads without end."""
         if self.heads and self.begun is None and self._answered_again(data):
             return
+        whole = self.begun is None or self.silent
         self.silent = False
         self.fresh = self.at_once is not None
         super().data_received(data)
@@ -117,7 +122,8 @@ class Protocol(HttpToolsProtocol):
                 self._start_held()
         elif self.learns:
             self.learns = False
-            self._learn(data)
+            if whole and self.chances:
+                self._learn(data)
         if self.in_head and self.begun is not None:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
@@ -166,6 +172,7 @@ class Protocol(HttpToolsProtocol):
     def _start_held(self) -> None:
         assert self.held is not None
         (cycle, app), self.held = self.held, None
+        self.fresh = False
         self._start_asgi_task(cycle, app)
 
     def _short(self, cycle: RequestResponseCycle) -> bool:
@@ -191,8 +198,9 @@ class Protocol(HttpToolsProtocol):
     # -- a request like one before
 
     def _learn(self, data: bytes) -> None:
-        """Remember the head of the request that was answered just now, if it is all that has arrived."""
+        """Remember the head of the request that was answered just now, if it is all of `data`, which begins with one."""
         assert self.at_once is not None
+        self.chances -= 1
         head = self.at_once.head(self.cycle.scope, data)  # type: ignore[arg-type]  # a TypedDict
         if head is not None and self.limit_concurrency is None:
             self.heads = [head, *self.heads[: KNOWN_HEADS - 1]]
