@@ -56,23 +56,27 @@ class Programs:
         self.reads = 0
         """How many programs were read so far."""
         self._reading = tuple(threading.Lock() for _ in range(STRIPES))
-        self._turn: dict[str, Known] = {}
+        self._turn: dict[str, Hashable] = {}
 
-    def now(self, ref: str) -> Known | None:
-        """As `get` without `wait`, asked of the store once in a turn of the event loop, which this is called from.
+    def mark(self, ref: str) -> Hashable:
+        """`Known.mark` of what an id or name leads to, None if that is nothing: asked of the store once in a turn of the event
+        loop, which this is called from.
 
         What is read in one turn had been sent, in part at least, when the turn began. So an answer from later in the turn
-        is one from between the request and its answer, whichever of the turn's requests it was asked for.
+        is one from between the request and its answer, whichever of the turn's requests it was asked for. Raises
+        `WouldBlock`, `StoreUnavailable`.
         """
-        found = self._turn.get(ref)
-        if found is None:
-            found = self.get(ref, wait=False)
-            if found is not None:
-                with contextlib.suppress(RuntimeError):  # there is no event loop, and so no turn
-                    if not self._turn:
-                        asyncio.get_running_loop().call_soon(self._turn.clear)
-                    self._turn[ref] = found
-        return found
+        mark = self._turn.get(ref)
+        if mark is None:
+            found = self.store.find(ref, wait=False)
+            if found is None:
+                return None
+            mark = (found.key, found.signature)
+            with contextlib.suppress(RuntimeError):  # there is no event loop, and so no turn
+                if not self._turn:
+                    asyncio.get_running_loop().call_soon(self._turn.clear)
+                self._turn[ref] = mark
+        return mark
 
     def get(self, ref: str, *, wait: bool = True) -> Known | None:
         """The program with this id or name; None if there is none.

@@ -218,15 +218,13 @@ class Skeletons:
     def answer(self, verb: str, ref: str | None, data: bytes) -> bytes | None:
         """The answer to a request for `verb`, of the program `ref` where the path names it; None if it is none that is known.
 
-        Raises `WouldBlock`, `Problem` where a registered program cannot be looked up at once."""
+        Raises `WouldBlock`, `StoreUnavailable` where a registered program cannot be looked up at once."""
         ends = ends_of(data)
         if ends is None:
             return None
         for skeleton in self.kept.get((verb, ref, *ends)) or ():
-            if skeleton.ref is not None:
-                known = self.programs.now(skeleton.ref)
-                if known is None or known.mark != skeleton.mark:
-                    continue
+            if skeleton.ref is not None and self.programs.mark(skeleton.ref) != skeleton.mark:
+                continue
             answer = skeleton.answer(data)
             if answer is not None:
                 return answer
