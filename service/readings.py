@@ -23,7 +23,7 @@ from service import signatures
 from service.envelope import Envelope, read_envelope
 from service.problems import Collector
 from service.programs import program_bytes
-from service.registered import Known, Programs
+from service.registered import Known, Nobody, Programs
 from service.settings import Settings
 
 MOST_BYTES = 32 << 20
@@ -82,9 +82,11 @@ class Readings:
         name = body.get("graph_id") if ref is None else ref
         registered = self._registered(name, wait) if isinstance(name, str) else None
 
-        def lookup(_: str) -> Known | None:
+        def lookup(ref: str) -> Known | Nobody:
             """What was found above: looked up once, it is one program, whatever others do meanwhile."""
-            return registered
+            if registered is not None:
+                return registered
+            return Nobody() if self.programs is None else Nobody(self.programs.near(ref))
 
         if name is None and nbytes > LARGEST_GRAPH and "expression" not in body:
             return read_envelope(verb, body, self.settings)

@@ -324,6 +324,37 @@ def test_unknown_programs(client: Client) -> None:
     assert client.request("PATCH", "/v1/graphs/n").headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
 
 
+@pytest.mark.parametrize(
+    ("ref", "near"),
+    [
+        ("lone", ["loan"]),
+        ("oan", ["loan"]),
+        ("Loan", ["loan"]),
+        ("rosenbrok", ["rosenbrock"]),
+        ("osenbrock", ["rosenbrock"]),
+        ("nothing-like-it", []),
+        (NO_ID, []),
+        ("lo\u00e4n", []),
+        ("l" * 3000, []),
+    ],
+)
+def test_a_name_that_was_meant(client: Client, ref: str, near: list[str]) -> None:
+    """A wrong name gets suggestions, however the program is asked for."""
+    register(client, name="loan")
+    register(client, "x - y", name="rosenbrock")
+    for response in (
+        client.get(f"/v1/graphs/{ref}"),
+        client.request("DELETE", f"/v1/graphs/{ref}"),
+        client.post(f"/v1/graphs/{ref}/grad", json={"inputs": {"x": 1}}),
+        client.post(f"/v1/graphs/{ref}/render", json={}),
+        client.post("/v1/grad", json={"graph_id": ref, "inputs": {"x": 1}}),
+        client.post("/v1/graphs", json={"graph_id": ref, "name": "other"}),
+    ):
+        found = check_problem(response, 404, "unknown-program")
+        assert found.get("suggestions", []) == near
+        assert (f"Did you mean {near[0]}?" in found["detail"]) if near else ("mean" not in found["detail"])
+
+
 @pytest.mark.parametrize("field", PROGRAMS)
 def test_a_second_program_is_refused(client: Client, field: str) -> None:
     register(client, name="n")
