@@ -5,8 +5,8 @@
 - A head is at most `HEAD_BYTES` long.
 - What is no HTTP gets a problem document, too.
 - A connection that is just sending a request is not closed by a shutdown, but answered.
-- A small request that arrives in one piece can be answered at once (`at_once.py`); an answer that comes in one piece is
-  written in one piece.
+- A small request can be answered at once (`at_once.py`); an answer that comes in one piece is written in one piece. Of a
+  request with the head of an earlier one, the head is not taken apart again.
 """
 
 from __future__ import annotations
@@ -21,16 +21,24 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service import __version__, problems
 from service.exchange import WRITE, lines
+from service.head import head_of
 from service.problems import problem
+from service.skeletons import LONGEST
 
 if TYPE_CHECKING:
-    from service.at_once import AtOnce
+    from service.at_once import AtOnce, KnownHead
 
 SLOWEST = 16 * 1024
 """Bytes of a body that must arrive each second, on the average, once `receive_timeout_s` is over."""
 
 HEAD_BYTES = 64 * 1024
 """Longest request line and headers; what arrives in one piece (256 KiB at most) is not counted."""
+
+KNOWN_HEADS = 4
+"""Heads that are remembered of one connection."""
+
+CHANCES = 64
+"""Requests of one connection whose heads are looked at for that: where each is another one, it is of no use."""
 
 FIRST_REQUEST_S = 0.5
 """Seconds that a new connection is given at a shutdown to send what is on its way."""
@@ -59,7 +67,14 @@ class Protocol(HttpToolsProtocol):
         self.fresh = False
         """The data that is being read has begun a request; of those in one piece of data, the first can be answered at once."""
         self.held: tuple[RequestResponseCycle, Any] | None = None
-        """A request whose body may be in that data, too, and which the application has not been given yet."""
+        """A request that the application has not been given yet: all of it may be there in a moment."""
+        self.heads: list[KnownHead] = []
+        """Heads of requests that were answered at once on this connection, the latest first."""
+        self.learns = False
+        """A request was answered at once in the data that is being read."""
+        self.chances = CHANCES
+        self.answered = 0.0
+        """When the last request with a known head was answered."""
 
     # -- connection
 
@@ -75,6 +90,8 @@ class Protocol(HttpToolsProtocol):
             self.timer.cancel()
             self.timer = None
         super().connection_lost(exc)
+        if self.held is not None:
+            self._start_held()  # it finds that there is nobody, and the log says so
 
     def shutdown(self) -> None:
         """As uvicorn does, but let a request that is arriving arrive, and a new connection send its first."""
@@ -93,12 +110,20 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Refuse heads without end."""
+        if self.heads and self.begun is None and self._answered_again(data):
+            return
+        whole = self.begun is None or self.silent
         self.silent = False
         self.fresh = self.at_once is not None
         super().data_received(data)
         self.fresh = False
         if self.held is not None:
-            self._start_held()
+            if not self._short(self.held[0]):
+                self._start_held()
+        elif self.learns:
+            self.learns = False
+            if whole and self.chances:
+                self._learn(data)
         if self.in_head and self.begun is not None:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
@@ -135,7 +160,7 @@ class Protocol(HttpToolsProtocol):
             self._start_held()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Give a request to the application, at the end of the data that it began in if it is not answered before."""
+        """Give a request to the application, but for one that can be answered without, once all of it is there."""
         if self.fresh:
             self.fresh = False
             self.held = (cycle, app)
@@ -147,17 +172,67 @@ class Protocol(HttpToolsProtocol):
     def _start_held(self) -> None:
         assert self.held is not None
         (cycle, app), self.held = self.held, None
+        self.fresh = False
         self._start_asgi_task(cycle, app)
+
+    def _short(self, cycle: RequestResponseCycle) -> bool:
+        """Whether it is worth waiting for the rest of a body: of a length that was told, and is short. (Many clients send
+        the body behind the head.)"""
+        length = head_of(cycle.scope).get(b"content-length", b"")  # type: ignore[arg-type]  # a TypedDict
+        return (
+            length.isdigit() and len(length) < 8 and int(length) <= LONGEST and not self.expect_100_continue
+        )
 
     def _answered_at_once(self, cycle: RequestResponseCycle) -> bool:
         assert self.at_once is not None
         if not _simple(cycle):
             return False
-        answer = self.at_once(cycle.scope, bytes(cycle.body))  # type: ignore[arg-type]  # a TypedDict
+        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]  # a TypedDict
+        answer = self.at_once(scope, bytes(cycle.body))
         if answer is None or not write_at_once(cycle, *answer):
             return False
         self.held = None
+        self.learns = True
         return True
+
+    # -- a request like one before
+
+    def _learn(self, data: bytes) -> None:
+        """Remember the head of the request that was answered just now, if it is all of `data`, which begins with one."""
+        assert self.at_once is not None
+        self.chances -= 1
+        head = self.at_once.head(self.cycle.scope, data)  # type: ignore[arg-type]  # a TypedDict
+        if head is not None and self.limit_concurrency is None:
+            self.heads = [head, *self.heads[: KNOWN_HEADS - 1]]
+
+    def _answered_again(self, data: bytes) -> bool:
+        """Answer a request whose head is known, and which is all of `data`, without taking it apart.
+
+        Between two requests the parser is as it was at first, so it can do without this one."""
+        cycle = self.cycle
+        if not cycle.response_complete or not cycle.keep_alive or self.pipeline or self.flow.write_paused:
+            return False
+        assert self.at_once is not None
+        for head in self.heads:
+            body = head.body_of(data)
+            if body is None:
+                continue
+            answer = self.at_once.again(head, body, self.server_state.default_headers)
+            if answer is None:
+                return False
+            self.transport.write(answer)
+            self.server_state.total_requests += 1
+            self.answered = self.loop.time()
+            return True
+        return False
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close what was idle for too long: since the last request that the timer was set for, or a later one."""
+        left = self.answered + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     # -- it does not arrive
 

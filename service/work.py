@@ -33,6 +33,7 @@ from service.problems import problem
 from service.readings import Readings
 from service.registered import Programs
 from service.settings import Settings
+from service.skeletons import LONGEST, Skeletons
 from service.store import Store
 from service.store.interface import WouldBlock
 
@@ -53,6 +54,8 @@ class Services:
     plans: Plans
     """Prepared jobs, kept for the requests to come."""
     readings: Readings
+    skeletons: Skeletons
+    """Requests that are known by their bytes."""
     store: Store
     programs: Programs
     """The registered ones."""
@@ -77,6 +80,8 @@ class Work:
         self.ref = ref
         """Id or name of the program, where the path says it; then the body may be empty."""
         self.data = data if data or ref is None else b"{}"
+        self.posted: bytes | bytearray = data if len(data) <= LONGEST else b""
+        """A body that is short enough to be learned from (`skeletons.py`), also when it was read."""
         self.ticket = ticket
         self.meter = ticket.meter()
         self.media = media
@@ -231,6 +236,11 @@ class Work:
         except DrawingFailed as error:
             raise problem("unsupported", error.detail) from None
 
+    def learn(self) -> None:
+        """Remember how the request was written, for the next like it."""
+        if self.envelope.like is not None and not self.envelope.include:
+            self.services.skeletons.learn(self)
+
     def add(self, name: str, value: Any) -> None:
         """One more field at the end of the encoded answer (tables have no place for it)."""
         if self.media != JSON:
@@ -355,6 +365,7 @@ async def perform(work: Work, receive: Receive) -> None:
     except DeadlineExceeded as error:
         raise out_of_time(work.ticket).at(error.node, error.where) from None
     await work.draw(receive)
+    work.learn()
     work.add_timing()
 
 

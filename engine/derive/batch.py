@@ -169,11 +169,16 @@ class Runner:
 
     def attempt(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any] | None:
         """The graph's results; None where one is not finite, or a point without derivative may have been met."""
-        found = None if self.guarded else on_entries(graph, arguments)
-        if found is not None:
-            return None if found[1] else found[0]
-        results, kinked, finite = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
-        return None if kinked or not finite else results
+        return attempt(graph, arguments, self.builder(meter), guarded=self.guarded)
+
+
+def attempt(graph: Graph, arguments: Sequence[Any], b: EagerBuilder, *, guarded: bool) -> list[Any] | None:
+    """See `Runner.attempt`."""
+    found = None if guarded else on_entries(graph, arguments)
+    if found is not None:
+        return None if found[1] else found[0]
+    results, kinked, finite = plan_of(graph, guarded=guarded).run(b, arguments)
+    return None if kinked or not finite else results
 
 
 def make_ready(graph: Graph, *, guarded: bool) -> None:
