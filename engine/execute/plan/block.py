@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Aval, Avals
-from engine.execute.plan.fuse import Values, fuse
+from engine.execute.plan.fuse import Run, Values, fuse
 from engine.execute.plan.lives import Lives, Place, alive, through_broadcasts
 from engine.execute.plan.memory import placed
 from engine.execute.plan.strips import MET
@@ -48,8 +48,8 @@ class Block:
     `avals` are those of all values; `inputs` are given for each run, `constants` once; `results` are what a run returns.
     `targets` names, for values that are written into an array given for each run, the number of that array. `inner` is
     the axis of a value that lies innermost in memory, where that is not the last; targets `apart` are copied when they are
-    finished, since they lie otherwise. `looked` are values that are to be looked at whether they are finite. If `watched`, the meter is asked before
-    each step, not only before the first.
+    finished, since they lie otherwise. `looked` are values that are to be looked at whether they are finite. If `watched`,
+    the meter is asked before each step, not only before the first.
     """
 
     def __init__(
@@ -68,9 +68,13 @@ class Block:
     ) -> None:
         targets = targets or {}
         kept = {*results, *targets}
-        fused = fuse(alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked)
+        fused = fuse(
+            alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked
+        )
         self.looked = fused.looked
         """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
+        self.runs = [task.fn for task in fused.tasks if isinstance(task.fn, Run)]
+        """The runs among its tasks."""
         apart = apart - fused.written
         lives = Lives(fused.tasks, avals, inputs, constants, results, targets, inner or {}, apart)
         self._watched = watched
