@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import carray, njit, types
+from numba import carray, njit, types  # type: ignore[attr-defined]  # it does not say what it exports
 from numba.extending import intrinsic
 
 from engine.kernels import native
-from engine.kernels.circular import LIMIT
+from engine.kernels.circular import LIMIT, SHIFT
 
 STRIP = 512
 """Elements of a strip: a dozen buffers of so many doubles stay in the first-level cache."""
@@ -89,7 +89,7 @@ def _both(x: Any, sines: Any, cosines: Any) -> None:
         turns = native._turns(x[i])
         k = _bits_of(turns)
         odd = (k & _ONE) != 0
-        r, s = native._rest(x[i], turns - native.SHIFT)
+        r, s = native._rest(x[i], turns - SHIFT)
         z = r * r
         p = native._polynomial(z, native._S2, native._S3, native._S4, native._S5, native._S6)
         q = native._polynomial(z, native._C2, native._C3, native._C4, native._C5, native._C6)

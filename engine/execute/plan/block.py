@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Aval, Avals
-from engine.execute.plan.fuse import Values, fuse
+from engine.execute.plan.fuse import Run, Values, fuse
 from engine.execute.plan.lives import Lives, Place, alive, through_broadcasts
 from engine.execute.plan.memory import placed
 from engine.execute.plan.strips import MET
@@ -76,6 +76,8 @@ class Block:
         )
         self.looked = fused.looked
         """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
+        self.runs = [task.fn for task in fused.tasks if isinstance(task.fn, Run)]
+        """The runs among its tasks."""
         apart = apart - fused.written
         lives = Lives(fused.tasks, avals, inputs, constants, results, targets, inner or {}, apart)
         slot: dict[int, int] = {}

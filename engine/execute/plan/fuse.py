@@ -131,7 +131,7 @@ def fuse(
             ]
             found.tasks.append(run.close(needed, looked))
             found.written.update(found.tasks[-1].writes)
-            found.looked.update(looked.intersection(run.seen))
+            found.looked.update(run.seen)
     return found._replace(tasks=list(_without_copies(found.tasks, kept)))
 
 

@@ -73,7 +73,7 @@ class Tiles:
         self.made = tuple(i for i in loop.nodes if cuts[i].axis is None)
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
-        self._to_look = looked.intersection(self.writes)
+        self._to_look = {i for i in self.writes if i in looked}
         first: dict[int, int] = {}
         for k, (j, c) in enumerate(
             key for key in self._outside if key[0] in self.reads or key[1] is not None

@@ -22,7 +22,10 @@ from engine.ops.pointwise.arithmetic import choose_into, sign_into
 from engine.ops.pointwise.elementwise import converted
 
 PIECE = 1 << 13
-"""Elements of a strip where NumPy is called for each instruction: a call costs as much as a thousand of them."""
+"""Most elements of a strip where NumPy is called for each instruction: a call costs as much as a thousand of them."""
+LEAST = 1 << 10
+CACHE = 1 << 16
+"""Elements of all buffers together there: where they are more, strips are made shorter, down to `LEAST`."""
 
 MET, NOT_FINITE = 1, 2
 """Bits of what a run tells: a kink was met; something that was looked at is not finite."""
@@ -302,6 +305,8 @@ class Strips:
     def _plain(self, arrays: Sequence[Array]) -> int:
         """The same with NumPy, call by call."""
         size = self.size
+        count = sum(slot.array < 0 for slot in self._slots)
+        piece = min(size, max(LEAST, min(PIECE, CACHE // max(1, count))))
         there: list[Any] = []
         back = []
         for k, x in enumerate(arrays):
@@ -318,16 +323,16 @@ class Strips:
         slots: list[Any] = []
         buffers: dict[int, Array] = {}
         for n, slot in enumerate(self._slots):
-            x = there[slot.array] if slot.array >= 0 else None
+            x: Any = there[slot.array] if slot.array >= 0 else None
             if x is None:
-                buffers[n] = np.empty(min(size, PIECE), slot.dtype)
+                buffers[n] = np.empty(piece, slot.dtype)
             elif x.ndim == 0 and slot.dense:
-                x = np.full(min(size, PIECE), x)
+                x = np.full(piece, x)
                 buffers[n] = x
             slots.append(x)
         told = 0
-        for lo in range(0, size, PIECE):
-            hi = min(size, lo + PIECE)
+        for lo in range(0, size, piece):
+            hi = min(size, lo + piece)
             now = [
                 buffers[n][: hi - lo] if n in buffers else (x if x.ndim == 0 else x[lo:hi])
                 for n, x in enumerate(slots)
