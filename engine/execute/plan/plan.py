@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Avals
+from engine.compiled import LOOPS, Body
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
@@ -19,6 +20,8 @@ from engine.graph import CONSTANT, Graph
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
+WORTH_BODY = 1024
+"""Elements of the largest array of a loop's body, from which on its steps are planned."""
 WATCHED_FLOPS = 20_000
 """A graph of more operations than this asks the meter before each of its steps, a smaller one before the first only."""
 
@@ -47,6 +50,7 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
+        self._guarded = guarded
         graph = assembled(graph if guarded else lean(graph))
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
@@ -92,6 +96,7 @@ class Plan:
 
         Results are new: they share no memory with arguments or with what later runs write to.
         """
+        b.lean = not self._guarded
         given = list(arguments)
         for k in self._scalars:
             given[k] = given[k][()]
@@ -126,3 +131,21 @@ def plan_of(graph: Graph, *, guarded: bool = False) -> Plan:
     if found is None:
         found = vars(graph)[key] = Plan(graph, guarded=guarded)
     return found
+
+
+def body_of(graph: Graph) -> Body | None:
+    """The body of a loop as a function that runs its plan; None for one of small arrays, where that gains nothing."""
+    found: Body | None
+    if "_body" in vars(graph):
+        found = vars(graph)["_body"]
+        return found
+    sizes = [a.size for a in (*graph.in_avals, *graph.out_avals)]
+    found = None
+    if max(sizes, default=0) >= WORTH_BODY and not any(node.op.subgraphs for node in graph.nodes):
+        plan = Plan(graph, kinks=False)
+        found = lambda b, arguments: plan.run(b, arguments).results  # noqa: E731  # kept with the graph
+    vars(graph)["_body"] = found
+    return found
+
+
+LOOPS.planner = body_of
