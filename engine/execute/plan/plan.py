@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Avals
+from engine.compiled import LOOPS, Body
 from engine.execute.finite import all_finite
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
@@ -20,6 +21,9 @@ from engine.graph import CONSTANT, Graph, single
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
+
+WORTH_BODY = 1024
+"""Elements of the largest array of a loop's body, from which on its steps are planned."""
 
 
 class Outcome(NamedTuple):
@@ -47,6 +51,7 @@ class Plan:
         tile: int = TILE,
         least: float = LEAST,
     ) -> None:
+        self._guarded = guarded
         self.passed = _passed_on(graph)
         """Results that are arguments or views of arguments: position, that of the argument, and the views."""
         graph = graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
@@ -104,6 +109,7 @@ class Plan:
 
         Results share no memory with what later runs write to. One that is an argument, or a view of one, is not copied.
         """
+        b.lean = not self._guarded
         given = list(arguments)
         for k in self._scalars:
             given[k] = given[k][()]
@@ -166,3 +172,21 @@ def plan_of(graph: Graph, *, guarded: bool = False) -> Plan:
     if found is None:
         found = vars(graph)[key] = Plan(graph, guarded=guarded)
     return found
+
+
+def body_of(graph: Graph) -> Body | None:
+    """The body of a loop as a function that runs its plan; None for one of small arrays, where that gains nothing."""
+    found: Body | None
+    if "_body" in vars(graph):
+        found = vars(graph)["_body"]
+        return found
+    sizes = [a.size for a in (*graph.in_avals, *graph.out_avals)]
+    found = None
+    if max(sizes, default=0) >= WORTH_BODY and not any(node.op.subgraphs for node in graph.nodes):
+        plan = Plan(graph, kinks=False)
+        found = lambda b, arguments: plan.run(b, arguments).results  # noqa: E731  # kept with the graph
+    vars(graph)["_body"] = found
+    return found
+
+
+LOOPS.planner = body_of
