@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from random import getrandbits
 from typing import Any
 
@@ -24,6 +24,7 @@ from service.head import Head, head_of
 from service.logs import AccessLog
 from service.routes.verbs import PLAINLY_JSON, Verb, endpoint_at
 from service.skeletons import LONGEST
+from service.store.interface import StoreError
 
 _LEFT = frozenset(
     {
@@ -63,8 +64,8 @@ class KnownHead:
         self._default: list[Header] | None = None
         self._begin = b""
 
-    def body_of(self, data: bytes) -> bytes | None:
-        """The body of a request that is all of `data`, if it has this head."""
+    def split(self, data: bytes) -> tuple[int, int] | None:
+        """Where the body begins in data that begins with this head, and how long it is; None if it is another head."""
         before, after = self._before, self._after
         if not data.startswith(before):
             return None
@@ -73,7 +74,7 @@ class KnownHead:
         digits = data[len(before) : stop] if stop > len(before) else b""
         if not digits.isdigit() or len(digits) > 9 or not data.startswith(after, stop):
             return None
-        return data[end:] if int(digits) == len(data) - end else None
+        return end, int(digits)
 
     def begin(self, default: list[Header]) -> bytes:
         """The beginning of an answer with the server's default headers (a new list when they have changed)."""
@@ -154,14 +155,27 @@ class AtOnce:
         logged = (scope["path"], *AccessLog.around("POST", scope["path"], 200, client))
         return KnownHead(verb, data[: match.start(1)], data[match.end(1) : end], logged)
 
-    def again(self, known: KnownHead, body: bytes, default: list[Header]) -> bytes | None:
-        """The whole answer to a request with a head that is known; None where it has to be looked at."""
+    def mark(self, known: KnownHead) -> Hashable:
+        """What the program that the path names is now (`Programs.mark`), for a request that has begun to arrive."""
+        verb = known.verb
+        if verb.ref is None:
+            return None
+        try:
+            return verb.services.programs.mark(verb.ref)
+        except StoreError:
+            return None
+
+    def again(
+        self, known: KnownHead, body: bytes, default: list[Header], mark: Hashable = None
+    ) -> bytes | None:
+        """The whole answer to a request with a head that is known; None where it has to be looked at. `mark` is that of the
+        program, if it was looked up since the request began to arrive."""
         start = time.perf_counter()
         verb = known.verb
         if self.draining():
             return None
         try:
-            answer = verb.services.skeletons.answer(verb.verb, verb.ref, body)
+            answer = verb.services.skeletons.answer(verb.verb, verb.ref, body, mark)
         except Exception:
             return None  # as below
         if answer is None:

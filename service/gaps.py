@@ -46,7 +46,7 @@ def ends_of(data: bytes) -> tuple[bytes, bytes] | None:
     stop = data.find(b"}", start)
     if start == 0 or stop < 0:
         return None
-    opened = data.count(b"{", start, stop)
+    opened = 0 if data.find(b"{", start, stop) < 0 else data.count(b"{", start, stop)
     while opened:  # by encoded arrays
         last, stop = stop, data.find(b"}", stop + 1)
         if stop < 0:

@@ -14,19 +14,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from asyncio.events import TimerHandle
+from collections.abc import Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from service import __version__, problems
+from service.at_once import LONGEST_HEAD, AtOnce, KnownHead
 from service.exchange import WRITE, lines
 from service.head import head_of
 from service.problems import problem
 from service.skeletons import LONGEST
-
-if TYPE_CHECKING:
-    from service.at_once import AtOnce, KnownHead
 
 SLOWEST = 16 * 1024
 """Bytes of a body that must arrive each second, on the average, once `receive_timeout_s` is over."""
@@ -70,6 +69,10 @@ class Protocol(HttpToolsProtocol):
         """A request that the application has not been given yet: all of it may be there in a moment."""
         self.heads: list[KnownHead] = []
         """Heads of requests that were answered at once on this connection, the latest first."""
+        self.waiting: tuple[KnownHead, bytes, int, Hashable] | None = None
+        """Such a head, the data that it is, and the length and the program's mark of the request, whose body is to come."""
+        self.head_data = b""
+        """The head of the request that is held, if it came by itself."""
         self.learns = False
         """A request was answered at once in the data that is being read."""
         self.chances = CHANCES
@@ -89,6 +92,10 @@ class Protocol(HttpToolsProtocol):
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+        if self.waiting is not None:
+            _, begin, _, _ = self.waiting
+            self.waiting = self.begun = None
+            self._take(begin)
         super().connection_lost(exc)
         if self.held is not None:
             self._start_held()  # it finds that there is nobody, and the log says so
@@ -109,10 +116,14 @@ class Protocol(HttpToolsProtocol):
     # -- a request arrives
 
     def data_received(self, data: bytes) -> None:
-        """Refuse heads without end."""
-        if self.heads and self.begun is None and self._answered_again(data):
-            return
+        """What is like a request before is answered so; the rest is taken apart."""
+        if not self.heads or not self._answered_again(data):
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Have data taken apart. Refuse heads without end."""
         whole = self.begun is None or self.silent
+        head, self.head_data = self.head_data, b""
         self.silent = False
         self.fresh = self.at_once is not None
         super().data_received(data)
@@ -120,10 +131,12 @@ class Protocol(HttpToolsProtocol):
         if self.held is not None:
             if not self._short(self.held[0]):
                 self._start_held()
+            elif whole and len(data) <= LONGEST_HEAD:
+                self.head_data = data
         elif self.learns:
             self.learns = False
-            if whole and self.chances:
-                self._learn(data)
+            if self.chances and (whole or head):
+                self._learn(head + data)
         if self.in_head and self.begun is not None:
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
@@ -206,29 +219,65 @@ class Protocol(HttpToolsProtocol):
             self.heads = [head, *self.heads[: KNOWN_HEADS - 1]]
 
     def _answered_again(self, data: bytes) -> bool:
-        """Answer a request whose head is known, and which is all of `data`, without taking it apart.
+        """Whether `data` could be answered without being taken apart: a request whose head is known, or the body of one.
 
-        Between two requests the parser is as it was at first, so it can do without this one."""
-        cycle = self.cycle
-        if not cycle.response_complete or not cycle.keep_alive or self.pipeline or self.flow.write_paused:
-            return False
-        assert self.at_once is not None
-        for head in self.heads:
-            body = head.body_of(data)
-            if body is None:
-                continue
-            answer = self.at_once.again(head, body, self.server_state.default_headers)
-            if answer is None:
-                return False
-            self.transport.write(answer)
-            self.server_state.total_requests += 1
-            self.answered = self.loop.time()
+        Between two requests the parser is as it was at first, so it can do without some of them."""
+        if self.waiting is not None:
+            head, begin, length, mark = self.waiting
+            self.waiting = self.begun = None
+            if len(data) != length or self.closing or not self._write_again(head, data, mark):
+                self._take(begin)
+                self._take(data)
             return True
+        cycle = self.cycle
+        if (
+            self.begun is not None
+            or not cycle.response_complete
+            or not cycle.keep_alive
+            or self.pipeline
+            or self.flow.write_paused
+        ):
+            return False
+        for head in self.heads:
+            found = head.split(data)
+            if found is None:
+                continue
+            begin_of_body, length = found
+            if len(data) == begin_of_body + length:
+                return self._write_again(head, data[begin_of_body:])
+            if len(data) == begin_of_body and length <= LONGEST:
+                self._wait(head, data, length)
+                return True
+            return False
         return False
+
+    def _wait(self, head: KnownHead, data: bytes, length: int) -> None:
+        """For a body of that length behind a head that is known."""
+        assert self.at_once is not None
+        self.begun = self.loop.time()
+        if self.timer is None:
+            self.timer = self.loop.call_later(self.receive_timeout_s, self._look)
+        self.waiting = (head, data, length, self.at_once.mark(head))
+
+    def _write_again(self, head: KnownHead, body: bytes, mark: Hashable = None) -> bool:
+        """Answer a request with a known head, if that can be."""
+        assert self.at_once is not None
+        answer = self.at_once.again(head, body, self.server_state.default_headers, mark)
+        if answer is None:
+            return False
+        self.transport.write(answer)
+        self.server_state.total_requests += 1
+        self.answered = self.loop.time()
+        return True
 
     def timeout_keep_alive_handler(self) -> None:
         """Close what was idle for too long: since the last request that the timer was set for, or a later one."""
-        left = self.answered + self.timeout_keep_alive - self.loop.time()
+        now = self.loop.time()
+        left = (
+            self.timeout_keep_alive
+            if self.waiting is not None
+            else self.answered + self.timeout_keep_alive - now
+        )
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:

@@ -215,16 +215,19 @@ class Skeletons:
         self.longest = min(longest, LONGEST)
         self.kept: Kept[Any, tuple[Skeleton, ...]] = Kept(most_bytes)
 
-    def answer(self, verb: str, ref: str | None, data: bytes) -> bytes | None:
-        """The answer to a request for `verb`, of the program `ref` where the path names it; None if it is none that is known.
+    def answer(self, verb: str, ref: str | None, data: bytes, mark: Any = None) -> bytes | None:
+        """The answer to a request for `verb`, of the program `ref` where the path names it (`mark` is `Programs.mark` of that,
+        if it was looked up before); None if it is none that is known.
 
         Raises `WouldBlock`, `StoreUnavailable` where a registered program cannot be looked up at once."""
         ends = ends_of(data)
         if ends is None:
             return None
         for skeleton in self.kept.get((verb, ref, *ends)) or ():
-            if skeleton.ref is not None and self.programs.mark(skeleton.ref) != skeleton.mark:
-                continue
+            if skeleton.ref is not None:
+                now = self.programs.mark(skeleton.ref) if mark is None or ref is None else mark
+                if now != skeleton.mark:
+                    continue
             answer = skeleton.answer(data)
             if answer is not None:
                 return answer

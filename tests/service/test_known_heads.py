@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Callable
@@ -245,6 +246,7 @@ def test_the_body_behind_the_head(warm: Client, monkeypatch: pytest.MonkeyPatch)
             ((_, found),) = await c.send(head + b"\r\n\r\n", body)
             assert found["value"] == 2.875 * (0.25 + k * k)
         assert not started
+        assert c.protocol.parsed == 1, "the head is known, though it comes by itself"
         c.protocol.data_received(post(1.0, length=str(LONGEST + 1)))
         assert started == [True]
         c.protocol.connection_lost(None)
@@ -258,22 +260,80 @@ def test_the_body_behind_the_head(warm: Client, monkeypatch: pytest.MonkeyPatch)
     run(warm, main)
 
 
-def test_who_goes_before_the_body_is_there(warm: Client) -> None:
+@pytest.mark.parametrize("known", [False, True])
+def test_who_goes_before_the_body_is_there(warm: Client, known: bool) -> None:
     """The log has it."""
 
     async def main(stream: Any) -> None:
         client = Client(access_log=True)
         c = Connection(client)
-        c.protocol.data_received(post([1.0, 2.0])[:-5])
-        await asyncio.sleep(0)
-        assert not stream.getvalue()
+        for k in range(4 * known):
+            await c.send(post([0.5, k]))
+        await asyncio.sleep(0.01)
+        assert bool(c.protocol.heads) is known
+        logged = stream.getvalue()
+        data = post([1.0, 2.0])
+        c.protocol.data_received(data[: data.index(b"{")] if known else data[:-5])
+        assert (c.protocol.waiting is not None) is known
+        await asyncio.sleep(0.01)
+        assert stream.getvalue() == logged
         c.protocol.connection_lost(None)
         for _ in range(5):
             await asyncio.sleep(0)
-        assert orjson.loads(stream.getvalue())["status"] == 499
+        assert orjson.loads(stream.getvalue()[len(logged) :])["status"] == 499
 
     with access() as (_, stream):
         warm.runner.run(main(stream))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_body_that_comes_later_than_it_should(warm: Client, pieces: int) -> None:
+    """Behind a known head: the same patience, the same 408; and what is right is answered, in whatever pieces."""
+
+    async def main() -> None:
+        c = Connection(warm)
+        for k in range(3):
+            await c.send(post([0.5, k]))
+        c.protocol.receive_timeout_s = 0.2  # type: ignore[misc]
+        data = post([3.0, 4.0])
+        begin = data.index(b"{")
+        c.protocol.data_received(data[:begin])
+        await asyncio.sleep(0.05)
+        cuts = [*[begin, begin + 5, begin + 9][:pieces], len(data)]
+        found = await c.send(*[data[i:j] for i, j in itertools.pairwise(cuts)])
+        assert [body["value"] for _, body in found] == [2.875 * 25]
+        assert not c.pipe.closed
+        c.pipe.out = b""
+        c.protocol.timer.cancel()
+        c.protocol.timer = None
+        c.protocol.data_received(data[:begin])
+        await asyncio.sleep(0.4)
+        ((head, _),) = answers(c.pipe.out)
+        assert head["status"].split()[1] == "408"
+        assert c.pipe.closed
+        c.protocol.connection_lost(None)
+        await asyncio.sleep(0.01)
+
+    run(warm, main)
+
+
+def test_a_shutdown_before_the_body_is_there(warm: Client) -> None:
+    """A request that is arriving is answered, and then the connection is closed."""
+
+    async def main() -> None:
+        c = Connection(warm)
+        for k in range(3):
+            await c.send(post([0.5, k]))
+        data = post([3.0, 4.0])
+        c.protocol.data_received(data[: data.index(b"{")])
+        c.protocol.shutdown()
+        assert not c.pipe.closed
+        ((head, body),) = await c.send(data[data.index(b"{") :])
+        assert body["value"] == 2.875 * 25
+        assert head["connection"] == "close"
+        assert c.pipe.closed
+
+    run(warm, main)
 
 
 def test_the_log_has_them_all(warm: Client) -> None:
