@@ -394,11 +394,9 @@ def test_names_that_begin_alike(store: Store) -> None:
 
 
 def test_names_of_very_many(make: Make) -> None:
-    """Only so many are looked at, so that nobody has to wait."""
+    """Where no index finds them, only so many are looked at, so that nobody has to wait."""
     store = make(programs=3000, bytes=1 << 30)
-    if not isinstance(store, MemoryStore):
-        pytest.skip("an index finds them")
     for k in range(LOOKED_AT + 5):
         store.add(program(k), naming(f"{'ab'[k >= LOOKED_AT]}{k}"))
     assert len(store.names("a", 100)) == 100
-    assert store.names("b", 100) == []
+    assert len(store.names("b", 100)) == (0 if isinstance(store, MemoryStore) else 5)
