@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array
-from engine.jit import apart, cache
+from engine.jit import apart, cache, memory
 from engine.kernels import plain
 
 log = logging.getLogger(__name__)
@@ -133,6 +133,7 @@ def _behind(state: State) -> None:
             native, strips = _import()
             with state.lock:
                 state.native, state.strips = native, strips
+            memory.give_back()
     finally:
         state.loading = False
 
