@@ -155,27 +155,49 @@ def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: 
 
 
 @_helper
+def _spread(source: Any, target: Any, m: Any, size: Any) -> None:
+    """One number m times."""
+    if size == 8:
+        t, x = _longs(target, m), _longs(source, 1)[0]
+        for i in range(m):
+            t[i] = x
+    elif size == 4:
+        u, y = _ints(target, m), _ints(source, 1)[0]
+        for i in range(m):
+            u[i] = y
+    else:
+        v, z = _bytes(target, m), _bytes(source, 1)[0]
+        for i in range(m):
+            v[i] = z
+
+
+@_helper
 def _rows(
     address: Any, lo: Any, row: Any, outer: Any, inner: Any, buffer: Any, m: Any, size: Any, into: Any
 ) -> None:
     """Elements lo … lo + m − 1 of what lies in rows, into the buffer or out of it."""
-    done = 0
+    r, c = lo // row, lo % row
+    there, here, done = address + r * outer, buffer, 0
     while done < m:
-        r, c = (lo + done) // row, (lo + done) % row
         count = min(row - c, m - done)
-        there = address + r * outer + c * inner
-        here = buffer + done * size
-        if into:
-            _copy(there, inner, here, size, count, size)
+        if not into:
+            _copy(here, size, there + c * inner, inner, count, size)
+        elif inner == 0:
+            _spread(there, here, count, size)
         else:
-            _copy(here, size, there, inner, count, size)
+            _copy(there + c * inner, inner, here, size, count, size)
         done += count
+        here += count * size
+        there += outer
+        c = 0
 
 
 @_helper
-def _select(mask: Any, x: Any, y: Any, out: Any) -> None:
+def _select(mask: Any, x: Any, y: Any, out: Any, zero: Any) -> None:
+    # Without a branch, which would be guessed wrongly half the time.
     for i in range(len(out)):
-        out[i] = x[i] if mask[i] else y[i]
+        change = (x[i] ^ y[i]) & (zero - mask[i])
+        out[i] = y[i] ^ change
 
 
 @_helper
@@ -291,11 +313,11 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
                 at_b, at_c = base[b] + lo * advance[b], base[c] + lo * advance[c]
                 mask = _bytes(at_a, m)
                 if code[k, NUMBER] == 8:
-                    _select(mask, _longs(at_b, m), _longs(at_c, m), _longs(at_d, m))
+                    _select(mask, _longs(at_b, m), _longs(at_c, m), _longs(at_d, m), np.int64(0))
                 elif code[k, NUMBER] == 4:
-                    _select(mask, _ints(at_b, m), _ints(at_c, m), _ints(at_d, m))
+                    _select(mask, _ints(at_b, m), _ints(at_c, m), _ints(at_d, m), np.int32(0))
                 else:
-                    _select(mask, _bytes(at_b, m), _bytes(at_c, m), _bytes(at_d, m))
+                    _select(mask, _bytes(at_b, m), _bytes(at_c, m), _bytes(at_d, m), np.uint8(0))
             elif kind == CAST:
                 how = code[k, NUMBER]
                 if how == 0:
