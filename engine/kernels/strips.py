@@ -31,6 +31,8 @@ MET, NOT_FINITE = 1, 2
 """Bits of what a run tells: a mask was somewhere true; a value was somewhere not finite."""
 
 _helper = native._helper
+_function = njit(error_model="numpy", nogil=True)
+"""Of what is long and called from several places: once, so that the machine code stays small."""
 _piece, _bits_of, _double_of = native._piece, native._bits_of, native._double_of
 _ONE = np.uint64(1)
 
@@ -82,7 +84,7 @@ def _bytes(address: Any, m: Any) -> Any:
     return carray(_at(address), (m,), np.uint8)
 
 
-@_helper
+@_function
 def _both(x: Any, sines: Any, cosines: Any) -> None:
     """Sine and cosine, with the operations of `native`."""
     for i in range(len(x)):
@@ -99,7 +101,7 @@ def _both(x: Any, sines: Any, cosines: Any) -> None:
         cosines[i] = _double_of(_bits_of(w) ^ (((k + _ONE) & native._TWO) << native._TO_SIGN))
 
 
-@_helper
+@_function
 def _far(x: Any) -> Any:
     far = False
     for i in range(len(x)):
@@ -107,7 +109,7 @@ def _far(x: Any) -> Any:
     return far
 
 
-@_helper
+@_function
 def _beyond(fn: Any, data: Any, x: Any, out: Any, spare: Any, where: Any) -> None:
     """NumPy's function of the numbers that are out of reach, which are replaced in `out`."""
     room = _doubles(spare, 2 * STRIP)
@@ -128,13 +130,13 @@ def _beyond(fn: Any, data: Any, x: Any, out: Any, spare: Any, where: Any) -> Non
             m += 1
 
 
-@_helper
+@_function
 def _near(x: Any, room: Any) -> None:
     for i in range(len(x)):
         room[i] = x[i] if abs(x[i]) <= LIMIT else 0.0
 
 
-@_helper
+@_function
 def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: Any) -> None:
     """m elements of `size` bytes; one of the two lies one element after another."""
     if size == 8:
@@ -171,7 +173,7 @@ def _spread(source: Any, target: Any, m: Any, size: Any) -> None:
             v[i] = z
 
 
-@_helper
+@_function
 def _rows(
     address: Any, lo: Any, row: Any, outer: Any, inner: Any, buffer: Any, m: Any, size: Any, into: Any
 ) -> None:
@@ -282,7 +284,6 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
         else:
             base[k] = free
             free += 8 * STRIP
-    spare = _doubles(free, STRIP)
     told = 0
     for lo in range(0, n, STRIP):
         m = min(STRIP, n - lo)
@@ -332,24 +333,23 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
                     _cast(_longs(at_a, m), _doubles(at_d, m))
                 else:
                     _cast(_longs(at_a, m), _floats(at_d, m))
-            elif kind in (SIN, COS):
-                x, y = _doubles(at_a, m), _doubles(at_d, m)
-                quadrant = np.uint64(kind - SIN)
-                if _far(x):
-                    _near(x, spare)
-                    _piece(spare[:m], y, quadrant)
-                    _beyond(code[k, FUNCTION], code[k, DATA], x, y, free, where)
+            elif kind in (SIN, COS, SINCOS):
+                x = _doubles(at_a, m)
+                far = _far(x)
+                if far:
+                    _near(x, _doubles(free, STRIP))
+                near = _doubles(free if far else at_a, m)
+                if (
+                    kind == SINCOS
+                ):  # the cosine's slot is b; its loop is the one of the instruction after this
+                    at_b = base[b] + lo * advance[b]
+                    _both(near, _doubles(at_d, m), _doubles(at_b, m))
+                    if far:
+                        _beyond(code[k + 1, FUNCTION], code[k + 1, DATA], x, _doubles(at_b, m), free, where)
                 else:
-                    _piece(x, y, quadrant)
-            elif kind == SINCOS:  # the cosine's slot is b; its loop is the one of the instruction after this
-                x, y, z = _doubles(at_a, m), _doubles(at_d, m), _doubles(base[b] + lo * advance[b], m)
-                if _far(x):
-                    _near(x, spare)
-                    _both(spare[:m], y, z)
-                    _beyond(code[k, FUNCTION], code[k, DATA], x, y, free, where)
-                    _beyond(code[k + 1, FUNCTION], code[k + 1, DATA], x, z, free, where)
-                else:
-                    _both(x, y, z)
+                    _piece(near, _doubles(at_d, m), np.uint64(kind - SIN))
+                if far:
+                    _beyond(code[k, FUNCTION], code[k, DATA], x, _doubles(at_d, m), free, where)
             elif kind == SIGN:
                 if code[k, NUMBER] == 8:
                     _sign(_doubles(at_a, m), _doubles(at_d, m))
