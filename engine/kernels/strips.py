@@ -31,6 +31,8 @@ MET, NOT_FINITE = 1, 2
 """Bits of what a run tells: a mask was somewhere true; a value was somewhere not finite."""
 
 _helper = native._helper
+_function = njit(error_model="numpy", nogil=True)
+"""Of what is long and called from several places: once, so that the machine code stays small."""
 _piece, _bits_of, _double_of = native._piece, native._bits_of, native._double_of
 _ONE = np.uint64(1)
 
@@ -82,7 +84,7 @@ def _bytes(address: Any, m: Any) -> Any:
     return carray(_at(address), (m,), np.uint8)
 
 
-@_helper
+@_function
 def _both(x: Any, sines: Any, cosines: Any) -> None:
     """Sine and cosine, with the operations of `native`."""
     for i in range(len(x)):
@@ -99,7 +101,7 @@ def _both(x: Any, sines: Any, cosines: Any) -> None:
         cosines[i] = _double_of(_bits_of(w) ^ (((k + _ONE) & native._TWO) << native._TO_SIGN))
 
 
-@_helper
+@_function
 def _far(x: Any) -> Any:
     far = False
     for i in range(len(x)):
@@ -107,7 +109,7 @@ def _far(x: Any) -> Any:
     return far
 
 
-@_helper
+@_function
 def _beyond(fn: Any, data: Any, x: Any, out: Any, spare: Any, where: Any) -> None:
     """NumPy's function of the numbers that are out of reach, which are replaced in `out`."""
     room = _doubles(spare, 2 * STRIP)
@@ -128,13 +130,13 @@ def _beyond(fn: Any, data: Any, x: Any, out: Any, spare: Any, where: Any) -> Non
             m += 1
 
 
-@_helper
+@_function
 def _near(x: Any, room: Any) -> None:
     for i in range(len(x)):
         room[i] = x[i] if abs(x[i]) <= LIMIT else 0.0
 
 
-@_helper
+@_function
 def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: Any) -> None:
     """m elements of `size` bytes; one of the two lies one element after another."""
     if size == 8:
@@ -155,27 +157,49 @@ def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: 
 
 
 @_helper
+def _spread(source: Any, target: Any, m: Any, size: Any) -> None:
+    """One number m times."""
+    if size == 8:
+        t, x = _longs(target, m), _longs(source, 1)[0]
+        for i in range(m):
+            t[i] = x
+    elif size == 4:
+        u, y = _ints(target, m), _ints(source, 1)[0]
+        for i in range(m):
+            u[i] = y
+    else:
+        v, z = _bytes(target, m), _bytes(source, 1)[0]
+        for i in range(m):
+            v[i] = z
+
+
+@_function
 def _rows(
     address: Any, lo: Any, row: Any, outer: Any, inner: Any, buffer: Any, m: Any, size: Any, into: Any
 ) -> None:
     """Elements lo … lo + m − 1 of what lies in rows, into the buffer or out of it."""
-    done = 0
+    r, c = lo // row, lo % row
+    there, here, done = address + r * outer, buffer, 0
     while done < m:
-        r, c = (lo + done) // row, (lo + done) % row
         count = min(row - c, m - done)
-        there = address + r * outer + c * inner
-        here = buffer + done * size
-        if into:
-            _copy(there, inner, here, size, count, size)
+        if not into:
+            _copy(here, size, there + c * inner, inner, count, size)
+        elif inner == 0:
+            _spread(there, here, count, size)
         else:
-            _copy(here, size, there, inner, count, size)
+            _copy(there + c * inner, inner, here, size, count, size)
         done += count
+        here += count * size
+        there += outer
+        c = 0
 
 
 @_helper
-def _select(mask: Any, x: Any, y: Any, out: Any) -> None:
+def _select(mask: Any, x: Any, y: Any, out: Any, zero: Any) -> None:
+    # Without a branch, which would be guessed wrongly half the time.
     for i in range(len(out)):
-        out[i] = x[i] if mask[i] else y[i]
+        change = (x[i] ^ y[i]) & (zero - mask[i])
+        out[i] = y[i] ^ change
 
 
 @_helper
@@ -260,7 +284,6 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
         else:
             base[k] = free
             free += 8 * STRIP
-    spare = _doubles(free, STRIP)
     told = 0
     for lo in range(0, n, STRIP):
         m = min(STRIP, n - lo)
@@ -291,11 +314,11 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
                 at_b, at_c = base[b] + lo * advance[b], base[c] + lo * advance[c]
                 mask = _bytes(at_a, m)
                 if code[k, NUMBER] == 8:
-                    _select(mask, _longs(at_b, m), _longs(at_c, m), _longs(at_d, m))
+                    _select(mask, _longs(at_b, m), _longs(at_c, m), _longs(at_d, m), np.int64(0))
                 elif code[k, NUMBER] == 4:
-                    _select(mask, _ints(at_b, m), _ints(at_c, m), _ints(at_d, m))
+                    _select(mask, _ints(at_b, m), _ints(at_c, m), _ints(at_d, m), np.int32(0))
                 else:
-                    _select(mask, _bytes(at_b, m), _bytes(at_c, m), _bytes(at_d, m))
+                    _select(mask, _bytes(at_b, m), _bytes(at_c, m), _bytes(at_d, m), np.uint8(0))
             elif kind == CAST:
                 how = code[k, NUMBER]
                 if how == 0:
@@ -310,24 +333,23 @@ def run(code: Any, slots: Any, arrays: Any, n: int, memory: Any) -> Any:
                     _cast(_longs(at_a, m), _doubles(at_d, m))
                 else:
                     _cast(_longs(at_a, m), _floats(at_d, m))
-            elif kind in (SIN, COS):
-                x, y = _doubles(at_a, m), _doubles(at_d, m)
-                quadrant = np.uint64(kind - SIN)
-                if _far(x):
-                    _near(x, spare)
-                    _piece(spare[:m], y, quadrant)
-                    _beyond(code[k, FUNCTION], code[k, DATA], x, y, free, where)
+            elif kind in (SIN, COS, SINCOS):
+                x = _doubles(at_a, m)
+                far = _far(x)
+                if far:
+                    _near(x, _doubles(free, STRIP))
+                near = _doubles(free if far else at_a, m)
+                if (
+                    kind == SINCOS
+                ):  # the cosine's slot is b; its loop is the one of the instruction after this
+                    at_b = base[b] + lo * advance[b]
+                    _both(near, _doubles(at_d, m), _doubles(at_b, m))
+                    if far:
+                        _beyond(code[k + 1, FUNCTION], code[k + 1, DATA], x, _doubles(at_b, m), free, where)
                 else:
-                    _piece(x, y, quadrant)
-            elif kind == SINCOS:  # the cosine's slot is b; its loop is the one of the instruction after this
-                x, y, z = _doubles(at_a, m), _doubles(at_d, m), _doubles(base[b] + lo * advance[b], m)
-                if _far(x):
-                    _near(x, spare)
-                    _both(spare[:m], y, z)
-                    _beyond(code[k, FUNCTION], code[k, DATA], x, y, free, where)
-                    _beyond(code[k + 1, FUNCTION], code[k + 1, DATA], x, z, free, where)
-                else:
-                    _both(x, y, z)
+                    _piece(near, _doubles(at_d, m), np.uint64(kind - SIN))
+                if far:
+                    _beyond(code[k, FUNCTION], code[k, DATA], x, _doubles(at_d, m), free, where)
             elif kind == SIGN:
                 if code[k, NUMBER] == 8:
                     _sign(_doubles(at_a, m), _doubles(at_d, m))

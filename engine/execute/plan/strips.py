@@ -323,13 +323,12 @@ class Strips:
         slots: list[Any] = []
         buffers: dict[int, Array] = {}
         for n, slot in enumerate(self._slots):
-            x: Any = there[slot.array] if slot.array >= 0 else None
-            if x is None:
+            lies = there[slot.array] if slot.array >= 0 else None
+            if lies is None:
                 buffers[n] = np.empty(piece, slot.dtype)
-            elif x.ndim == 0 and slot.dense:
-                x = np.full(piece, x)
-                buffers[n] = x
-            slots.append(x)
+            elif lies.ndim == 0 and slot.dense:
+                buffers[n] = np.full(piece, lies)
+            slots.append(lies)
         told = 0
         for lo in range(0, size, piece):
             hi = min(size, lo + piece)
