@@ -14,7 +14,7 @@ from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.sparsity.compression import Compression
-from engine.structured import Scattered, Structured
+from engine.structured import Scattered, Structured, Unstructured
 
 if TYPE_CHECKING:
     from engine.derive.sweep import Swept
@@ -81,7 +81,13 @@ def at_once(
         answers = sum(a.nbytes for a in linear.out_avals) * seeds * prod(job.sizes)
     try:
         found = Structured(
-            linear, len(job.fixed), last, job.dtype, max_elements=job.limits.elements, step=job.step
+            linear,
+            len(job.fixed),
+            last,
+            job.dtype,
+            sparse=compression is not None,
+            max_elements=job.limits.elements,
+            step=job.step,
         )
         scattered = None
         if compression is not None:
@@ -89,11 +95,13 @@ def at_once(
             scattered = Scattered.of(found, sizes, compression.rows, compression.columns)
             if scattered is None:
                 return None
-        found.terms = None
+        found.terms.clear()
         graph, cost = job.runner.prepare(found.graph, job.fixed_axes, "This", plan=False)
-    except LimitExceeded:
+    except (LimitExceeded, Unstructured):
         return None
-    if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > job.cost.flops:
+    # Seeds are written, read and, for nonzeros, gathered beside what a sweep computes.
+    most = job.cost.flops + (seeds * seeds if compression is None else 4.0 * len(compression.rows))
+    if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > most:
         return None
     make_ready(graph, guarded=False)
     return AtOnce(found, graph, scattered)

@@ -108,8 +108,8 @@ class SecondOrder(Swept):
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
             self.tape = tape_of(self.first) if self.dtype == "float64" else None
         if self.tape is None:
-            places = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
-            if not self.watching(written.gradient, places, self.first):
+            nodes = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
+            if not self.watching(written.gradient, nodes, self.first):
                 make_ready(self.first, guarded=self.runner.guarded)
             self._derive(written, cost)
             return
@@ -289,21 +289,22 @@ class SecondOrder(Swept):
     def _watch(
         self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter, clean: bool
     ) -> Watch:
-        """The warnings; `clean` if all values are known to be finite."""
+        """The warnings; `clean` if all values and the gradients are known to be finite, so that only `rows` may not be."""
         value, gradients = answer["value"], answer["gradients"]
         wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
         watch = explain(
             self,
             meter,
-            found=[value, gradients, rows],
+            found=rows if clean else [value, gradients, rows],
             of={self.of: self.seed},
             wrt=wrt,
             order=2,
             clean=clean,
         )
         if not watch.warnings:
-            watch.reported_values({self.of: value})
-            for row in (gradients, *rows):
+            if not clean:
+                watch.reported_values({self.of: value})
+            for row in rows if clean else (gradients, *rows):
                 watch.reported_derivatives(self.id(self.of), row)
         return watch
 

@@ -11,12 +11,12 @@ from engine.aval import Array, DType
 from engine.graph import Graph, single
 from engine.structured.laid import Laid
 from engine.structured.place import PLACE, apart, ranged, way_of
-from engine.structured.rules import alike, entrywise, moved, scaled, summed
+from engine.structured.rules import alike, entrywise, moved, scaled, spread, summed
 from engine.structured.value import Dense, Terms
 from engine.structured.walk import Walk
 from engine.structured.whole import along_axes, multiplied, over_entries
 
-RULES = (entrywise, moved, alike, summed, scaled, over_entries, along_axes, multiplied)
+RULES = (entrywise, moved, alike, summed, spread, scaled, over_entries, along_axes, multiplied)
 """In the order in which they are asked."""
 
 
@@ -24,29 +24,32 @@ class Structured:
     """`graph`: the fixed arguments → arrays from which `matrices` makes the results for all unit seeds.
 
     The axis of seeds is the last one if `last`, else the first (behind those of a batch). What is left of the structure at
-    the end is written straight into the answer.
+    the end is written straight into the answer. With `sparse` there are no matrices, and `Unstructured` is raised where
+    anything but terms comes about.
     """
 
-    def __init__(self, linear: Graph, fixed: int, last: bool, dtype: DType, **limits: Any) -> None:
+    def __init__(
+        self, linear: Graph, fixed: int, last: bool, dtype: DType, *, sparse: bool = False, **limits: Any
+    ) -> None:
         walk = Walk(linear, fixed, last, dtype, **limits)
-        walk.write(RULES)
+        walk.write(RULES, sparse=sparse)
         self.last = last
         outs: list[int] = []
         self.parts: list[Laid | None] = []
         """For each result how it is made; None for one that is computed as it is."""
-        self.terms: list[tuple[int, Array]] | None = []
-        """Of each array that the graph yields, if they are terms alone: of which result, and the seed of each entry."""
+        self.terms: list[tuple[int, Array]] = []
+        """If `sparse`, of each array that the graph yields: of which result it is a term, and the seed of each entry."""
         for k, o in enumerate(linear.outputs):
-            refs, part = _part(walk, o)
-            outs += refs
-            self.parts.append(part)
-            value = walk.value[o]
-            if not refs:
+            if not sparse:
+                refs, part = _part(walk, o)
+                outs += refs
+                self.parts.append(part)
                 continue
-            if not isinstance(value, Terms) or value.outers:
-                self.terms = None
-            elif self.terms is not None:
-                self.terms += [(k, t.seeds) for t in value.terms]
+            value = walk.value[o]
+            assert value is None or isinstance(value, Terms)
+            for term in () if value is None else value.terms:
+                outs.append(term.ref)
+                self.terms.append((k, term.seeds))
         self.graph = walk.b.build(outs)
 
     @property
