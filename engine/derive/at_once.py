@@ -45,7 +45,7 @@ class AtOnce:
     def matrices(self, job: Swept, meter: Meter) -> list[Array] | None:
         """As `Swept.sweep`: the batch axes, one axis of all seeds, the result's own."""
         found = self._found(job, meter)
-        matrices = None if found is None else self.structured.matrices(found, job.sizes)
+        matrices = None if found is None else self.structured.matrices(found, job.sizes, job.fixed)
         if matrices is None or not self.structured.last:
             return matrices
         return [np.moveaxis(m, -1, len(job.sizes)) for m in matrices]
@@ -67,7 +67,13 @@ class AtOnce:
 
 
 def at_once(
-    job: Swept, linear: Graph, last: bool, compression: Compression | None, most_bytes: int, most_flops: float
+    job: Swept,
+    linear: Graph,
+    last: bool,
+    compression: Compression | None,
+    symmetric: bool,
+    most_bytes: int,
+    most_flops: float,
 ) -> AtOnce | None:
     """The linear graph for all unit seeds, if their structure can be kept and makes it cheaper than the sweeps of `job.cost`.
 
@@ -86,6 +92,7 @@ def at_once(
             last,
             job.dtype,
             sparse=compression is not None,
+            symmetric=symmetric and job.batch is None and len(linear.outputs) == 1,
             max_elements=job.limits.elements,
             step=job.step,
         )

@@ -177,7 +177,9 @@ class SecondOrder(Swept):
             if request.sparse:
                 table = structure_of(self, gradient, backs, cols, self.fixed)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression, last=True)
+            # Rules that a body or a user gives need not be derivatives of anything, and then a Hessian need not be symmetric.
+            mirrors = not any(node.op.subgraphs for node in typed.graph.nodes)
+            self.prepare_sweep(linear, axes, ins, compression, last=True, symmetric=mirrors)
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,

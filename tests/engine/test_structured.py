@@ -14,7 +14,10 @@ import pytest
 from engine.derive import Job, at_once, prepare
 from engine.execute.meter import Meter
 from engine.op import registry
+from engine.structured import symmetric
+from engine.structured.symmetric import Mirrored
 from tests.engine.helpers import ask, difference, near, plain, request
+from tests.engine.subgraphs import graph, sub
 
 N = 24
 
@@ -93,7 +96,10 @@ VECTORS = {
 }  # fmt: skip
 
 SCALARS = {
-    "Rosenbrock": F("sum(100.0*(x[1:] - x[:-1]**2)**2 + (1.0 - x[:-1])**2)", lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)),
+    "Rosenbrock": F(
+        "sum(100.0*(x[1:] - x[:-1]**2)**2 + (1.0 - x[:-1])**2)",
+        lambda x: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2),
+    ),
     "separable": F("sum(x**4 - 16.0*x**2 + 5.0*x)/2.0", lambda x: np.sum(x**4 - 16 * x**2 + 5 * x) / 2),
     "logsumexp": F("logsumexp(A @ x) + 0.5*sum(x**2)", lambda x: np.log(np.sum(np.exp(A @ x))) + 0.5 * np.sum(x**2), {"A": A}),
     "a quadratic form": F("x @ A @ x", lambda x: x @ A @ x, {"A": A}),
@@ -102,7 +108,10 @@ SCALARS = {
     "an arrow": F("x[0]*sum(x**2) + sum(x)**2", lambda x: x[0] * np.sum(x**2) + np.sum(x) ** 2),
     "a radius": F("sqrt(1.0 + sum(x**2))**3", lambda x: np.sqrt(1 + np.sum(x**2)) ** 3),
     "layers": F("sum(tanh(A @ tanh(B @ x)))", lambda x: np.sum(np.tanh(A @ np.tanh(B @ x))), {"A": A, "B": B}),
-    "second differences": F("sum((x[2:] - 2.0*x[1:-1] + x[:-2])**2 + sin(x[1:-1]*x[2:]))", lambda x: np.sum((x[2:] - 2 * x[1:-1] + x[:-2]) ** 2 + np.sin(x[1:-1] * x[2:]))),
+    "second differences": F(
+        "sum((x[2:] - 2.0*x[1:-1] + x[:-2])**2 + sin(x[1:-1]*x[2:]))",
+        lambda x: np.sum((x[2:] - 2 * x[1:-1] + x[:-2]) ** 2 + np.sin(x[1:-1] * x[2:])),
+    ),
     "a product": F("prod(2.0 + x)", lambda x: np.prod(2 + x)),
     "linear": F("sum(A @ x)", lambda x: np.sum(A @ x), {"A": A}),
 }  # fmt: skip
@@ -157,6 +166,30 @@ def test_hessians(name: str, mode: str) -> None:
     expected = difference(lambda x: complex_step(case.f, x), case.x)
     near(found, expected, rtol=1e-8, atol=1e-8 * np.abs(expected).max() + 1e-9)
     near(found, swept(job, "hessian"), rtol=1e-12, atol=1e-12 * max(1.0, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("name", SCALARS)
+def test_halves_of_hessians(name: str, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products at the end, of which one half is computed."""
+    monkeypatch.setattr(symmetric, "WORTH", 1.0)
+    case = SCALARS[name]
+    job = job_of("hessian", case, mode=mode)
+    halved = any(isinstance(part, Mirrored) for part in job.at_once.structured.parts)
+    assert halved or mode == "forward" or name not in ("logsumexp", "least squares", "logistic", "layers")
+    found = only(job.run(Meter())["hessian"])
+    near(found, swept(job, "hessian"), rtol=1e-12, atol=1e-12 * max(1.0, np.abs(found).max()))
+
+
+def test_what_need_not_be_symmetric_is_computed_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a given rule that is no function's derivative: q(p) = p, said to have the Jacobian diag(p) L, L of ones below."""
+    monkeypatch.setattr(symmetric, "WORTH", 1.0)
+    rule = sub("x c", "d", s=("cumsum", "c", {"axis": 0}), d=("multiply", "x", "s"))
+    given = {"body": sub("x", "y", y=("identity", "x")), "jvp": rule}
+    program = graph("x A", "r", p=("matmul", "A", "x"), y=("custom_jvp", "p", given), r=("sum", "y"))
+    found = ask("hessian", program, {"x": v(), "A": A}, wrt=["x"], nodes="none")["hessian"]["x"]["x"]
+    near(found, A.T @ np.tril(np.ones((N, N))).T @ A, rtol=1e-12, atol=1e-12)
+    assert np.abs(found - found.T).max() > 0.1
 
 
 KEPT = {
