@@ -14,7 +14,7 @@ from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
 from engine.execute.meter import Meter
 from engine.graph import Graph
 from engine.sparsity.compression import Compression
-from engine.structured import Scattered, Structured
+from engine.structured import Scattered, Structured, Unstructured
 
 if TYPE_CHECKING:
     from engine.derive.sweep import Swept
@@ -45,7 +45,7 @@ class AtOnce:
     def matrices(self, job: Swept, meter: Meter) -> list[Array] | None:
         """As `Swept.sweep`: the batch axes, one axis of all seeds, the result's own."""
         found = self._found(job, meter)
-        matrices = None if found is None else self.structured.matrices(found, job.sizes)
+        matrices = None if found is None else self.structured.matrices(found, job.sizes, job.fixed)
         if matrices is None or not self.structured.last:
             return matrices
         return [np.moveaxis(m, -1, len(job.sizes)) for m in matrices]
@@ -67,7 +67,13 @@ class AtOnce:
 
 
 def at_once(
-    job: Swept, linear: Graph, last: bool, compression: Compression | None, most_bytes: int, most_flops: float
+    job: Swept,
+    linear: Graph,
+    last: bool,
+    compression: Compression | None,
+    symmetric: bool,
+    most_bytes: int,
+    most_flops: float,
 ) -> AtOnce | None:
     """The linear graph for all unit seeds, if their structure can be kept and makes it cheaper than the sweeps of `job.cost`.
 
@@ -81,7 +87,14 @@ def at_once(
         answers = sum(a.nbytes for a in linear.out_avals) * seeds * prod(job.sizes)
     try:
         found = Structured(
-            linear, len(job.fixed), last, job.dtype, max_elements=job.limits.elements, step=job.step
+            linear,
+            len(job.fixed),
+            last,
+            job.dtype,
+            sparse=compression is not None,
+            symmetric=symmetric and job.batch is None and len(linear.outputs) == 1,
+            max_elements=job.limits.elements,
+            step=job.step,
         )
         scattered = None
         if compression is not None:
@@ -89,11 +102,13 @@ def at_once(
             scattered = Scattered.of(found, sizes, compression.rows, compression.columns)
             if scattered is None:
                 return None
-        found.terms = None
+        found.terms.clear()
         graph, cost = job.runner.prepare(found.graph, job.fixed_axes, "This", plan=False)
-    except LimitExceeded:
+    except (LimitExceeded, Unstructured):
         return None
-    if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > job.cost.flops:
+    # Seeds are written, read and, for nonzeros, gathered beside what a sweep computes.
+    most = job.cost.flops + (seeds * seeds if compression is None else 4.0 * len(compression.rows))
+    if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > most:
         return None
     make_ready(graph, guarded=False)
     return AtOnce(found, graph, scattered)

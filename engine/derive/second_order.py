@@ -110,8 +110,8 @@ class SecondOrder(Swept):
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
             self.tape = tape_of(self.first) if self.dtype == "float64" else None
         if self.tape is None:
-            watched = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
-            if not self.watching(written.gradient, watched, self.first):
+            nodes = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
+            if not self.watching(written.gradient, nodes, self.first):
                 make_ready(self.first, guarded=self.runner.guarded)
             self._derive(written, cost)
             return
@@ -181,7 +181,11 @@ class SecondOrder(Swept):
                 values = Values(gradient, self.fixed, self.dtype, self.step)
                 table = structure_of(self, gradient, backs, cols, values)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression, Cells(sizes, sizes), last=True)
+            # Rules that a body or a user gives need not be derivatives of anything, and then a Hessian need not be symmetric.
+            mirrors = not any(node.op.subgraphs for node in typed.graph.nodes)
+            self.prepare_sweep(
+                linear, axes, ins, compression, Cells(sizes, sizes), last=True, symmetric=mirrors
+            )
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -295,21 +299,22 @@ class SecondOrder(Swept):
     def _watch(
         self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter, clean: bool
     ) -> Watch:
-        """The warnings; `clean` if all values are known to be finite."""
+        """The warnings; `clean` if all values and the gradients are known to be finite, so that only `rows` may not be."""
         value, gradients = answer["value"], answer["gradients"]
         wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
         watch = explain(
             self,
             meter,
-            found=[value, gradients, rows],
+            found=rows if clean else [value, gradients, rows],
             of={self.of: self.seed},
             wrt=wrt,
             order=2,
             clean=clean,
         )
         if not watch.warnings:
-            watch.reported_values({self.of: value})
-            for row in (gradients, *rows):
+            if not clean:
+                watch.reported_values({self.of: value})
+            for row in rows if clean else (gradients, *rows):
                 watch.reported_derivatives(self.id(self.of), row)
         return watch
 

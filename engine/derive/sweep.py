@@ -81,10 +81,11 @@ class Swept(Job):
         cells: Cells | None = None,
         *,
         last: bool = False,
+        symmetric: bool = False,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
         those that a compression takes together, whose nonzeros lie in `cells` of the answer. `last` says that seeds belong to
-        columns of the answer, not to rows."""
+        columns of the answer, not to rows; `symmetric` that the answer is a symmetric matrix."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
@@ -107,7 +108,7 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
-        self.at_once = at_once(self, linear, last, compression, CHUNK_BYTES, STEP_FLOPS)
+        self.at_once = at_once(self, linear, last, compression, symmetric, CHUNK_BYTES, STEP_FLOPS)
         if self.at_once is None:
             for graph in sweeps.values():
                 make_ready(graph, guarded=self.runner.guarded)

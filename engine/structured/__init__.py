@@ -12,5 +12,6 @@ A. Griewank, A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 7
 
 from engine.structured.result import Structured
 from engine.structured.scattered import Scattered
+from engine.structured.walk import Unstructured
 
-__all__ = ["Scattered", "Structured"]
+__all__ = ["Scattered", "Structured", "Unstructured"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ SHARED = 1 << 18
 """Entries of an outer product from which on threads share it."""
 PIECES = 4
 """Into so many pieces."""
+CACHED = 1 << 15
+"""Entries that are worked on at a time."""
 
 
 class Laid(NamedTuple):
@@ -72,10 +74,16 @@ class Laid(NamedTuple):
         else:
             out = np.zeros(shape, self.dtype)
         whole = out.reshape(matrix)
-        for k, rows in enumerate(self.rows):
-            u = outers[2 * k].reshape((*sizes, matrix[-2] if self.last else matrix[-1]))
-            _add_outer(whole, u, outers[2 * k + 1], rows, self.last, fresh)
+        entries = matrix[-2] if self.last else matrix[-1]
+        pairs = [(u.reshape((*sizes, entries)), v) for u, v in zip(outers[::2], outers[1::2], strict=True)]
+        full = [pair for pair, rows in zip(pairs, self.rows, strict=True) if rows is None]
+        if full:
+            _add_outers(whole, full if self.last else [(v, u) for u, v in full], fresh)
             fresh = False
+        for (u, v), rows in zip(pairs, self.rows, strict=True):
+            if rows is not None:
+                _add_rows(whole, u[..., rows], v, rows, self.last, fresh)
+                fresh = False
         lay(self.ways, fresh and self.apart, terms, self.ranks, out.reshape((*sizes, prod(self.shape))))
         return out
 
@@ -90,28 +98,33 @@ def _moderate(terms: Sequence[Array], outers: Sequence[Array]) -> bool:
     return isfinite(bound) and bound < float(np.finfo(outers[0].dtype).max)
 
 
-def _add_outer(whole: Array, u: Array, v: Array, rows: Range | None, last: bool, fresh: bool) -> None:
-    """u[e]·v[s] added to (or, if `fresh`, laid into) [e, s] of `whole`, or [s, e]; for the entries `rows` only."""
-    if rows is not None:
-        u = u[..., rows]
-        at = (..., rows, slice(None)) if last else (..., slice(None), rows)
-        part = u[..., :, None] * v[..., None, :] if last else v[..., :, None] * u[..., None, :]
-        if fresh:
-            whole[at] = part
-        else:
-            whole[at] += part
-        return
-    left, right = (u, v) if last else (v, u)
-    length = left.shape[-1]
+def _add_rows(whole: Array, u: Array, v: Array, rows: Range, last: bool, fresh: bool) -> None:
+    """u[e]·v[s] for the entries `rows`, added to (or, if `fresh`, laid into) [e, s] of `whole`, or [s, e]."""
+    at: Any = (..., rows, slice(None)) if last else (..., slice(None), rows)
+    part = u[..., :, None] * v[..., None, :] if last else v[..., :, None] * u[..., None, :]
+    if fresh:
+        whole[at] = part
+    else:
+        whole[at] += part
+
+
+def _add_outers(whole: Array, pairs: Sequence[tuple[Array, Array]], fresh: bool) -> None:
+    """Σ p[i]·q[j] added to (or, if `fresh`, laid into) [i, j] of `whole`: all of them while a few rows are in the cache."""
+    length = whole.shape[-2]
+    pieces = PIECES if whole.size >= SHARED else 1
+    few = max(1, CACHED * length // max(1, whole.size))
 
     def work(k: int) -> None:
-        piece = slice(k * length // pieces, (k + 1) * length // pieces)
-        column, row, out = left[..., piece, None], right[..., None, :], whole[..., piece, :]
-        with np.errstate(all="ignore"):
-            if fresh:
-                np.multiply(column, row, out)
-            else:
-                out += column * row
+        last = (k + 1) * length // pieces
+        for start in range(k * length // pieces, last, few):
+            at = slice(start, min(last, start + few))
+            out = whole[..., at, :]
+            beside: Array | None = None
+            for n, (p, q) in enumerate(pairs):
+                if fresh and n == 0:
+                    np.multiply(p[..., at, None], q[..., None, :], out)
+                else:
+                    beside = np.multiply(p[..., at, None], q[..., None, :], beside)
+                    out += beside
 
-    pieces = PIECES if whole.size >= SHARED else 1
     pool.share(work, pieces)

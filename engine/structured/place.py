@@ -33,7 +33,7 @@ def way_of(targets: Array) -> Way | None:
         return None
     goals = flat[there]
     write = ranged(goals)
-    repeated = not isinstance(write, slice) and len(np.unique(goals)) < len(goals)
+    repeated = not isinstance(write, slice) and not _distinct(goals)
     return Way(ranged(there), write, repeated)
 
 
@@ -54,8 +54,13 @@ def apart(ways: Sequence[Way | None], size: int) -> tuple[bool, bool]:
         return False, False
     goals = [_numbers(way.write) for way in ways if way is not None]
     count = sum(map(len, goals))
-    distinct = len(goals) < 2 or len(np.unique(np.concatenate(goals))) == count
+    distinct = len(goals) < 2 or _distinct(np.concatenate(goals))
     return distinct, distinct and count == size
+
+
+def _distinct(positions: Array) -> bool:
+    ordered = np.sort(positions)
+    return not bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _numbers(positions: Range) -> Array:

@@ -5,7 +5,7 @@ A rule returns None where it does not apply. All of them rest on linearity: what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -121,6 +121,12 @@ def moved(walk: Walk, i: int) -> Value:
     if places is None:
         return None
     nothing = {k: walk.b.zeros(call.avals[k]) for k in group if len(group) > 1}
+    everywhere = len(group) == 1 and bool((places >= 0).all())
+
+    def emit(refs: Mapping[int, int]) -> int:
+        constant = walk.constant_of(refs[group[0]]) if everywhere else None
+        return walk.emit(i, refs) if constant is None else walk.filled(constant, aval)
+
     parts = []
     for n in range(max(len(value.terms) for value in held.values())):
         refs, seeds = dict(nothing), [np.full(1, -1)]
@@ -129,7 +135,7 @@ def moved(walk: Walk, i: int) -> Value:
             seeds.append(np.full(call.avals[k].size, -1) if one is None else one.seeds.reshape(-1))
             if one is not None:
                 refs[k] = one.ref
-        parts.append(Term(walk.emit(i, refs), np.asarray(np.concatenate(seeds)[places + 1])))
+        parts.append(Term(emit(refs), np.asarray(np.concatenate(seeds)[places + 1])))
     outers = []
     for k in live:
         for t in held[k].outers:
@@ -137,7 +143,7 @@ def moved(walk: Walk, i: int) -> Value:
             flags += [t.there.reshape(-1) if m == k else np.zeros(call.avals[m].size, bool) for m in group]
             there = np.asarray(np.concatenate(flags)[places + 1])
             if there.any():
-                outers.append(Outer(walk.emit(i, nothing | {k: t.ref}), t.over, there))
+                outers.append(Outer(emit(nothing | {k: t.ref}), t.over, there))
     return walk.merged(parts, aval, outers)
 
 
@@ -231,6 +237,22 @@ def _common(seeds: Array) -> Array | None:
         return None
     most = np.asarray(seeds.max(axis=-1))
     return most if bool(((seeds == most[..., None]) | (seeds < 0)).all()) else None
+
+
+def spread(walk: Walk, i: int) -> Value:
+    """Products of matrices over an axis of one entry: each result is a product of two numbers."""
+    node, aval, live = walk.nodes[i], walk.nodes[i].aval, walk.live(i)
+    if node.op.name != "matmul" or len(live) != 1 or not isinstance(aval, Aval):
+        return None
+    (k,) = live
+    value, mine = walk.value[node.inputs[k]], walk.aval(node.inputs[k])
+    if not isinstance(value, Terms) or mine.shape[-1 if k == 0 else -2] != 1:
+        return None
+    return walk.merged(
+        [Term(walk.emit(i, {k: t.ref}), np.broadcast_to(t.seeds, aval.shape)) for t in value.terms],
+        aval,
+        [Outer(walk.emit(i, {k: t.ref}), t.over, np.broadcast_to(t.there, aval.shape)) for t in value.outers],
+    )
 
 
 def scaled(walk: Walk, i: int) -> Value:

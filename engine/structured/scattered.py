@@ -23,14 +23,11 @@ class Scattered:
 
     @classmethod
     def of(cls, structured: Structured, sizes: Sequence[int], rows: Array, columns: Array) -> Self | None:
-        """For nonzeros in row-major order; `sizes` are those of the results. None if there is anything but terms, or one
-        of them has an entry that is no nonzero.
+        """For nonzeros in row-major order; `sizes` are those of the results. None if a term has an entry that is no nonzero.
 
         Seeds belong to columns and entries of the results to rows if the axis of seeds is the last one, else the other way
         round.
         """
-        if structured.terms is None:
-            return None
         starts = np.cumsum([0, *sizes])
         width = 1 + max(int(a.max(initial=0)) for a in (columns, starts, *(s for _, s in structured.terms)))
         keys = rows * width + columns

@@ -31,6 +31,10 @@ Rule = Callable[["Walk", int], Value]
 """Writes node i, some operands of which depend on a seed; None if it does not apply."""
 
 
+class Unstructured(Exception):
+    """Something else than terms came about."""
+
+
 class Walk:
     """What is written so far, and what each node of the linear graph holds.
 
@@ -47,6 +51,8 @@ class Walk:
         self.place: list[Any] = [None] * len(self.nodes)
         """Nodes without seed: where they are. Of those with several results, some of which may have seeds: theirs."""
         self._shared: dict[tuple[int, int], int] = {}
+        self._filled: dict[int, int] = {}
+        """Arrays that are one constant stretched, and that constant: seeds are, and stay it for a while."""
         self._patterns: list[None] = [None] * len(self.nodes)
         self._known = Values(linear, [None] * len(linear.inputs), dtype)
         step = limits.get("step")
@@ -57,11 +63,14 @@ class Walk:
                 self.place[i] = self.b.input(aval)
                 continue
             seeds = np.arange(offset, offset + aval.size).reshape(aval.shape)
-            self.value[i] = Terms((Term(self.b.ones(aval), seeds),))
+            self.value[i] = Terms((Term(self.filled(1.0, aval), seeds),))
             offset += aval.size
 
-    def write(self, rules: Sequence[Rule]) -> None:
-        """Write all nodes that an output needs; where no rule applies, the op is mapped over the seeds."""
+    def write(self, rules: Sequence[Rule], *, sparse: bool = False) -> None:
+        """Write all nodes that an output needs; where no rule applies, the op is mapped over the seeds.
+
+        Raises `Unstructured` if `sparse` where it is, or where a value is anything but terms.
+        """
         for i, _ in self.graph.schedule:
             node = self.nodes[i]
             if node.op is INPUT:
@@ -72,13 +81,19 @@ class Walk:
                 self._item(i, node)
             elif not any(self.moving(j) for j in node.inputs):
                 self.place[i] = self.b.emit(node.op, [self.place[j] for j in node.inputs], node.params)
+                if node.op.name == "broadcast_to" and self._constant(self.place[node.inputs[0]]):
+                    self._filled[self.place[i]] = self.place[node.inputs[0]]
             else:
                 for rule in rules:
                     found = rule(self, i)
                     if found is not None:
-                        self.value[i] = self.scalar(found, self.aval(i))
+                        self.value[i] = found = self.scalar(found, self.aval(i))
+                        if sparse and (isinstance(found, Dense) or found.outers):
+                            raise Unstructured
                         break
                 else:
+                    if sparse:
+                        raise Unstructured
                     self._map(i, node)
 
     # -- what rules ask
@@ -147,12 +162,12 @@ class Walk:
             ref = self.reshape(ref, (*shape, 1))
         return self.stretched(ref, self.full(aval, last))
 
-    def scalar(self, value: Value, aval: Aval) -> Value:
+    def scalar(self, value: Terms | Dense, aval: Aval) -> Terms | Dense:
         """An array of all seeds that is one number for each of them as an outer product: whatever uses it is, too."""
         if not isinstance(value, Dense) or aval.size != 1:
             return value
         over = self.reshape(value.ref, (self.count,))
-        return Terms((), (Outer(self.b.ones(aval), over, np.ones(aval.shape, bool)),))
+        return Terms((), (Outer(self.filled(1.0, aval), over, np.ones(aval.shape, bool)),))
 
     def merged(self, parts: Sequence[Term], aval: Aval, outers: Sequence[Outer] = ()) -> Terms | Dense:
         """The sum of terms and outer products: those that go together as one, all written out if there are too many."""
@@ -220,11 +235,34 @@ class Walk:
         refs = [t.ref for t in terms] if base is None else [base, *(t.ref for t in terms)]
         return self.b.emit(PLACE, refs, place_params(shape, targets, base is not None))
 
+    def filled(self, value: Any, aval: Aval) -> int:
+        """An array of one constant."""
+        constant = self.b.constant(np.asarray(value, aval.dtype))
+        ref = self.stretched(constant, aval.shape)
+        if aval.shape:
+            self._filled[ref] = constant
+        return ref
+
+    def constant_of(self, ref: int) -> Any:
+        """The constant that an array is filled with; None for others."""
+        found = self._filled.get(ref)
+        return None if found is None else self.b.nodes[found].params[0][1].value
+
+    def _constant(self, ref: int) -> bool:
+        return self.b.nodes[ref].op is CONSTANT and self.shape(ref) == ()
+
     def emit(self, i: int, refs: Mapping[int, int]) -> int:
-        """Node i for one seed, with `refs` in place of some operands."""
-        node = self.nodes[i]
-        operands = [refs[k] if k in refs else self.place[j] for k, j in enumerate(node.inputs)]
-        return self.b.emit(node.op, operands, node.params)
+        """Node i for one seed, with `refs` in place of some operands. Numbers that fill arrays are computed with at once."""
+        op, inputs, params, aval = self.nodes[i]
+        operands = [refs[k] if k in refs else self.place[j] for k, j in enumerate(inputs)]
+        if op.elementwise and isinstance(aval, Aval) and aval.shape:
+            numbers = [self._filled.get(r, r) for r in operands]
+            if all(map(self._constant, numbers)):
+                values = [self.b.nodes[r].params[0][1].value[()] for r in numbers]
+                with np.errstate(all="ignore"):
+                    return self.filled(op.evaluate(*values, **dict(params)), aval)
+            operands = numbers
+        return self.b.emit(op, operands, params)
 
     # -- by the map
 
