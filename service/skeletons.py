@@ -79,8 +79,12 @@ class Skeleton:
         self._job = job
         self._template = template
         scalars = all(not g.aval.shape and g.raw is None for g in gaps)
-        in_order = [g.place for g in gaps] == list(range(len(job.inputs)))
-        self._all_numbers = job.flat and scalars and in_order
+        places = [g.place for g in gaps]
+        self._all_numbers = job.flat and scalars and len(gaps) == len(job.inputs)
+        in_order = places == list(range(len(places)))
+        self._order = (
+            None if in_order or not self._all_numbers else [places.index(k) for k in range(len(places))]
+        )
         own = 3 * sum(map(len, pieces)) + template.nbytes + sum(a.nbytes for a in job.given)
         self.nbytes = 4096 + own + job.job.nbytes
 
@@ -118,7 +122,8 @@ class Skeleton:
     def _values(self, texts: list[bytes]) -> list[Any]:
         """What the job takes. Raises `ValueError`, `TypeError`, `_NotThisError` for what is no number."""
         if self._all_numbers:
-            return _numbers(texts)
+            numbers = _numbers(texts)
+            return numbers if self._order is None else [numbers[k] for k in self._order]
         values: list[Any] = list(self._job.given)
         for gap, text in zip(self._gaps, texts, strict=True):
             if gap.raw is not None:
