@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["blas", "errors", "kept"],
     ["aval", "entries"],
-    ["jit"],
+    ["jit", "recycled"],
     ["kernels"],
     ["op"],
     ["attrs", "formula"],

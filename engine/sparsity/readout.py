@@ -15,6 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from engine.aval import Array
+from engine.recycled import recycled
 
 GROUPS = 64
 """Parts that a block's nonzeros are split into, to find even steps in them."""
@@ -130,7 +131,7 @@ class Readout:
 
     def empty(self, dtype: str) -> list[Array]:
         """Where the numbers of each block go."""
-        return [np.empty(block.numbers, dtype) for block in self.blocks]
+        return [recycled.empty((block.numbers,), dtype) for block in self.blocks]
 
     def read(self, data: Sequence[Array], results: Sequence[Array], start: int) -> None:
         """Take over what the sweeps from `start` on have found."""

@@ -18,6 +18,7 @@ from engine.execute.plan.lives import Lives, Place, alive, through_broadcasts
 from engine.execute.plan.memory import placed
 from engine.execute.plan.strips import MET
 from engine.execute.plan.task import How, Task
+from engine.recycled import recycled
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
@@ -199,7 +200,7 @@ _WATCH = _Step(WATCH, lambda: None, 0, 0, -1, (), ())
 def _fresh(out: int, aval: Avals) -> _Step:
     assert isinstance(aval, Aval)
     shape, dtype = aval.shape, np.dtype(aval.dtype)
-    return _Step(FRESH, lambda: np.empty(shape, dtype), 0, 0, out, (), ())
+    return _Step(FRESH, lambda: recycled.empty(shape, dtype), 0, 0, out, (), ())
 
 
 def _step(task: Task, slot: Mapping[int, int], operands: tuple[int, ...], dying: tuple[int, ...]) -> _Step:

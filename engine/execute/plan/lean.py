@@ -1,7 +1,8 @@
 """A graph without guards, written with plain ops where that shares work: what is looked at afterwards need not be kept finite.
 
 log Σ exp(x) and the shares of the exponentials in their sum, which is its derivative, have the exponentials in common.
-Written out (`engine.ops.reduce.largest`) they are computed once, in tiles with what is around them. The results are the same
+Written out (`engine.ops.reduce.largest`) they are computed once, in tiles with what is around them; of a long sum the tiles'
+own are put together, and the exponentials computed once more. The results are the same
 to rounding wherever they are finite; where they are not, a plan's results are not used.
 """
 
@@ -12,18 +13,23 @@ from typing import NamedTuple
 from engine.aval import Aval, kept_axes
 from engine.builder import GraphBuilder
 from engine.graph import CONSTANT, INPUT, Graph, Node, single
-from engine.ops.reduce.largest import OTHERS, TIES, TOP
+from engine.ops.reduce.largest import MOMENTS, REST, TOP
+from engine.ops.reduce.reduction import reduced_size
 
 ALIKE = frozenset({"logsumexp", "exp_shares"})
 
 
+LONG = 1 << 15
+"""Entries of one sum from which on exponentials are computed again rather than kept: that many do not fit the cache."""
+
+
 class _Parts(NamedTuple):
-    """Nodes made of one operand and its axes: the largest entry, exp(x − top), and 1 + rest and rest."""
+    """Nodes made of one operand and its axes: the largest entry, the rest, exp(x − top) and 1 / (1 + rest)."""
 
     top: int
-    powers: int
-    total: int
     rest: int
+    powers: int
+    share: int
 
 
 def lean(graph: Graph) -> Graph:
@@ -48,7 +54,7 @@ def lean(graph: Graph) -> Graph:
             if node.op.name == "logsumexp":
                 place[i] = b.core("add", parts.top, b.core("log1p", parts.rest))
             else:
-                place[i] = b.core("divide", parts.powers, _spread(b, parts.total, single(node.aval), axes))
+                place[i] = b.core("multiply", parts.powers, _spread(b, parts.share, single(node.aval), axes))
         else:
             b.nodes.append(Node(node.op, inputs, node.params, node.aval))
             place[i] = len(b.nodes) - 1
@@ -64,12 +70,25 @@ def _plain(graph: Graph, node: Node, dtype: str) -> bool:
 def _parts(b: GraphBuilder, x: int, axes: tuple[int, ...]) -> _Parts:
     aval = single(b.nodes[x].aval)
     over = (("axes", axes),)
-    top = b.emit(TOP, (x,), over)
-    z = b.core("subtract", x, _spread(b, top, aval, axes))
-    powers = b.core("exp", z)
-    more = b.core("subtract", b.emit(TIES, (z,), over), b.literal(1.0))
-    rest = b.core("add", b.emit(OTHERS, (z, powers), over), more)
-    return _Parts(top, powers, b.core("add", b.literal(1.0), rest), rest)
+    if reduced_size(aval.shape, axes) >= LONG:
+        moments = b.emit(MOMENTS, (x,), over)
+        top, rest = (_row(b, moments, k) for k in (0, 1))
+        powers = b.core("exp", b.core("subtract", x, _spread(b, top, aval, axes)))
+    else:
+        top = b.emit(TOP, (x,), over)
+        z = b.core("subtract", x, _spread(b, top, aval, axes))
+        powers = b.core("exp", z)
+        rest = b.emit(REST, (z, powers), over)
+    one = b.literal(1.0)
+    return _Parts(top, rest, powers, b.core("divide", one, b.core("add", one, rest)))
+
+
+def _row(b: GraphBuilder, x: int, k: int) -> int:
+    """Entry k of the first axis."""
+    shape = single(b.nodes[x].aval).shape
+    index = ((k, k + 1, 1), *((0, n, 1) for n in shape[1:]))
+    found: int = b.core("reshape", b.core("slice", x, index=index), shape=shape[1:])
+    return found
 
 
 def _spread(b: GraphBuilder, y: int, like: Aval, axes: tuple[int, ...]) -> int:

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from engine.aval import Array, Aval, Avals
 from engine.execute.plan.memory import Arena, laid
 from engine.execute.plan.task import How, Task, copied
+from engine.recycled import recycled
 
 
 class Place(Enum):
@@ -116,7 +117,7 @@ class Lives:
             whole = self.avals[root]
             piece = isinstance(whole, Aval) and 2 * aval.nbytes <= whole.nbytes and root not in self.results
             if self.place.get(root) is Place.GIVEN or piece:
-                self.results[k] = self._copy(Task(How.VALUE, np.array, (o,), (self._next,)))
+                self.results[k] = self._copy(Task(How.VALUE, recycled.copy, (o,), (self._next,)))
         for i, target in targets.items():
             if i not in self.aims:
                 self.aims[self._copy(Task(How.INTO, copied, (i,), (self._next,)))] = target

@@ -14,13 +14,34 @@ import numpy as np
 
 from engine.aval import Array, Aval, Avals, axis_before, without_axes
 from engine.op import Into, Op, Params, Zero
+from engine.recycled import recycled
 
-FEW = 4
-"""Entries of a vector that are left out of a sum by summing what is between them."""
+SHORT = 2048
+"""Entries along the last axis up to which NumPy finds the place of the largest faster than the largest."""
+
+
+def extreme(ufunc: Any, x: Array, axes: tuple[int, ...], out: Array | None = None) -> Any:
+    """`np.maximum` or `np.minimum` over axes, by the place of the entry where that is several times as fast."""
+    if (
+        axes == (-1,)
+        and x.ndim > 1
+        and x.dtype.kind == "f"
+        and x.flags.c_contiguous
+        and 0 < x.shape[-1] <= SHORT
+    ):
+        rows = x.reshape(-1, x.shape[-1])
+        places = rows.argmax(-1) if ufunc is np.maximum else rows.argmin(-1)
+        places += np.arange(0, x.size, x.shape[-1])
+        found = x.reshape(-1).take(places).reshape(x.shape[:-1])
+        if out is None:
+            return found
+        np.copyto(out, found)
+        return out
+    return ufunc.reduce(x, axes, None, out)
 
 
 class _Reduced(Op):
-    """Results without the axes of the first operand that are reduced; they can be computed piece by piece."""
+    """Results without the axes of the first operand that are reduced."""
 
     family = "core"
     internal = True
@@ -36,64 +57,98 @@ class _Reduced(Op):
         """Axes that are not reduced."""
         return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
-    def summed(
-        self, operands: Sequence[Aval], result: Aval, /, **params: Any
-    ) -> Sequence[tuple[int | None, ...]]:
-        """Along each axis that is reduced."""
-        return [(a + operands[0].rank,) * len(operands) for a in params["axes"]]
-
 
 class Top(_Reduced):
     """The largest entry over axes, as a number that has no derivative."""
 
     name = "core.top"
     convention = "Where it is not finite, what is written with it is NaN, and may be hidden by a comparison."
-    combines = np.maximum.reduce
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's."""
-        return np.maximum.reduce(arrays[0], axis=params["axes"])
+        return extreme(np.maximum, np.asarray(arrays[0]), params["axes"])
 
     def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
         """With `out`."""
         axes = params[0][1]
-        return Into(lambda x, out: np.maximum.reduce(x, axes, None, out))
+        return Into(lambda x, out: extreme(np.maximum, x, axes, out))
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Where it is not finite."""
         return np.asarray(~np.isfinite(y))
 
 
-class Ties(_Reduced):
-    """How many z over axes are 0, as floating-point numbers."""
+class Rest(_Reduced):
+    """Σ e over axes but for one of the entries whose z is 0. Operands z ≤ 0 and e = exp(z)."""
 
-    name = "core.ties"
-
-    def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """Of a vector at once."""
-        z, axes = np.asarray(arrays[0]), params["axes"]
-        if z.ndim == len(axes):
-            return z.dtype.type(np.count_nonzero(z == 0))
-        return np.add.reduce(z == 0, axis=axes, dtype=z.dtype)
-
-
-class Others(_Reduced):
-    """Σ e over axes of those that do not belong to a z of 0. Operands z, e."""
-
-    name = "core.others"
+    name = "core.rest"
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
-        """Of a vector, what is between the zeros; else with 0 in their places."""
+        """Those with z < 0, and of the others all but one."""
         z, e = (np.asarray(v) for v in arrays)
-        largest = z == 0
-        if z.ndim == 1:
-            at: Array = np.flatnonzero(largest)
-            if at.size <= FEW:
-                total = z.dtype.type(0)
-                for lo, hi in zip((0, *(at + 1).tolist()), (*at.tolist(), z.size), strict=True):
-                    total += np.add.reduce(e[lo:hi])
-                return total
-        return np.add.reduce(np.where(largest, e.dtype.type(0), e), axis=params["axes"])
+        axes = params["axes"]
+        below = z < 0
+        rest = np.add.reduce(np.multiply(e, below), axis=axes)
+        if z.size - np.count_nonzero(below) != np.size(rest):
+            rest = rest + (np.add.reduce(~below, axis=axes, dtype=z.dtype) - 1)
+        return rest
 
 
-TOP, TIES, OTHERS = Top(), Ties(), Others()
+class Moments(_Reduced):
+    """[t, rest] of x over axes, which can be cut: those of the pieces become those of the whole.
+
+    t is the largest t of all pieces; beside the 1 of its piece the others' exp(tₖ − t)·(1 + restₖ) are added to its rest.
+    """
+
+    name = "core.moments"
+    convention = Top.convention
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """Two for each."""
+        return Aval((2, *without_axes(avals[0].shape, params["axes"])), avals[0].dtype)
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """Of a vector without looking for ties: those beside the first largest count as any other."""
+        x, axes = np.asarray(arrays[0]), params["axes"]
+        if x.ndim == 1:
+            k = int(x.argmax())
+            e = recycled.empty(x.shape, x.dtype)
+            np.exp(np.subtract(x, x[k], e), e)
+            return np.array([x[k], np.add.reduce(e[:k]) + np.add.reduce(e[k + 1 :])], x.dtype)
+        top = np.maximum.reduce(x, axis=axes, keepdims=True)
+        z = np.subtract(x, top)
+        rest = REST.evaluate(z, np.exp(z), axes=axes)
+        return np.stack([top.reshape(np.shape(rest)), rest])
+
+    def cuts(
+        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> tuple[int | None, ...] | None:
+        """Axes that are not reduced."""
+        return None if axis == 0 else (axis_before(axis - 1, operands[0].rank, params["axes"]),)
+
+    def summed(
+        self, operands: Sequence[Aval], result: Aval, /, **params: Any
+    ) -> Sequence[tuple[int | None, ...]]:
+        """Along each axis that is reduced."""
+        return [(a + operands[0].rank,) for a in params["axes"]]
+
+    @staticmethod
+    def combines(parts: Array, axis: int = 0) -> Array:
+        """Of pieces, one behind the other along axis 0."""
+        tops, rests = parts[:, 0], parts[:, 1]
+        first = np.expand_dims(tops.argmax(0), 0)
+        top = np.take_along_axis(tops, first, 0)
+        terms = np.exp(tops - top) * (1 + rests)
+        np.put_along_axis(terms, first, np.take_along_axis(rests, first, 0), 0)
+        return np.stack([top[0], np.add.reduce(terms, axis=0)])
+
+    def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
+        """Where the largest is not finite."""
+        return np.asarray(~np.isfinite(y[0]))
+
+    def flops(self, operands: Sequence[Aval], result: Avals, **params: Any) -> float:
+        """An exponential for each entry."""
+        return 10.0 * operands[0].size
+
+
+TOP, REST, MOMENTS = Top(), Rest(), Moments()

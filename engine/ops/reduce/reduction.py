@@ -29,6 +29,7 @@ from engine.errors import EmptyReduction, ShapeMismatch
 from engine.op import Attr, Example, General, Into, Linear, Op, Operand, Parameter, Params, Zero, registry
 from engine.ops.layout.shape import joined, slice_axis
 from engine.ops.reduce import masked
+from engine.ops.reduce.largest import extreme
 from engine.ops.reduce.masked import INITIAL, WHERE
 from engine.transforms.strong import times
 
@@ -307,7 +308,10 @@ class Extreme(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's; NaN where one of the entries is."""
-        return self.fn(arrays[0], axis=params["axes"])
+        ufunc = {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
+        if ufunc is None:
+            return self.fn(arrays[0], axis=params["axes"])
+        return extreme(ufunc, np.asarray(arrays[0]), params["axes"])
 
     def cuts(
         self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
@@ -320,8 +324,7 @@ class Extreme(Op):
         axes, ufunc = params[0][1], {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
         if ufunc is None:
             return None
-        reduce = ufunc.reduce
-        return Into(lambda x, out: reduce(x, axes, None, out))
+        return Into(lambda x, out: extreme(ufunc, x, axes, out))
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """A tree of choices between two; of what ties, one of them has the kink."""
