@@ -193,7 +193,7 @@ def test_not_finite_passes_through() -> None:
 
 def test_stopped_between_tiles() -> None:
     graph, arguments = columns()
-    plan = Plan(graph, tile=16, least=0)
+    plan = Plan(graph, tile=8, least=0)
     tiles = sum(len(loop.tiles) for loop in plan.loops)
     asked: list[int] = []
     lock = threading.Lock()
