@@ -245,6 +245,8 @@ class Skeletons:
             return
         if not data or len(data) > self.longest or (ends := ends_of(data)) is None:
             return
+        if job.seconds > INLINE_SECONDS:
+            return
         like.count += 1
         if like.count > OFTEN and like.count % OFTEN:
             return
