@@ -215,7 +215,7 @@ def test_stopped_between_tiles() -> None:
 
 
 def test_memory_of_tiles_is_that_of_tiles() -> None:
-    aval = Aval((400_000,), "float64")
+    aval = Aval((2_000_000,), "float64")
 
     def chain(x: Var) -> list[Var]:
         for _ in range(12):
