@@ -13,6 +13,7 @@ from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
 from engine.derive.at_once import AtOnce, at_once
 from engine.derive.batch import make_ready
+from engine.derive.finite import all_finite
 from engine.derive.job import Job
 from engine.derive.watched import watched
 from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
@@ -137,7 +138,7 @@ class Swept(Job):
 
     def run_seen(self, plain: Graph, arguments: Sequence[Array], meter: Meter) -> tuple[list[Any], bool]:
         """Results of what was prepared, and whether all values on the way are known to be finite."""
-        if self.seen is not None:
+        if self.seen is not None and all_finite(self.arguments):
             try:
                 found = self.runner.attempt(self.seen, arguments, meter)
             except (DeadlineExceeded, LimitExceeded):

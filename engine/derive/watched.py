@@ -54,10 +54,10 @@ WATCHED = Watched()
 def watched(graph: Graph, nodes: Collection[int]) -> Graph | None:
     """The graph in which what uses `nodes` uses them through a look at them. None if one of them is not computed at all.
 
-    Those that show entries of others are not looked at again.
+    Those that show entries of others are not looked at again; arguments are looked at before anything is computed.
     """
     wanted = {i for i in nodes if _looked_at(graph.nodes[i])}
-    if not wanted <= {i for i, _ in graph.schedule} | set(graph.inputs):
+    if not wanted <= {i for i, _ in graph.schedule}:
         return None
     used = {j for i, _ in graph.schedule for j in graph.nodes[i].inputs} | set(graph.outputs)
     if not wanted <= used:
