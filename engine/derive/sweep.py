@@ -13,10 +13,10 @@ from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
 from engine.derive.at_once import AtOnce, at_once
 from engine.derive.batch import make_ready
-from engine.derive.finite import all_finite
 from engine.derive.job import Job
 from engine.derive.watched import watched
 from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
+from engine.execute.finite import all_finite
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
