@@ -32,7 +32,7 @@ MET, NOT_FINITE = 1, 2
 
 _helper = native._helper
 _function = njit(error_model="numpy", nogil=True)
-"""Of what is long and called from several places: once, so that the machine code stays small."""
+"""Of what is long and called from several places, though not for each row: once, so that the machine code stays small."""
 _piece, _bits_of, _double_of = native._piece, native._bits_of, native._double_of
 _ONE = np.uint64(1)
 
@@ -136,7 +136,7 @@ def _near(x: Any, room: Any) -> None:
         room[i] = x[i] if abs(x[i]) <= LIMIT else 0.0
 
 
-@_function
+@_helper
 def _copy(source: Any, from_step: Any, target: Any, to_step: Any, m: Any, size: Any) -> None:
     """m elements of `size` bytes; one of the two lies one element after another."""
     if size == 8:

@@ -121,7 +121,8 @@ class Block:
     def nbytes(self) -> int:
         """Memory that waits for the next run, at most; the constants are the graph's."""
         kept = self._arena.size * KEPT_FRAMES if self._arena.size <= KEPT_BYTES else 0
-        return kept + 400 * len(self._steps) + 100 * self._size
+        runs = sum(run.strips.nbytes for run in self.runs)
+        return kept + 400 * len(self._steps) + 100 * self._size + runs
 
     @property
     def peak(self) -> int:

@@ -35,6 +35,9 @@ KINDS = {"select": SELECT, "cast": CAST, "sin": SIN, "cos": COS, "sign": SIGN, "
 BUFFER, DIRECT, APART = range(3)
 """Kinds of instructions, and how a slot lies: as in `engine.kernels.strips`."""
 
+LAYOUTS = 16
+"""Ways in which the arrays lie that a run remembers."""
+
 WORK = 16
 """Instructions on an element that cost as much as one sine of it in NumPy."""
 
@@ -124,6 +127,11 @@ class Strips:
             self._code = np.array(rows, np.int64).reshape(len(rows), 8)
         self._layouts: dict[Any, tuple[Any, list[int]]] = {}
         self.work = size * len(calls) // WORK
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, roughly and at most."""
+        return 600 * len(self._steps) + 64 * LAYOUTS * len(self._slots)
 
     # -- made once
 
@@ -249,7 +257,7 @@ class Strips:
         found = self._layouts.get(key)
         if found is None:
             found = self._layout(arrays)
-            if len(self._layouts) < 16:
+            if len(self._layouts) < LAYOUTS:
                 self._layouts[key] = found
         slots, odd = found
         for k in odd:

@@ -150,6 +150,23 @@ def test_what_is_recorded_is_what_the_op_writes(op: Any, dtype: str, plain: Call
     same_bits(outs[0], expected, op.name)
 
 
+@pytest.mark.parametrize("exponent", [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 17.0])
+def test_powers_by_a_number(exponent: float, plain: Callable[[bool], None]) -> None:
+    op = registry.core("pow_by")
+    recorder = Recorder()
+    one = recorder.value(np.float64)
+    write = op.into([Aval((5000,), "float64")], (("exponent", exponent),)).write  # type: ignore[union-attr]
+    result = recorder.write(write, [one], np.float64)
+    x = drawn(np.random.default_rng(2), np.float64, 5000)
+    expected = np.empty(5000)
+    with np.errstate(all="ignore"):
+        write(x, expected)
+    for on in (False, True):
+        plain(on)
+        outs, _, _ = run(recorder.calls, recorder, [x], [result], 5000)
+        same_bits(outs[0], expected, f"to the power {exponent}")
+
+
 def test_the_ops_that_matter_are_recorded() -> None:
     names = {op.name for op, dtype in OPS if dtype == "float64"}
     assert names >= {
