@@ -261,7 +261,8 @@ class Walk:
                 values = [self.b.nodes[r].params[0][1].value[()] for r in numbers]
                 with np.errstate(all="ignore"):
                     return self.filled(op.evaluate(*values, **dict(params)), aval)
-            operands = numbers
+            if any(self.shape(r) == aval.shape for r in numbers):
+                operands = numbers
         return self.b.emit(op, operands, params)
 
     # -- by the map
