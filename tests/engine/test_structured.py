@@ -90,6 +90,7 @@ VECTORS = {
     "gathered and multiplied": F("C[:, :5] @ take(x, [3, 3, 0, 7, 23])", lambda x: C[:, :5] @ x[[3, 3, 0, 7, 23]], {"C": C}),
     "a difference": F("diff(x)*diff(x**2)", lambda x: np.diff(x) * np.diff(x**2)),
     "convolved": F("convolve(x, x[:3])", lambda x: np.convolve(x, x[:3])),
+    "one entry": F("concat([x[3:4]/2.0, x, x[:1]/2.0])", lambda x: np.concatenate([x[3:4] / 2, x, x[:1] / 2])),
     "a loop": F("y = x\nfor i in range(3):\n    y = y - 0.1*sin(y)*x\ny", lambda x: _relaxed(x)),
     "solved": F("solve(A + 3.0*eye(24), x**2)", lambda x: np.linalg.solve(A + 3 * np.eye(N), x**2), {"A": A}),
     "nothing of x": F("x.shape[0]*A[0]", lambda x: 0 * x, {"A": A}),
