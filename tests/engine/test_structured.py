@@ -57,6 +57,7 @@ VECTORS = {
     "elementwise": F("sin(x)*x + exp(-x)/2.0", lambda x: np.sin(x) * x + np.exp(-x) / 2),
     "a band": F("(3.0 - 2.0*x[1:-1])*x[1:-1] - x[:-2] - 2.0*x[2:]", lambda x: (3 - 2 * x[1:-1]) * x[1:-1] - x[:-2] - 2 * x[2:]),
     "steps and turns": F("x[::-1]*x[::1] + flip(x)**2", lambda x: x[::-1] * x + x[::-1] ** 2),
+    "halves between": F("concat([x, x/2, x + sum(x), 3*x/4])", lambda x: np.concatenate([x, x / 2, x + x.sum(), 3 * x / 4])),
     "every second": F("x[::2]*x[1::2]", lambda x: x[::2] * x[1::2]),
     "parts joined": F("concat([x[12:]**2, x[:12]*x[12:], x])", lambda x: np.concatenate([x[12:] ** 2, x[:12] * x[12:], x])),
     "stacked and summed": F("sum(stack([x, x**2, roll(x, 1)]), axis=0)", lambda x: x + x**2 + np.roll(x, 1)),
