@@ -22,13 +22,16 @@ LEAST = 1 << 15
 """Elements of an array, on average, below which a loop is not worth while: it fits the cache as it is."""
 WHOLE = 1 << 14
 """Elements of the largest operand that every tile reads as a whole, and of the largest partial sum."""
+TILE = 1 << 17
+"""Elements that one call of a function works on: far more than what a call costs, and what a thread waits for the other to
+let go of the interpreter, which it does for each call (with a quarter of it, two threads were slower than one)."""
 WORTH = 1e6
 """Operations of a loop below which it costs more than it saves; of products of matrices sixteen count as one."""
+BUSY = 4e6
+"""The same, of arrays of fewer elements than `LARGE` on average: calls are short then, and each gives up the interpreter and
+takes it again; waking up for that takes a thread as long as the call."""
 LARGE = 1 << 19
-"""Elements of an array, on average, from which on a loop is worth while also where a call for one tile does little."""
-CALL = 5e4
-"""Operations of a call for one tile, on average, below which threads spend their time waiting for one another: each call
-gives up the interpreter and takes it again, and waking up for that takes a thread as long as the call."""
+"""Some milliseconds' worth of elements."""
 HEAVY = 6e7
 """Operations in single precision from which on a single node is shared by threads; in double precision half as many. It
 is a third of a millisecond, where to wake another thread, and to be woken by it, costs a tenth."""
@@ -227,8 +230,7 @@ def _ordered(
         sizes[key] = _size(nodes, cuts, members[0])
         elements = width(nodes, flops, members, sizes[key]) * sizes[key]
         work = sum(flops[i] for i in members)
-        calls = len(members) * max(1.0, elements / LEAST)
-        if elements < least or (least and (work < WORTH or (elements < LARGE and work < CALL * calls))):
+        if elements < least or (least and work < (WORTH if elements >= LARGE else BUSY)):
             for i in members:
                 del cuts[i]
     for w in range(max(wave.values(), default=0) + 1):

@@ -25,8 +25,8 @@ from engine.execute.plan.task import How, Kink, Task
 
 WAITING = 64
 """Tasks that may wait for a run to end, so that later ones can still go into it."""
-LEAST = 2
-"""Calls below which a run is not worth while."""
+BEGIN, CALL, ELEMENT = 6.0, 0.5, 1e-4
+"""Microseconds: what it takes to begin a run, and what a run saves of each call, and for each of its elements."""
 
 
 class Fused(NamedTuple):
@@ -122,7 +122,7 @@ def fuse(
             later.append(task)
             behind.update(task.writes)
         waiting = [*later, *waiting[taken:]]
-        if len(run.recorder.calls) < LEAST:
+        if not run.worth():
             found.tasks.extend(run.tasks)
         elif run.tasks:
             inside = {id(t) for t in run.tasks}
@@ -165,6 +165,11 @@ class _Open:
         if taken:
             self.tasks.append(task)
         return taken
+
+    def worth(self) -> bool:
+        """Whether the run takes less time than its calls one by one."""
+        calls = len(self.recorder.calls)
+        return calls > 1 and calls * (CALL + self.size * ELEMENT) > BEGIN
 
     def _operand(self, j: int, like: int) -> Any:
         """The number in the record of value `j`, in the place of value `like`, or a constant. Raises `NotRecorded`."""

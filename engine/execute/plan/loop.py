@@ -25,9 +25,6 @@ from engine.graph import CONSTANT, Node
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
-TILE = 1 << 17
-"""Elements that one call of a function works on: far more than what a call costs, and what a thread waits for the other to
-let go of the interpreter, which it does for each call (with a quarter of it, two threads were slower than one)."""
 CACHE = 1 << 22
 """Bytes of all arrays of a tile; where they are more, tiles are made smaller, down to a quarter."""
 NARROW = 64

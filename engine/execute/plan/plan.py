@@ -12,9 +12,9 @@ from engine.compiled import LOOPS, Body
 from engine.execute.finite import all_finite
 from engine.execute.plan.assemble import assembled
 from engine.execute.plan.block import Block
-from engine.execute.plan.cuts import LEAST, Loop, Stages, fused, stages_of
+from engine.execute.plan.cuts import LEAST, TILE, Loop, Stages, fused, stages_of
 from engine.execute.plan.lean import lean
-from engine.execute.plan.loop import TILE, Tiles
+from engine.execute.plan.loop import Tiles
 from engine.execute.plan.strips import MET, NOT_FINITE
 from engine.execute.plan.task import Task, tasks_of
 from engine.graph import CONSTANT, Graph, single

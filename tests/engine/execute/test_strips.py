@@ -350,3 +350,22 @@ def test_what_cannot_be_recorded_says_so() -> None:
             recorder.write(fn, [x], np.dtype(np.float64))
     assert recorder.calls == []
     assert len(recorder.dtypes) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "calls", "runs"), [(1000, 3, 0), (1000, 24, 1), (100_000, 3, 1), (100_000, 1, 0)]
+)
+def test_runs_that_save_less_than_they_cost_are_not_made(size: int, calls: int, runs: int) -> None:
+    def chain(x: Var) -> list[Var]:
+        y = x
+        for _ in range(calls):
+            y = call(x.b, "sqrt", y)
+        return [y]
+
+    plan = Plan(graph_of(chain, Aval((size,), "float64")), kinks=False)
+    assert len(plan._block.runs) == runs
+    x = np.linspace(0.1, 2.0, size)
+    y = x
+    for _ in range(calls):
+        y = np.sqrt(y)
+    np.testing.assert_array_equal(plan.run(EagerBuilder("float64"), [x]).results[0], y)
