@@ -97,11 +97,11 @@ def _run_apart(row: Row, quick: bool) -> Found | None:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "found.json"
         command = [sys.executable, "-m", "benchmarks", "--row", row.key, "--json", str(out)]
-        # As a server of ours has it; what the peers' own libraries read is left to them.
+        # NumPy's BLAS as a server of ours has it on a fresh machine, whatever this shell says; what the peers' own libraries
+        # read is left to them.
         ours = {name: value for name, value in environment().items() if name.startswith("OPENBLAS")}
-        done = subprocess.run(
-            [*command, *(["--quick"] if quick else [])], cwd=ROOT, env={**ours, **os.environ}
-        )
+        rest = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS")}
+        done = subprocess.run([*command, *(["--quick"] if quick else [])], cwd=ROOT, env=rest | ours)
         if done.returncode or not out.exists():
             return None
         return _read({row.key: json.loads(out.read_text("utf-8"))})[row.key]

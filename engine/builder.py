@@ -374,6 +374,8 @@ class EagerBuilder(Builder):
         self.step = step
         self.record_bytes = record_bytes
         self.admit = admit
+        self.lean = False
+        """Whether what is computed is looked at afterwards: then loops may do without guards of strong zeros."""
         self._literals: dict[float, Array] = {}
 
     def aval(self, ref: Any) -> Avals:

@@ -224,7 +224,7 @@ def answer(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], Arr
     refused.
     """
     program, inputs = read(body)
-    outputs = prepare("evaluate", Request(program, inputs, nodes="none")).run(Meter())["outputs"]
+    outputs = dict(prepare("evaluate", Request(program, inputs, nodes="none")).run(Meter())["outputs"])
     first = np.asarray(next(iter(outputs.values())))
     if first.dtype.kind != "f" or not first.size:
         return outputs, {}, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from engine.aval import Aval
 from engine.graph import CONSTANT, ITEM, Graph
@@ -115,11 +115,22 @@ class Loop(Protocol):
         """  # fmt: skip
 
 
+Body: TypeAlias = "Callable[[EagerBuilder, Sequence[Any]], list[Any]]"
+"""A graph as a function of a builder and its arguments."""
+
+
 class Loops:
-    """How loops are run, if not step by step: `maker` is set once, where that is written (`engine.tape`)."""
+    """How loops are run, if not step by step: `maker` is set once, where that is written (`engine.tape`), and so is
+    `planner`, for the steps (`engine.execute.plan`)."""
 
     def __init__(self) -> None:
         self.maker: Callable[[Graph, int, int, Graph | None], Loop | None] | None = None
+        self.planner: Callable[[Graph], Body | None] | None = None
+
+    def body(self, b: EagerBuilder, graph: Graph) -> Body:
+        """How one step is computed: by a plan, where guards are not needed and the arrays are worth it."""
+        planned = self.planner(graph) if b.lean and self.planner is not None else None
+        return compiled(graph).run if planned is None else planned
 
     def of(self, body: Graph, carries: int, scanned: int, test: Graph | None = None) -> Loop | None:
         """The loop of a body with so many carries and scanned arrays, its condition `test`; None: step by step."""

@@ -95,7 +95,10 @@ def cost_of(graph: Graph, *, keep: bool = False) -> Cost:
     """Cost of computing the graph's outputs; with `keep` every node's value stays until the end."""
     nodes = graph.nodes
     if keep:
-        return _cost_of_all(nodes)
+        known: Cost | None = vars(graph).get("_cost_kept")
+        if known is None:
+            known = vars(graph)["_cost_kept"] = _cost_of_all(nodes)
+        return known
     flops, largest, count = 0.0, 0.0, 0
     roots, dying = _lives(graph)
     sizes = {i: node_bytes(nodes[i]) for i in graph.inputs}

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from engine.aval import Array, Aval, Avals, DType
 from engine.errors import Arity, InvalidAttribute, UnknownOp, nearest, quoted
 
@@ -242,6 +244,8 @@ class Op:
     """Beside `scalar`: where `convention` was used instead of a derivative, of an op that has no kink formula."""
     compact: bool = False
     """Whether the trailing axes of operands are best lying together in memory: products and factorisations of matrices."""
+    combines: Callable[..., Any] = np.add.reduce
+    """How the results for pieces that `summed` names become one, along an axis: `fn(parts, axis=0)`. By adding them."""
     view: bool = False
     """Whether the result may lie in the memory of the first operand: it is never written to."""
 
@@ -424,6 +428,11 @@ class Op:
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Mask of the places where `convention` was used instead of a derivative; None where there are none."""
         return None
+
+    def kinked(self, arrays: Sequence[Array], y: Array, **params: Any) -> bool:
+        """Whether `kink` may hold somewhere, for an op that can tell faster: yes too often, never too seldom."""
+        mask = self.kink(arrays, y, **params)
+        return mask is not None and bool(np.any(mask))
 
     def kink_met(self, arrays: Sequence[Array], y: Any, derivative: Any, **params: Any) -> Array | None:
         """As `kink`, for an op where that depends on the cotangent or tangent of the result, or that has several results.

@@ -27,6 +27,7 @@ from service.readings import Readings
 from service.registered import Programs
 from service.routes import operations, registry, render, verbs
 from service.settings import Settings
+from service.skeletons import Skeletons
 from service.store import Store, make_store
 from service.store.interface import StoreUnavailable
 from service.work import Services
@@ -111,6 +112,7 @@ def create_app(settings: Settings | None = None, *, lifespan: Lifespan | None = 
         Admission(settings.threads, settings.queue),
         Plans(settings.plans_bytes),
         Readings(settings, programs=programs),
+        Skeletons(programs, settings.body_bytes),
         store,
         programs,
         Admission(STORAGE_THREADS, settings.queue),

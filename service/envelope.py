@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -24,9 +24,9 @@ from engine.spec import GraphLimits, read_graph
 from engine.values import SAFE_INTEGER, Given, read_value
 from service import signatures
 from service.arrays import Form
-from service.problems import Collector, Mistake, pointer_to, problem
+from service.problems import Collector, Mistake, Problem, pointer_to
 from service.programs import program_of_text
-from service.registered import Known
+from service.registered import Known, Nobody, unknown
 from service.schemas import (
     EvaluateRequest,
     GradRequest,
@@ -42,6 +42,9 @@ from service.schemas import (
     VjpRequest,
 )
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.readings import Like
 
 REQUESTS: dict[str, type[ProgramRequest]] = {
     "evaluate": EvaluateRequest,
@@ -91,13 +94,13 @@ _MUST_BE = {
 }
 
 
-Lookup: TypeAlias = Callable[[str], Known | None]
-"""The registered program of an id or name; None if there is none."""
+Lookup: TypeAlias = Callable[[str], Known | Nobody]
+"""The registered program of an id or name, if there is one."""
 
 
-def nobody(ref: str) -> Known | None:
+def nobody(ref: str) -> Nobody:
     """No program is registered."""
-    return None
+    return Nobody()
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class Envelope:
     """The request's model; one that fits the verb."""
     form: Form = "list"
     signature: Mapping[str, Aval] = field(default_factory=dict)
+    like: Like | None = None
+    """What was known of requests like this one, if it was read with the help of that."""
 
     @property
     def include(self) -> frozenset[str]:
@@ -129,13 +134,14 @@ def read_envelope(
     which looks up registered programs. `ref` is the id or name of the program where the path says it."""
     mistakes = Collector()
     model = REQUESTS[verb]
+    known: Known | Nobody | None
     if ref is None:
         fields = read_fields(verb, model, body, mistakes)
         known = read_program(fields, body, fields.inputs, settings, registered, mistakes)
     else:
         known = registered(ref)
-        if known is None:
-            raise problem("unknown-program", unknown_program(ref))
+        if isinstance(known, Nobody):
+            raise Problem([unknown(ref, known.near)])
         fields = read_fields(verb, model, _without_program(body, mistakes), mistakes)
     program = None if known is None else known.program
     in_axes = _in_axes(fields.in_axes, mistakes)
@@ -283,11 +289,6 @@ def _without_program(body: dict[str, Any], mistakes: Collector) -> dict[str, Any
     return {k: v for k, v in body.items() if k not in PROGRAMS}
 
 
-def unknown_program(ref: str) -> str:
-    """What is said of an id or name that nothing is registered under."""
-    return f"No program is registered under {quoted(ref)}."
-
-
 def read_program(
     fields: Any,
     body: dict[str, Any],
@@ -325,9 +326,9 @@ def read_program(
             return Known(read_graph(fields.graph, limits=limits_of_graph))
         if fields.graph_id is not None:
             known = registered(fields.graph_id)
-            if known is None:
-                detail = unknown_program(fields.graph_id)
-                mistakes.add(Mistake("unknown-program", detail, pointer="/graph_id"))
+            if isinstance(known, Nobody):
+                mistakes.add(unknown(fields.graph_id, known.near, "/graph_id"))
+                return None
             return known
     except EngineError as error:
         mistakes.add_engine(error)

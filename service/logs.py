@@ -89,12 +89,7 @@ class AccessLog:
         """Take note of a request that has ended."""
         if not self.logger.isEnabledFor(logging.INFO):
             return
-        now = time.time()
-        second = int(now)
-        if second != self.second:  # what is the same for all lines of a second
-            self.second = second
-            self.handler = self._only_handler()
-            self.prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(now)).encode()
+        now = self._now()
         fields = {
             "request_id": request_id,
             "method": method,
@@ -109,8 +104,46 @@ class AccessLog:
         shown = orjson.dumps(fields, default=str)
         self.handler.add(
             b'%b%03dZ","level":"info","logger":"wengert.access","message":"request",%b\n'
-            % (self.prefix, int((now - second) * 1000), shown[1:])
+            % (self.prefix, int((now - self.second) * 1000), shown[1:])
         )
+
+    @staticmethod
+    def around(method: str, path: str, status: int, client: str) -> tuple[bytes, bytes]:
+        """What stands before and behind the milliseconds in the lines of requests that are alike (`write_around`)."""
+        before = orjson.dumps({"method": method, "path": path, "status": status})
+        return before[1:-1] + b',"ms":', b',"client":%b}\n' % orjson.dumps(client)
+
+    def write_around(self, request_id: bytes, alike: tuple[str, bytes, bytes], seconds: float) -> None:
+        """As `write`, of a request with status 200 and method POST for which all else was made before: path, `around`."""
+        if not self.logger.isEnabledFor(logging.INFO):
+            return
+        now = self._now()
+        path, before, behind = alike
+        if self.handler is None:
+            client = orjson.loads(behind[10:-2])
+            self.write(request_id.decode(), "POST", path, 200, seconds, client)
+            return
+        self.handler.add(
+            b'%b%03dZ","level":"info","logger":"wengert.access","message":"request","request_id":"%b",%b%a%b'
+            % (
+                self.prefix,
+                int((now - self.second) * 1000),
+                request_id,
+                before,
+                int(seconds * 1e6) / 1e3,
+                behind,
+            )
+        )
+
+    def _now(self) -> float:
+        """The time. Makes what is the same for all lines of a second."""
+        now = time.time()
+        second = int(now)
+        if second != self.second:
+            self.second = second
+            self.handler = self._only_handler()
+            self.prefix = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(now)).encode()
+        return now
 
     def _only_handler(self) -> LineHandler | None:
         """The handler in which this logger's records end, if that is one of ours alone."""

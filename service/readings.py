@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from engine.derive import Request
-from engine.derive.ready import Ready
 from engine.errors import EngineError
 from engine.kept import Kept
 from engine.values import SAFE_INTEGER, Given, read_value
@@ -24,7 +23,7 @@ from service import signatures
 from service.envelope import Envelope, read_envelope
 from service.problems import Collector
 from service.programs import program_bytes
-from service.registered import Known, Programs
+from service.registered import Known, Nobody, Programs
 from service.settings import Settings
 
 MOST_BYTES = 32 << 20
@@ -39,7 +38,6 @@ _MAPS = ("inputs", "tangents", "cotangents", "vector", "direction")
 """Fields that hold values by name."""
 _VALUES = frozenset({*_MAPS, "seed"})
 
-_NUMBERS = frozenset({int, float})
 _FLOATS = {float}
 
 SHORT = 256
@@ -52,33 +50,16 @@ _make = tuple.__new__
 class Like:
     """What is known of all requests that differ in their numbers only."""
 
-    __slots__ = ("envelope", "ready", "tried")
+    __slots__ = ("count", "envelope", "mark", "ref")
 
-    def __init__(self, envelope: Envelope) -> None:
+    def __init__(self, envelope: Envelope, ref: str | None = None, mark: Hashable = None) -> None:
         self.envelope = envelope
         """One of them as it was read, without values."""
-        self.ready: Ready | None = None
-        """Their job as a function of numbers, once one was run that can be had so."""
-        self.tried = False
-
-    def numbers(self, body: Mapping[str, Any]) -> list[float] | None:
-        """The numbers of a request for `ready`, if they are plain."""
-        assert self.ready is not None
-        given = body.get("inputs")
-        if type(given) is not dict:
-            return None
-        try:
-            numbers = [given[name] for name in self.ready.inputs]
-        except KeyError:
-            return None
-        if len(numbers) != len(given) or not _NUMBERS.issuperset(map(type, numbers)):
-            return None
-        try:
-            numbers = list(map(float, numbers))
-        except OverflowError:
-            return None
-        total = sum(numbers)
-        return numbers if total - total == 0.0 else None  # finite, and so all of them are
+        self.ref = ref
+        """Id or name of their registered program, if it is one, and what it led to (`registered.Known.mark`)."""
+        self.mark = mark
+        self.count = 0
+        """How many of them could be learned from so far (`skeletons.py`)."""
 
 
 class Readings:
@@ -91,17 +72,6 @@ class Readings:
         self.programs = programs
         self.kept: Kept[Hashable, Like] = Kept(most_bytes)
 
-    def known(self, verb: str, body: Mapping[str, Any], ref: str | None = None) -> Like | None:
-        """What is known of requests like this one. Raises `WouldBlock` where its program would have to be fetched first."""
-        name = body.get("graph_id") if ref is None else ref
-        key, _ = _key(verb, body)
-        if name is None:
-            return self.kept.get(key)
-        registered = self._registered(name, False) if isinstance(name, str) else None
-        if registered is None or not all(a.floating and not a.shape for a in registered.signature.values()):
-            return None  # a number may not fit the signature, or be an integer by it
-        return self.kept.get((ref, registered.mark, key))
-
     def read(
         self, verb: str, body: dict[str, Any], nbytes: int, *, ref: str | None = None, wait: bool = True
     ) -> Envelope:
@@ -112,9 +82,11 @@ class Readings:
         name = body.get("graph_id") if ref is None else ref
         registered = self._registered(name, wait) if isinstance(name, str) else None
 
-        def lookup(_: str) -> Known | None:
+        def lookup(ref: str) -> Known | Nobody:
             """What was found above: looked up once, it is one program, whatever others do meanwhile."""
-            return registered
+            if registered is not None:
+                return registered
+            return Nobody() if self.programs is None else Nobody(self.programs.near(ref))
 
         if name is None and nbytes > LARGEST_GRAPH and "expression" not in body:
             return read_envelope(verb, body, self.settings)
@@ -131,7 +103,9 @@ class Readings:
         envelope = read_envelope(verb, body, self.settings, lookup, ref=ref)
         program = envelope.request.program
         # A job is only kept of short programs, and takes about as much.
-        self.kept.put(key, Like(_without_values(envelope)), size + 3 * program_bytes(program))
+        mark = None if registered is None else registered.mark
+        like = Like(_without_values(envelope), name if registered is not None else None, mark)
+        self.kept.put(key, like, size + 3 * program_bytes(program))
         return envelope
 
     def _registered(self, ref: str, wait: bool) -> Known | None:
@@ -203,7 +177,7 @@ def _bound(
     request = object.__new__(Request)  # as `dataclasses.replace`, which costs as much as all the rest
     vars(request).update(vars(known.request), **found)
     envelope = object.__new__(Envelope)
-    vars(envelope).update(vars(known), request=request)
+    vars(envelope).update(vars(known), request=request, like=like)
     return envelope
 
 

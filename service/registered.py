@@ -6,6 +6,8 @@ processes may have changed it. What a program is never changes, so what was read
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Hashable, Mapping
@@ -14,23 +16,40 @@ from typing import NamedTuple
 from pydantic_core import from_json
 
 from engine.aval import Aval
-from engine.errors import EngineError
+from engine.errors import EngineError, nearest, quoted
 from engine.kept import Kept
 from engine.language import TextLimits, parse_text
 from engine.program import Program
 from engine.spec import GraphLimits, read_graph
 from service import signatures
-from service.problems import Problem, problem
+from service.problems import Mistake, Problem, problem
 from service.settings import Settings
-from service.store.interface import Content, Found, Store, StoreUnavailable, WouldBlock
+from service.store.interface import (
+    Content,
+    Found,
+    Store,
+    StoreError,
+    StoreUnavailable,
+    WouldBlock,
+    is_digest,
+)
 
 logger = logging.getLogger("wengert.store")
 
 NODE_BYTES = 600
 """Most memory of a step that has no arrays (300 to 500 by measurement)."""
 
+SOME = 100
+"""Names that are compared with one that is not there, of each kind."""
+
 STRIPES = 32
 """So many programs can be read at once, and none of them twice."""
+
+
+class Nobody(NamedTuple):
+    """There is no program of some id or name; `near` are names that may have been meant."""
+
+    near: tuple[str, ...] = ()
 
 
 class Known(NamedTuple):
@@ -54,6 +73,27 @@ class Programs:
         self.reads = 0
         """How many programs were read so far."""
         self._reading = tuple(threading.Lock() for _ in range(STRIPES))
+        self._turn: dict[str, Hashable] = {}
+
+    def mark(self, ref: str) -> Hashable:
+        """`Known.mark` of what an id or name leads to, None if that is nothing: asked of the store once in a turn of the event
+        loop, which this is called from.
+
+        What is read in one turn had been sent, in part at least, when the turn began. So an answer from later in the turn
+        is one from between the request and its answer, whichever of the turn's requests it was asked for. Raises
+        `WouldBlock`, `StoreUnavailable`.
+        """
+        mark = self._turn.get(ref)
+        if mark is None:
+            found = self.store.find(ref, wait=False)
+            if found is None:
+                return None
+            mark = (found.key, found.signature)
+            with contextlib.suppress(RuntimeError):  # there is no event loop, and so no turn
+                if not self._turn:
+                    asyncio.get_running_loop().call_soon(self._turn.clear)
+                self._turn[ref] = mark
+        return mark
 
     def get(self, ref: str, *, wait: bool = True) -> Known | None:
         """The program with this id or name; None if there is none.
@@ -77,6 +117,22 @@ class Programs:
             return None
         mark = (found.key, found.signature)
         return Known(program, signatures.from_json(found.signature), found.key, mark)
+
+    def lookup(self, ref: str) -> Known | Nobody:
+        """As `get`; where there is no such program, which may have been meant."""
+        return self.get(ref) or Nobody(self.near(ref))
+
+    def near(self, ref: str) -> tuple[str, ...]:
+        """Names that may have been meant by one that leads nowhere: of those that begin alike, and of some others."""
+        if is_digest(ref) or not ref.isascii():
+            return ()
+        names: list[str] = []
+        try:
+            for prefix in (ref[:1].lower(), ref[:1].upper(), ""):
+                names += self.store.names(prefix, SOME)
+        except StoreError:
+            return ()
+        return nearest(ref, dict.fromkeys(names))
 
     def _read(self, found: Found) -> Program | None:
         content = self.store.content(found.key)
@@ -119,6 +175,13 @@ def read_content(content: Content, id: str, settings: Settings) -> Program:
         logger.error("the stored graph of %s is another program, %s", id, program.digest)
         raise StoreUnavailable("The stored program is damaged.", retry_after=60)
     return program
+
+
+def unknown(ref: str, near: tuple[str, ...], pointer: str | None = None) -> Mistake:
+    """The mistake to ask for what nothing is registered under; `near` are names that may have been meant."""
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    detail = f"No program is registered under {quoted(ref)}.{hint}"
+    return Mistake("unknown-program", detail, pointer=pointer, suggestions=near)
 
 
 def unavailable(error: StoreUnavailable) -> Problem:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from engine.aval import Aval
 from engine.errors import quoted
 from service import records, signatures
-from service.envelope import read_fields, read_program, read_signature, unknown_program
+from service.envelope import read_fields, read_program, read_signature
 from service.json_body import read_object
 from service.problems import Collector, Mistake, Problem, problem
-from service.registered import Known, unavailable
+from service.registered import Known, unavailable, unknown
 from service.schemas import MAX_DESCRIPTION, NAME, RegisterRequest
 from service.store.interface import Name, NameTaken, Naming, NewProgram, Record, StoreFull, StoreUnavailable
 from service.work import Services
@@ -70,7 +70,7 @@ class Registration:
         mistakes = Collector()
         fields = read_fields("POST /v1/graphs", RegisterRequest, body, mistakes)
         types = fields.signature or {}
-        known = read_program(fields, body, types, settings, self.services.programs.get, mistakes)
+        known = read_program(fields, body, types, settings, self.services.programs.lookup, mistakes)
         self.signature = read_signature(types, None if known is None else known.program, mistakes)
         if fields.name is not None:
             self.naming = self._naming(fields, body, mistakes)
@@ -132,4 +132,4 @@ class Registration:
 
 
 def _gone(ref: str) -> Problem:
-    return problem("unknown-program", unknown_program(ref), pointer="/graph_id")
+    return Problem([unknown(ref, (), "/graph_id")])

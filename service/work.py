@@ -17,6 +17,7 @@ from starlette.types import Receive
 from engine.aval import Aval, aval_of
 from engine.cost import Limits
 from engine.derive import MAPPED, Job, Plans, prepare
+from engine.derive.named import as_dicts
 from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
 from engine.render.dot import to_dot
@@ -32,6 +33,7 @@ from service.problems import problem
 from service.readings import Readings
 from service.registered import Programs
 from service.settings import Settings
+from service.skeletons import LONGEST, Skeletons
 from service.store import Store
 from service.store.interface import WouldBlock
 
@@ -52,6 +54,8 @@ class Services:
     plans: Plans
     """Prepared jobs, kept for the requests to come."""
     readings: Readings
+    skeletons: Skeletons
+    """Requests that are known by their bytes."""
     store: Store
     programs: Programs
     """The registered ones."""
@@ -76,6 +80,8 @@ class Work:
         self.ref = ref
         """Id or name of the program, where the path says it; then the body may be empty."""
         self.data = data if data or ref is None else b"{}"
+        self.posted: bytes | bytearray = data if len(data) <= LONGEST else b""
+        """A body that is short enough to be learned from (`skeletons.py`), also when it was read."""
         self.ticket = ticket
         self.meter = ticket.meter()
         self.media = media
@@ -183,7 +189,7 @@ class Work:
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = self.job.run(self.meter)
+        self.answer = as_dicts(self.job.run(self.meter))
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
@@ -229,6 +235,11 @@ class Work:
             raise problem("timeout", error.detail) from None
         except DrawingFailed as error:
             raise problem("unsupported", error.detail) from None
+
+    def learn(self) -> None:
+        """Remember how the request was written, for the next like it."""
+        if self.envelope.like is not None and not self.envelope.include:
+            self.services.skeletons.learn(self)
 
     def add(self, name: str, value: Any) -> None:
         """One more field at the end of the encoded answer (tables have no place for it)."""
@@ -293,7 +304,7 @@ class RenderWork(Work):
 
     def run(self) -> None:
         """Compute what is shown."""
-        self.answer = {} if self.job is None else self.job.run(self.meter)
+        self.answer = {} if self.job is None else as_dicts(self.job.run(self.meter))
 
     def encode(self) -> bytes:
         """The drawing in Graphviz' language; `RenderWork.image` goes on from there."""
@@ -354,6 +365,7 @@ async def perform(work: Work, receive: Receive) -> None:
     except DeadlineExceeded as error:
         raise out_of_time(work.ticket).at(error.node, error.where) from None
     await work.draw(receive)
+    work.learn()
     work.add_timing()
 
 

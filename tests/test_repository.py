@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     ["blas", "errors", "kept"],
     ["aval", "entries"],
-    ["jit"],
+    ["jit", "recycled"],
     ["kernels"],
     ["op"],
     ["attrs", "formula"],
@@ -33,6 +33,7 @@ LAYERS = [
     ["cost"],
     ["language", "spec", "specialize"],
     ["execute", "sparsity"],
+    ["structured"],
     ["derive", "trace"],
     ["render", "numeric", "minimize"],
     ["describe", "catalogue"],

@@ -253,7 +253,7 @@ CHECKS = [
     allocated("arrays at the peak of 30 operations' gradient", 35, lambda: elementwise(50_000), ARRAY),
     counted("calls for a batch of 100 by one by one", 0.5, lambda: elementwise(100), lambda: one_by_one(100)),
     timed("a batch of 100 by one by one", 0.7, lambda: elementwise(100), lambda: one_by_one(100)),
-    timed("a sparse Jacobian of 1,000 rows by a dense one", 0.15, lambda: banded(1000, True), lambda: banded(1000, False)),
+    timed("a sparse Jacobian of 4,000 rows by a dense one", 0.15, lambda: banded(4000, True), lambda: banded(4000, False)),
     # Requests whole, by the framework alone.
     counted("calls of a small request by an empty route", 1.3, small_request, empty_request),
     timed("a small request by an empty route", 3, small_request, empty_request),

@@ -50,14 +50,14 @@ def prepare(
     if plans is None:
         return _prepare(verb, request, limits, meter, arrays, statics)
     key = key_of(verb, request, arrays, statics, limits)
-    known = plans.get(key)
+    known = plans.get(key, arrays)
     if known is not None:
         job = known.bound(request, arrays, meter)
         job.cached = True
         return job
     job = _prepare(verb, request, limits, meter, arrays, statics)
     if job.reusable:
-        plans.put(key, job)
+        plans.put(key, job, arrays)
     return job
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from engine.aval import Array, Aval, DType, aval_of
 from engine.builder import EagerBuilder
 from engine.cost import Cost, Limits, check, cost_of
-from engine.derive.finite import all_finite
 from engine.errors import (
     EngineError,
     InvalidField,
@@ -111,6 +110,8 @@ class Runner:
         """Whether strong zeros must be kept on the way: where the program uses derivatives itself."""
         self.kinked = False
         """Whether a run may have met a point without derivative."""
+        self.finite = True
+        """Whether all results of its runs were finite."""
         self.met = 0
         """Bytes that the way back over a loop took whose length showed only when it was computed."""
 
@@ -154,9 +155,12 @@ class Runner:
             if found is not None:
                 results, kinked = found
             else:
-                results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
-                if not self.guarded and not all_finite(results):
-                    results, kinked = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
+                results, kinked, finite = plan_of(graph, guarded=self.guarded).run(
+                    self.builder(meter), arguments
+                )
+                if not self.guarded and not finite:
+                    results, kinked, finite = plan_of(graph, guarded=True).run(self.builder(meter), arguments)
+                self.finite = self.finite and finite
         except EngineError as error:
             traced = self.traced()
             raise (error if traced is None else traced(error, meter)) from None
@@ -165,11 +169,16 @@ class Runner:
 
     def attempt(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any] | None:
         """The graph's results; None where one is not finite, or a point without derivative may have been met."""
-        found = None if self.guarded else on_entries(graph, arguments)
-        if found is not None:
-            return None if found[1] else found[0]
-        results, kinked = plan_of(graph, guarded=self.guarded).run(self.builder(meter), arguments)
-        return None if kinked or not all_finite(results) else results
+        return attempt(graph, arguments, self.builder(meter), guarded=self.guarded)
+
+
+def attempt(graph: Graph, arguments: Sequence[Any], b: EagerBuilder, *, guarded: bool) -> list[Any] | None:
+    """See `Runner.attempt`."""
+    found = None if guarded else on_entries(graph, arguments)
+    if found is not None:
+        return None if found[1] else found[0]
+    results, kinked, finite = plan_of(graph, guarded=guarded).run(b, arguments)
+    return None if kinked or not finite else results
 
 
 def make_ready(graph: Graph, *, guarded: bool) -> None:

@@ -16,12 +16,12 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import cost_of
 from engine.derive.again import over_maps, run_again
-from engine.derive.finite import all_finite
 from engine.derive.inside import Inside, bodies_may_kink, look
 from engine.derive.job import Job
 from engine.derive.singular import watch_singular
 from engine.derive.warn import Watch
 from engine.errors import DeadlineExceeded, EngineError
+from engine.execute.finite import all_finite
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, single
 from engine.transforms.pull import depends_on, vjp_graph
@@ -29,20 +29,25 @@ from engine.transforms.push import jvp_graph
 
 MOST_NODES = 200_000
 """Longest program that is run again for the sake of warnings."""
+CHEAP = 1e5
+"""Operations of a program that is always run again, to look at the values in between;"""
+MANY = 16
+"""and how much more must have been computed for a larger one."""
 
 
 def suspicious(*found: Any) -> bool:
     """Whether some array in (maps of) results is not finite."""
     todo = list(found)
+    arrays = []
     while todo:
         value = todo.pop()
         if isinstance(value, Mapping):
             todo += value.values()
         elif isinstance(value, list | tuple):
             todo += value
-        elif value is not None and not all_finite([np.asarray(value)]):
-            return True
-    return False
+        elif value is not None:
+            arrays.append(np.asarray(value))
+    return not all_finite(arrays)
 
 
 def explain(
@@ -54,8 +59,9 @@ def explain(
     wrt: Sequence[int] = (),
     along: Mapping[int, Array] | None = None,
     order: int = 1,
+    clean: bool = False,
 ) -> Watch:
-    """The warnings of an answer whose arrays are `found`.
+    """The warnings of an answer whose arrays are `found`; `clean` if all values on the way are known to be finite.
 
     `of`: steps that are differentiated, with their seeds (general ones where there are none); `wrt`: those they are
     differentiated by; `along`: tangents, for forward mode instead. `order` 2 looks at second derivatives too.
@@ -63,8 +69,8 @@ def explain(
     watch = Watch(job.typed, job.limits.warnings, len(job.sizes))
     run = _Again(job, meter)
     try:
-        # Beside a sweep over many seeds one run of a single point costs nothing; beside a mapped grad it would double it.
-        cheap = not job.sizes and run.affordable and suspicious(run.values())
+        # Beside a sweep over many seeds one run of a single point costs nothing; beside few, or a mapped grad, as much.
+        cheap = not clean and not job.sizes and run.affordable and run.cheap and suspicious(run.values())
         if not (cheap or suspicious(*found) or run.kinked(watch, order)) or not run.affordable:
             return watch
         refs = run.values()
@@ -96,6 +102,7 @@ class _Again:
         self.graph = job.typed.graph
         self.members = int(np.prod(job.sizes)) if job.sizes else 1
         cost = cost_of(self.graph, keep=True)
+        self.cheap = cost.flops < CHEAP or MANY * cost.flops < job.cost.flops
         self.affordable = (
             len(self.graph.nodes) <= MOST_NODES and 8 * cost.bytes * self.members <= job.limits.memory_bytes
         )

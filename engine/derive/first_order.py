@@ -154,7 +154,12 @@ class FirstOrder(Job):
             return self._run_carefully(meter)
         if "derivative_graph" in self.request.include and self.verb in ("grad", "vjp"):
             answer["derivative_graph"] = self._derivative_graph()
-        return answer | self.tail(None, MODES.get(self.verb))
+        mode = MODES.get(self.verb)
+        if mode is not None:
+            answer["mode"] = mode
+        answer["graph_id"] = self.program.digest
+        answer["warnings"] = []
+        return answer
 
     def _run_carefully(self, meter: Meter) -> dict[str, Any]:
         """Over arrays at once, or as a mapped graph."""
@@ -163,13 +168,13 @@ class FirstOrder(Job):
             watch = explain(
                 self,
                 meter,
-                found=[values, backs, dots],
+                found=[] if self.runner.finite else [values, backs, dots],
                 of=self.seeds,
                 wrt=self.wrt or self.watched,
                 along=self.tangents if self.verb == "jvp" else None,
                 order=0 if self.verb == "evaluate" else 1,
             )
-            if not watch.warnings:
+            if not watch.warnings and not self.runner.finite:
                 watch.reported_values(values)
                 of = next(iter(self.seeds), None)
                 watch.reported_derivatives("" if of is None else self.id(of), self.values(backs, list(backs)))

@@ -11,15 +11,18 @@ import numpy as np
 from engine.aval import Array, Aval
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
+from engine.derive.batch import make_ready
 from engine.derive.diagnose import explain, suspicious
 from engine.derive.first_order import FirstOrder
-from engine.derive.on_tape import Picked, cost_on_tape, jacobian_on_tape, tape_for
+from engine.derive.named import Picked
+from engine.derive.on_tape import cost_on_tape, jacobian_on_tape, tape_for
 from engine.derive.request import Request, resolve_many_of, resolve_of, resolve_wrt
-from engine.derive.sparse import blocks, structure_of, watch_blocks
-from engine.derive.sweep import Swept
+from engine.derive.sparse import blocks, sparse_jacobian, watch_blocks
+from engine.derive.sweep import Cells, Swept
+from engine.derive.warn import Watch
 from engine.execute.meter import Meter
-from engine.graph import Graph
-from engine.sparsity.compression import Compression, compressed
+from engine.graph import Graph, single
+from engine.sparsity.compression import Direction
 from engine.specialize import Typed
 from engine.tape import Linearized, Tape
 from engine.transforms.pull import vjp_graph
@@ -58,17 +61,13 @@ class Jacobian(Swept):
         outs, ins = [typed.aval(i) for i in self.of], [typed.aval(i) for i in self.wrt]
         graph = typed.graph
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
-        compression: Compression | None = None
+        compression, cells = None, None
         if request.sparse:
-            table = structure_of(self, graph, of, wrt, self.arguments)
-            self.mode, compression = compressed(
-                table,
-                [a.shape for a in outs],
-                [a.shape for a in ins],
-                "reverse" if self.mode == "reverse" else "forward",
-                request.mode != "auto",
-                self.step,
-            )
+            direction: Direction = "reverse" if self.mode == "reverse" else "forward"
+            found = sparse_jacobian(self, graph, of, wrt, direction, request.mode != "auto")
+            self.mode, compression, wrt = found.mode, found.compression, found.by
+            cells = Cells([a.size for a in outs], [a.size for a in ins], found.columns)
+            ins = [single(graph.nodes[i].aval) for i in wrt]
         else:
             check_answer(
                 [Aval((*self.sizes, *o.shape, *n.shape), "float64") for o in outs for n in ins], self.limits
@@ -81,20 +80,23 @@ class Jacobian(Swept):
             both = jvp_graph(graph.with_outputs(of), wrt, self.dtype, step=self.step)
             derived = both.with_outputs(both.outputs[len(of) :])
         seeds = outs if self.mode == "reverse" else ins
-        self.prepare_sweep(derived, self.axes, seeds, compression)
+        self.prepare_sweep(derived, self.axes, seeds, compression, cells, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
-        self.primal, _ = self.runner.prepare(
-            graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of]), self.axes, "This"
-        )
+        values = graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
+        self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
+        if not self.watching(values, range(len(graph.nodes)), self.primal):
+            make_ready(self.primal, guarded=self.runner.guarded)
 
-    def blocks(self, meter: Meter) -> dict[int, dict[int, Array]]:
-        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes."""
+    def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:
+        """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes; and whether they are known
+        to be finite."""
         if self.tape is not None:
             matrix = self._matrix(self.tape.linearize(self.numbers))
             if matrix is not None:
-                return {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                cells = {o: {n: matrix[k, m] for m, n in enumerate(self.wrt)} for k, o in enumerate(self.of)}
+                return cells, True
             self._derive()
-        swept = self.sweep(meter)
+        swept, finite = self.sweep(meter)
         result: dict[int, dict[int, Array]] = {o: {} for o in self.of}
         if self.mode == "reverse":
             for column, part in zip(self.wrt, swept, strict=True):
@@ -104,7 +106,7 @@ class Jacobian(Swept):
             for row, part in zip(self.of, swept, strict=True):
                 for column, block in self.cut(part, self.wrt).items():
                     result[row][column] = self.columns_last(block, self.typed.aval(column).rank)
-        return result
+        return result, finite
 
     def _matrix(self, at: Linearized) -> Array | None:
         """The Jacobian on the tape, float64[of, wrt]; None where that cannot be trusted."""
@@ -137,29 +139,36 @@ class Jacobian(Swept):
             self.step = meter.check
             self._derive()
         with naming(self, meter):
-            outs = self.runner.run(self.primal, self.arguments, meter)
+            outs, clean = self.run_seen(self.primal, self.arguments, meter)
         values = dict(zip(self.program.outputs, outs, strict=False))
         answer = self.head(None)
         answer["of"] = [self.id(i) for i in self.of]
         answer["outputs"] = self.outputs(values)
-        if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.of, self.wrt)
+        if self.readout is not None:
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.readout, data, self.of, self.wrt)
             answer["jacobian"] = blocks(self, *parts)
-            watch = explain(self, meter, found=[values, parts[1]], of=self.of, wrt=self.wrt)
-            if not watch.warnings:
-                watch.reported_values(values)
+            watch = self._watch(meter, values, [] if finite else [data], clean)
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
+        rows, finite = self.blocks(meter)
         answer["jacobian"] = {
-            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in self.blocks(meter).items()
+            self.id(o): {self.id(n): a[()] for n, a in row.items()} for o, row in rows.items()
         }
-        found = [values, answer["jacobian"]]
-        watch = explain(self, meter, found=found, of=self.of, wrt=self.wrt)
-        if not watch.warnings:
-            watch.reported_values(values)
+        watch = self._watch(meter, values, [] if finite else [answer["jacobian"]], clean)
+        if not finite and not watch.warnings:
             for o, row in answer["jacobian"].items():
                 watch.reported_derivatives(o, row)
         return answer | self.tail(watch, self.mode, self.passes)
+
+    def _watch(self, meter: Meter, values: Mapping[int, Array], found: Sequence[Any], clean: bool) -> Watch:
+        """The warnings; `found` are derivatives that may not be finite, and values only if they are not `clean`."""
+        looked = found if clean else [values, *found]
+        watch = explain(self, meter, found=looked, of=self.of, wrt=self.wrt, clean=clean)
+        if not clean and not watch.warnings:
+            watch.reported_values(values)
+        return watch
 
 
 class ForwardGrad(FirstOrder):
@@ -211,7 +220,7 @@ class ForwardGrad(FirstOrder):
         """The primal, the sweep, the contraction."""
         assert self.of is not None
         answer = super().run(meter)
-        blocks = self.inner.blocks(meter)[self.of] if self.inner is not None else {}
+        blocks = self.inner.blocks(meter)[0][self.of] if self.inner is not None else {}
         seed = self.seeds[self.of]
         core = len(self.typed.aval(self.of).shape)
         nb = len(self.sizes)

@@ -37,6 +37,8 @@ class Job:
     """Whether it was taken from those that are kept."""
     reusable = True
     """Whether the job is the same for other numbers of the same shapes."""
+    decisive: tuple[str, ...] = ()
+    """Inputs whose values it depends on all the same: integers, by which a sparse structure was found."""
 
     def __init__(
         self,

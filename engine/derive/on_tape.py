@@ -13,30 +13,13 @@ import numpy as np
 
 from engine.aval import Array
 from engine.cost import Cost
+from engine.derive.named import Named, Picked
 from engine.execute.meter import Meter
 from engine.specialize import Typed
 from engine.tape import Linearized, Tape, tape_of
 
 if TYPE_CHECKING:
     from engine.derive.first_order import FirstOrder
-
-
-class Picked:
-    """Entries of a tape that are reported under the ids of their steps."""
-
-    def __init__(self, typed: Typed, tape: Tape, steps: Sequence[int]) -> None:
-        self.ids = [typed.program.steps[i].id for i in steps]
-        at = [typed.node(i) for i in steps]
-        whole = at == list(range(len(tape)))
-        self.at: Any = slice(None) if whole else np.asarray(at, np.intp)
-        self.masks = [i for i, n in zip(self.ids, at, strict=True) if tape.boolean[n]]
-
-    def __call__(self, entries: Array) -> dict[str, Any]:
-        """Number by id; truth values are such."""
-        found: dict[str, Any] = dict(zip(self.ids, entries[self.at].tolist(), strict=True))
-        for name in self.masks:
-            found[name] = found[name] != 0
-        return found
 
 
 class OnTape:
@@ -46,6 +29,7 @@ class OnTape:
         typed = job.typed
         steps = typed.program.steps
         self.tape = tape
+        self.output_ids = job.program.output_ids
         self.outputs = Picked(typed, tape, job.program.outputs)
         self.reported = Picked(typed, tape, job.reported)
         self.gradients = Picked(typed, tape, job.wrt)
@@ -53,6 +37,7 @@ class OnTape:
         self.tangents = Picked(typed, tape, floats)
         self.output_tangents = Picked(typed, tape, [i for i in job.program.outputs if typed.aval(i).floating])
         self.of = None if job.of is None else typed.node(job.of)
+        self.unit = {} if self.of is None else {self.of: 1.0}
         self.of_id = "" if job.of is None else steps[job.of].id
 
     def answer(self, job: FirstOrder, meter: Meter) -> dict[str, Any] | None:
@@ -63,7 +48,7 @@ class OnTape:
             if values.suspicious:
                 return None
             return {
-                "output_ids": job.program.output_ids,
+                "output_ids": self.output_ids.copy(),
                 "outputs": self.outputs(values.v),
                 "values": self.reported(values.v),
             }
@@ -75,23 +60,25 @@ class OnTape:
             if not trusted(at):
                 return None
             return {
-                "output_ids": job.program.output_ids,
+                "output_ids": self.output_ids.copy(),
                 "outputs": self.outputs(at.v),
                 "values": self.reported(at.v),
                 "output_tangents": self.output_tangents(dots),
                 "node_tangents": self.tangents(dots),
             }
-        found = tape.gradient(job.numbers, {typed.node(i): float(s) for i, s in job.seeds.items()})
+        if job.seeds is job.unit and self.of is not None:
+            seeds = self.unit
+        else:
+            seeds = {typed.node(i): float(s) for i, s in job.seeds.items()}
+        found = tape.gradient(job.numbers, seeds)
         if found.suspicious or found.kinked:
             return None
-        answer: dict[str, Any] = {}
-        if self.of is not None:
-            answer["value"] = float(found.v[self.of])
-            answer["of"] = self.of_id
-        answer["output_ids"] = job.program.output_ids
-        answer["outputs"] = self.outputs(found.v)
-        answer["values"] = self.reported(found.v)
-        answer["gradients"] = self.gradients(found.g)
+        v = found.v
+        answer = {"value": v.item(self.of), "of": self.of_id} if self.of is not None else {}
+        answer["output_ids"] = self.output_ids.copy()
+        answer["outputs"] = Named(self.outputs, v)
+        answer["values"] = Named(self.reported, v)
+        answer["gradients"] = Named(self.gradients, found.g)
         return answer
 
 

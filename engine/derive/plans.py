@@ -2,15 +2,19 @@
 
 A job depends on the program, the verb and its fields, and on the shapes and dtypes of all arrays, but not on their numbers
 (those of integers that may decide shapes aside). So it is kept under just that, and a request that asks for the same with
-other numbers skips typing, differentiation, simplification, costing and planning.
+other numbers skips typing, differentiation, simplification, costing and planning. Where a sparse structure was found by the
+values of indices, however many, the job is kept under a digest of these as well.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from engine.aval import Array
 from engine.cost import Limits
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 128 << 20
 """What the jobs that are kept may take together, roughly."""
+NAMES_BYTES = 1024
+"""What a list of names and its key take, roughly."""
 LARGEST = 8
 """One job may take the n-th part of that."""
 
@@ -35,14 +41,22 @@ class Plans:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
         self.nbytes = 0
-        self._jobs: OrderedDict[Hashable, tuple[Job, int]] = OrderedDict()
+        self._jobs: OrderedDict[Hashable, tuple[Job | tuple[str, ...], int]] = OrderedDict()
+        """Jobs with their bytes; names of inputs instead of a job that depends on their values."""
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def get(self, key: Hashable) -> Job | None:
-        """The job kept under `key`, without numbers."""
+    def get(self, key: Hashable, arrays: Mapping[str, Array]) -> Job | None:
+        """The job kept under `key`, without numbers, for inputs `arrays`."""
+        found = self._get(key)
+        if isinstance(found, tuple):
+            found = self._get((key, _digest(found, arrays)))
+        assert not isinstance(found, tuple)
+        return found
+
+    def _get(self, key: Hashable) -> Job | tuple[str, ...] | None:
         with self._lock:
             found = self._jobs.get(key)
             if found is None:
@@ -50,16 +64,22 @@ class Plans:
             self._jobs.move_to_end(key)
             return found[0]
 
-    def put(self, key: Hashable, job: Job) -> None:
+    def put(self, key: Hashable, job: Job, arrays: Mapping[str, Array]) -> None:
         """Keep a job, unless it is too large."""
         nbytes = job.nbytes
         if nbytes > self.most_bytes // LARGEST:
             return
+        if job.decisive:
+            self._put(key, job.decisive, NAMES_BYTES)
+            key = (key, _digest(job.decisive, arrays))
+        self._put(key, job.blank(), nbytes)
+
+    def _put(self, key: Hashable, kept: Job | tuple[str, ...], nbytes: int) -> None:
         with self._lock:
             known = self._jobs.pop(key, None)
             if known is not None:
                 self.nbytes -= known[1]
-            self._jobs[key] = (job.blank(), nbytes)
+            self._jobs[key] = (kept, nbytes)
             self.nbytes += nbytes
             while self.nbytes > self.most_bytes:
                 _, (_, freed) = self._jobs.popitem(last=False)
@@ -70,6 +90,14 @@ class Plans:
         with self._lock:
             self._jobs.clear()
             self.nbytes = 0
+
+
+def _digest(names: Sequence[str], arrays: Mapping[str, Array]) -> bytes:
+    """Of the values of these inputs, whose shapes and dtypes are part of the key."""
+    digest = blake2b(digest_size=32)
+    for name in names:
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.digest()
 
 
 def key_of(

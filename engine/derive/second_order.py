@@ -11,16 +11,19 @@ from engine.aval import Array, Aval, DType
 from engine.builder import GraphBuilder, Var, broadcast_to
 from engine.cost import Cost, check, check_answer
 from engine.derive.again import naming
-from engine.derive.diagnose import explain, suspicious
+from engine.derive.batch import make_ready
+from engine.derive.diagnose import explain
 from engine.derive.job import check_mapped
 from engine.derive.on_tape import cost_on_tape, trusted
 from engine.derive.request import Request, named_arrays, resolve_of, resolve_wrt, seed_for
 from engine.derive.sparse import blocks, structure_of, watch_blocks
-from engine.derive.sweep import Swept, basis
+from engine.derive.sweep import Cells, Swept, basis
 from engine.derive.warn import Watch
+from engine.execute.finite import all_finite
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, Graph, Node, single
 from engine.sparsity.compression import Compression, of_symmetric
+from engine.sparsity.known import Values
 from engine.sparsity.structure import symmetric
 from engine.specialize import Typed
 from engine.tape import Tape, tape_of
@@ -107,6 +110,9 @@ class SecondOrder(Swept):
         if self.batch is None and not request.sparse and self.mode == "forward-over-reverse":
             self.tape = tape_of(self.first) if self.dtype == "float64" else None
         if self.tape is None:
+            nodes = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
+            if not self.watching(written.gradient, nodes, self.first):
+                make_ready(self.first, guarded=self.runner.guarded)
             self._derive(written, cost)
             return
         # Entries of the tape are nodes of the graph, and inputs keep their order in it.
@@ -170,10 +176,16 @@ class SecondOrder(Swept):
                 second = jvp_graph(gradient.with_outputs(backs), cols, self.dtype, step=self.step)
                 linear = second.with_outputs(second.outputs[len(backs) :])
             compression: Compression | None = None
+            sizes = [a.size for a in ins]
             if request.sparse:
-                table = structure_of(self, gradient, backs, cols, self.fixed)
+                values = Values(gradient, self.fixed, self.dtype, self.step)
+                table = structure_of(self, gradient, backs, cols, values)
                 compression = of_symmetric(symmetric(table), [a.shape for a in ins], self.step)
-            self.prepare_sweep(linear, axes, ins, compression)
+            # Rules that a body or a user gives need not be derivatives of anything, and then a Hessian need not be symmetric.
+            mirrors = not any(node.op.subgraphs for node in typed.graph.nodes)
+            self.prepare_sweep(
+                linear, axes, ins, compression, Cells(sizes, sizes), last=True, symmetric=mirrors
+            )
             self.cost = Cost(
                 self.cost.nodes + cost.nodes,
                 self.cost.flops + cost.flops,
@@ -261,35 +273,48 @@ class SecondOrder(Swept):
             self.step = meter.check
             self._derive(self._write(), self.cost)
         with naming(self, meter):
-            value, *backs = self.runner.run(self.first, self.fixed, meter)
+            (value, *backs), clean = self.run_seen(self.first, self.fixed, meter)
         answer: dict[str, Any] = {"value": value} | self.head(self.of)
         answer["gradients"] = {self.id(i): g for i, g in zip(self.wrt, backs, strict=True)}
         if self.verb == "hvp":
             with naming(self, meter):
                 found = self.runner.run(self.product, [*self.fixed, *self.vector.values()], meter)
             answer["hvp"] = {self.id(i): a for i, a in zip(self.wrt, found, strict=True)}
-            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter), self.mode, 1)
-        if self.compression is not None:
-            parts = (self.compression, self.sweep_compressed(meter), self.wrt, self.wrt)
+            return answer | self.tail(self._watch(answer, [answer["hvp"]], meter, clean), self.mode, 1)
+        if self.readout is not None:
+            data, finite = self.sweep_compressed(meter)
+            parts = (self.readout, data, self.wrt, self.wrt)
             answer["hessian"] = blocks(self, *parts)
-            watch = self._watch(answer, [{"": parts[1]}] if suspicious(parts[1]) else [], meter)
-            if not watch.warnings:
+            watch = self._watch(
+                answer, [] if finite or all_finite(data) else [{"": np.concatenate(data)}], meter, clean
+            )
+            if not finite and not watch.warnings:
                 watch_blocks(self, watch, *parts)
             return answer | self.tail(watch, self.mode, self.passes)
-        answer["hessian"] = self._blocks(self.sweep(meter))
-        watch = self._watch(answer, list(answer["hessian"].values()), meter)
+        swept, finite = self.sweep(meter)
+        answer["hessian"] = self._blocks(swept)
+        watch = self._watch(answer, [] if finite else list(answer["hessian"].values()), meter, clean)
         return answer | self.tail(watch, self.mode, self.passes)
 
-    def _watch(self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter) -> Watch:
-        """The warnings."""
+    def _watch(
+        self, answer: Mapping[str, Any], rows: Sequence[Mapping[str, Array]], meter: Meter, clean: bool
+    ) -> Watch:
+        """The warnings; `clean` if all values and the gradients are known to be finite, so that only `rows` may not be."""
         value, gradients = answer["value"], answer["gradients"]
         wrt = list(dict.fromkeys([*self.wrt, *self.vector]))
         watch = explain(
-            self, meter, found=[value, gradients, rows], of={self.of: self.seed}, wrt=wrt, order=2
+            self,
+            meter,
+            found=rows if clean else [value, gradients, rows],
+            of={self.of: self.seed},
+            wrt=wrt,
+            order=2,
+            clean=clean,
         )
         if not watch.warnings:
-            watch.reported_values({self.of: value})
-            for row in (gradients, *rows):
+            if not clean:
+                watch.reported_values({self.of: value})
+            for row in rows if clean else (gradients, *rows):
                 watch.reported_derivatives(self.id(self.of), row)
         return watch
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,17 @@ from engine.aval import Array, Aval
 from engine.builder import GraphBuilder
 from engine.cost import Cost, check, inner_cost, node_bytes
 from engine.derive.again import naming
+from engine.derive.at_once import AtOnce, at_once
+from engine.derive.batch import make_ready
 from engine.derive.job import Job
+from engine.derive.watched import watched
+from engine.errors import DeadlineExceeded, EngineError, LimitExceeded
+from engine.execute.finite import all_finite
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Compression
+from engine.sparsity.readout import Readout
+from engine.tape import expanded_of
 from engine.transforms.vmap import map_graph
 
 CHUNK_BYTES = 1 << 28
@@ -26,11 +33,27 @@ Seeds = Callable[[int, int], list[Array]]
 """Seeds for the passes `start` … `start` + n, led by an axis of n."""
 
 
+class Cells(NamedTuple):
+    """Where nonzeros go: sizes of the answer's blocks, and the column of each that is swept by, if these are others."""
+
+    heights: Sequence[int]
+    widths: Sequence[int]
+    columns: Array | None = None
+
+
 class Swept(Job):
     """What jacobian, hessian and forward-mode grad share: a linear graph mapped over its seeds."""
 
+    readout: Readout | None = None
+    """How the nonzeros of a sparse answer are read from the sweeps."""
+    colours: Array
+    """Beside it: for each entry of the seeds, its sweep."""
     sweeps: Mapping[int, Graph] = {}
     """The linear graph mapped, by the number of seeds that are swept at once."""
+    seen: Graph | None = None
+    """The graph of values (and gradients), looked at on the way."""
+    at_once: AtOnce | None = None
+    """The linear graph for all unit seeds at once, where their structure makes that cheaper than `sweeps`."""
 
     @property
     def fixed(self) -> Sequence[Array]:
@@ -41,6 +64,14 @@ class Swept(Job):
         """Those of the sweeps as well."""
         yield from super().graphs()
         yield from self.sweeps.values()
+        if self.at_once is not None:
+            yield self.at_once.graph
+
+    @property
+    def nbytes(self) -> int:
+        """With what a sparse answer is read by."""
+        extra = 0 if self.readout is None else self.readout.nbytes + self.colours.nbytes
+        return super().nbytes + extra + (0 if self.at_once is None else self.at_once.nbytes)
 
     def prepare_sweep(
         self,
@@ -48,13 +79,18 @@ class Swept(Job):
         fixed_axes: Sequence[tuple[int | None, ...]],
         seeds: Sequence[Aval],
         compression: Compression | None = None,
+        cells: Cells | None = None,
+        *,
+        last: bool = False,
+        symmetric: bool = False,
     ) -> None:
         """`linear`: fixed arguments, then one seed of each aval → results; computed for every entry of the seeds, or for
-        those that a compression takes together."""
+        those that a compression takes together, whose nonzeros lie in `cells` of the answer. `last` says that seeds belong to
+        columns of the answer, not to rows; `symmetric` that the answer is a symmetric matrix."""
         self.linear = linear
         self.fixed_axes = list(fixed_axes)
         self.seed_avals = list(seeds)
-        self.compression = compression
+        self.readout = None
         self.passes = sum(a.size for a in seeds) if compression is None else compression.count
         members = int(np.prod(self.sizes)) if self.sizes else 1
         memory, largest, flops = _growing(linear, len(self.fixed))
@@ -73,13 +109,53 @@ class Swept(Job):
                     max(self.cost.largest_step, cost.largest_step),
                 )
         check(self.cost, self.limits, "This")
+        self.at_once = at_once(self, linear, last, compression, symmetric, CHUNK_BYTES, STEP_FLOPS)
+        if self.at_once is None:
+            for graph in sweeps.values():
+                make_ready(graph, guarded=self.runner.guarded)
+        if compression is not None and cells is not None:
+            self.readout = Readout(
+                compression.rows,
+                compression.columns if cells.columns is None else cells.columns[compression.columns],
+                compression.sweeps,
+                compression.places,
+                heights=cells.heights,
+                widths=cells.widths,
+                results=[a.size for a in linear.out_avals],
+                starts=range(0, self.passes, self.chunk),
+            )
+            self.colours = compression.colours
+
+    def watching(self, graph: Graph, nodes: Collection[int], plain: Graph) -> bool:
+        """Let `graph`, of which `plain` was prepared, be looked at on the way, in `seen`. Whether that can be done."""
+        self.seen = None
+        if self.batch is None and not self.runner.guarded and expanded_of(plain) is None:
+            found = watched(graph, nodes)
+            if found is not None:
+                axes = [()] * len(graph.inputs)
+                self.seen, _ = self.runner.prepare(found, axes, "This")
+        return self.seen is not None
+
+    def run_seen(self, plain: Graph, arguments: Sequence[Array], meter: Meter) -> tuple[list[Any], bool]:
+        """Results of what was prepared, and whether all values on the way are known to be finite."""
+        if self.seen is not None and all_finite(self.arguments):
+            try:
+                found = self.runner.attempt(self.seen, arguments, meter)
+            except (DeadlineExceeded, LimitExceeded):
+                raise
+            except EngineError:
+                found = None
+            if found is not None:
+                return found, True
+        return self.runner.run(plain, arguments, meter), False
 
     def _plan(self, n: int) -> tuple[Graph, Cost]:
         """The sweep over `n` seeds at once."""
-        axes = [None] * len(self.fixed) + [0] * len(self.seed_avals)
+        over = [None] * len(self.fixed) + [0] * len(self.seed_avals)
         # A single seed needs no map, only the axis.
-        swept = self._single() if n == 1 else map_graph(self.linear, n, axes, self.dtype, step=self.step)
-        return self.runner.prepare(swept, [*self.fixed_axes, *[self.none] * len(self.seed_avals)], "This")
+        swept = self._single() if n == 1 else map_graph(self.linear, n, over, self.dtype, step=self.step)
+        axes = [*self.fixed_axes, *[self.none] * len(self.seed_avals)]
+        return self.runner.prepare(swept, axes, "This", plan=False)
 
     def _single(self) -> Graph:
         """`linear` for one seed, which leads with an axis of 1; so do the results."""
@@ -105,8 +181,17 @@ class Swept(Job):
                 found = self.runner.run(self.sweeps[n], [*self.fixed, *seeds(start, n)], meter)
             yield start, found
 
-    def sweep(self, meter: Meter) -> list[Array]:
-        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own."""
+    def sweep(self, meter: Meter) -> tuple[list[Array], bool]:
+        """Results for all basis seeds: the batch axes, then one axis of all passes, then the result's own; and whether they
+        are known to be finite."""
+        if self.at_once is not None:
+            found = self.at_once.matrices(self, meter)
+            if found is not None:
+                return found, True
+        return self._sweep_all(meter), False
+
+    def _sweep_all(self, meter: Meter) -> list[Array]:
+        """By all seeds, each as if nothing were known of it."""
         seeds: Seeds = lambda start, n: basis(self.seed_avals, start, n, self.dtype)  # noqa: E731  # a name for its type
         parts = [results for _, results in self._chunks(seeds, meter)]
         axis = len(self.sizes)
@@ -116,23 +201,31 @@ class Swept(Job):
             np.concatenate(p, axis=axis) if len(p) > 1 else np.asarray(p[0]) for p in zip(*parts, strict=True)
         ]
 
-    def sweep_compressed(self, meter: Meter) -> Array:
-        """The structural nonzeros, row-major, as the compression has them. There are no batch axes."""
-        compression = self.compression
-        assert compression is not None
-        offsets = np.cumsum([0, *(a.size for a in self.seed_avals)]).tolist()
+    def sweep_compressed(self, meter: Meter) -> tuple[list[Array], bool]:
+        """The structural nonzeros of each block, as the readout has them; and whether they are known to be finite. There are
+        no batch axes."""
+        readout = self.readout
+        assert readout is not None
+        if self.at_once is not None:
+            found = self.at_once.nonzeros(self, meter)
+            if found is not None:
+                return readout.split(found), True
+        data = readout.empty(self.dtype)
+        for start, results in self._chunks(self._joint, meter):
+            readout.read(data, results, start)
+        return readout.added(data), False
 
-        def seeds(start: int, n: int) -> list[Array]:
-            return [
-                compression.seeds(offset, a.shape, start, n, self.dtype)
-                for offset, a in zip(offsets, self.seed_avals, strict=False)
-            ]
-
-        data = np.zeros(len(compression.rows), self.dtype)
-        for start, results in self._chunks(seeds, meter):
-            flat = [np.reshape(r, (len(r), -1)) for r in results]
-            compression.read(data, flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1), start)
-        return data
+    def _joint(self, start: int, n: int) -> list[Array]:
+        """Seeds of the sweeps `start` … `start` + n: 1 for all entries that are swept together."""
+        found, offset = [], 0
+        for aval in self.seed_avals:
+            colours = self.colours[offset : offset + aval.size] - start
+            offset += aval.size
+            seeds = np.zeros((n, aval.size), self.dtype)
+            there = np.flatnonzero((colours >= 0) & (colours < n))
+            seeds[colours[there], there] = 1
+            found.append(seeds.reshape(n, *aval.shape))
+        return found
 
     def cut(self, swept: Array, rows: Sequence[int]) -> dict[int, Array]:
         """The axis of all passes cut into the blocks of the steps `rows`, each with that step's own shape in its place."""

@@ -25,6 +25,7 @@ MODULES: Mapping[str, str] = {
     "engine.tape.native_runs": "native_runs.py",
     "engine.spec.plain.compiled": "*.py",
     "engine.kernels.native": "*.py",
+    "engine.kernels.strips": "*.py",
 }
 """Modules whose functions are compiled when they are imported, and which files of their folder become part of that."""
 

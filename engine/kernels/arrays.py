@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array
-from engine.jit import apart, cache
+from engine.jit import apart, cache, memory
 from engine.kernels import plain
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ WORTH = 1 << 20
 """Elements computed in NumPy after which the machine code is loaded: about ten milliseconds of work."""
 
 NATIVE = "engine.kernels.native"
+STRIPS = "engine.kernels.strips"
 
 
 class State:
@@ -30,6 +32,7 @@ class State:
 
     def __init__(self) -> None:
         self.native: Any = None
+        self.strips: Any = None
         self.begun = False
         self.loading = False
         self.work = 0
@@ -88,6 +91,13 @@ def _compute(name: str, passes: Callable[[Array, Array], None], x: Array, out: A
         at = kernel(x, out, at + block)
 
 
+def strips(work: int) -> Any:
+    """The compiled strip machine, or None while it is not loaded; `work` is what is to be done, in elements."""
+    if STATE.native is None:
+        _count(work)
+    return STATE.strips
+
+
 def _count(elements: int) -> None:
     state = STATE
     if not state.begun:
@@ -102,7 +112,7 @@ def load() -> bool:
     state = STATE
     with state.lock:
         if state.native is None and not os.environ.get(apart.NEVER):
-            state.native = _import()
+            state.native, state.strips = _import()
         state.begun = True
     return state.native is not None
 
@@ -120,16 +130,21 @@ def _load_behind(state: State) -> None:
 def _behind(state: State) -> None:
     try:
         if apart.compile_apart():
-            native = _import()
+            native, strips = _import()
             with state.lock:
-                state.native = native
+                state.native, state.strips = native, strips
+            memory.give_back()
     finally:
         state.loading = False
 
 
-def _import() -> Any:
+def _import() -> tuple[Any, Any]:
+    """The compiled modules; None for what cannot be had."""
     try:
-        return cache.load_module(NATIVE)
+        native, machine = cache.load_module(NATIVE), cache.load_module(STRIPS)
     except Exception:  # whatever keeps Numba from loading, NumPy serves
         log.warning("The compiled kernels could not be loaded; NumPy serves.", exc_info=True)
-        return None
+        return None, None
+    probe = np.empty(1)
+    lies = ctypes.c_void_p.from_address(id(probe) + machine.DATA_OFFSET).value == probe.ctypes.data
+    return native, machine if lies else None

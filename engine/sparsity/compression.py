@@ -24,8 +24,8 @@ MANY = 64
 class Compression:
     """Which seed entries each sweep has, and where each nonzero is read.
 
-    `rows`, `columns`: the nonzeros, row-major; `count`: how many sweeps there are; `colours`: for each seed entry its
-    sweep (−1: none).
+    `rows`, `columns`: the nonzeros, row-major; `sweeps`, `places`: the sweep that shows each, and where among what it yields;
+    `count`: how many sweeps there are; `colours`: for each seed entry its sweep (−1: none).
     """
 
     def __init__(self, table: Table, colouring: Colouring, sweeps: Array, places: Array) -> None:
@@ -33,25 +33,8 @@ class Compression:
         self.columns = table.indices.astype(np.int64)
         self.colours = colouring.colours
         self.count = colouring.count
-        self._places = places
-        self._order = np.argsort(sweeps, kind="stable")
-        self._starts = np.searchsorted(sweeps[self._order], np.arange(self.count + 1))
-
-    def read(self, data: Array, swept: Array, start: int) -> None:
-        """Fill the entries of `data` that the sweeps `start` … show; `swept` has a row for each of these sweeps."""
-        first, last = self._starts[start], self._starts[start + len(swept)]
-        mine = self._order[first:last]
-        lengths = np.diff(self._starts[start : start + len(swept) + 1])
-        data[mine] = swept[np.repeat(np.arange(len(swept)), lengths), self._places[mine]]
-
-    def seeds(self, offset: int, shape: Shape, start: int, n: int, dtype: str) -> Array:
-        """Seeds of an array whose entries begin at `offset`, for the sweeps `start` … `start` + n."""
-        size = int(np.prod(shape, dtype=np.int64))
-        seeds = np.zeros((n, size), dtype)
-        colours = self.colours[offset : offset + size] - start
-        there = np.flatnonzero((colours >= 0) & (colours < n))
-        seeds[colours[there], there] = 1
-        return seeds.reshape(n, *shape)
+        self.sweeps = sweeps
+        self.places = places
 
 
 Direction = Literal["forward", "reverse"]

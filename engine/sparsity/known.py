@@ -27,9 +27,20 @@ class Values:
             i: np.asarray(a)[()] for i, a in zip(graph.inputs, arguments, strict=True) if a is not None
         }
         self._dependent: set[int] = set(self._found)
-        self.looked = False
-        """Whether a value was asked for that depends on the arguments."""
+        self._asked: set[int] = set()
+        """Nodes whose values were asked for, and that depend on the arguments."""
         self._unknown: set[int] = {i for i, a in zip(graph.inputs, arguments, strict=True) if a is None}
+
+    def decisive(self) -> set[int]:
+        """Positions among the graph's arguments of those on whose values something depended that was asked for."""
+        seen: set[int] = set()
+        todo = list(self._asked)
+        while todo:
+            j = todo.pop()
+            if j not in seen:
+                seen.add(j)
+                todo.extend(self.graph.nodes[j].inputs)
+        return {k for k, i in enumerate(self.graph.inputs) if i in seen}
 
     def constant(self, i: int) -> Any:
         """The node's value if it depends on no argument at all, else None."""
@@ -47,7 +58,8 @@ class Values:
     def known(self, i: int) -> Any:
         """The node's value, None if it is not known. Raises the `EngineError`s of computing it."""
         if i in self._found:
-            self.looked = self.looked or i in self._dependent
+            if i in self._dependent:
+                self._asked.add(i)
             return self._found[i]
         nodes = self.graph.nodes
         needed: set[int] = set()
@@ -64,7 +76,7 @@ class Values:
             needed.add(j)
             todo.extend(nodes[j].inputs)
         if dependent:
-            self.looked = True
+            self._asked.add(i)
             self._dependent |= needed
         builder = EagerBuilder(self.dtype, self.step)
         with np.errstate(all="ignore"):

@@ -74,8 +74,10 @@ def _places(numbers: Any, image: Any, random: Array) -> Array | None:
     return places if np.array_equal(expected, image) else None
 
 
-def moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval) -> Any:
-    """For an op that moves entries: applied to their numbers it says which is where."""
+def places_of(call: Call, group: Sequence[int], fixed: Mapping[int, Any]) -> Array | None:
+    """For an op that moves entries of the operands `group`: which of them (one behind the other; −1: none, a zero) each
+    entry of the result is. Applied to their numbers, the op says so. None for an op that does anything else.
+    """
     context = call.context
     numbers: dict[int, Array] = dict(fixed)
     random: dict[int, Array] = dict(fixed)
@@ -89,7 +91,12 @@ def moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[
         if len(group) == 1
         else np.concatenate([random[k].reshape(-1) for k in group])
     )
-    places = _places(_applied(call, numbers), _applied(call, random), flat)
+    return _places(_applied(call, numbers), _applied(call, random), flat)
+
+
+def moves(call: Call, group: Sequence[int], live: Sequence[int], fixed: Mapping[int, Any], aval: Aval) -> Any:
+    """For an op that moves entries: where they come from."""
+    places = places_of(call, group, fixed)
     if places is None:
         return UNDECIDED
     if len(group) == 1:

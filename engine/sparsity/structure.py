@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from engine.aval import Array, DType
+from engine.aval import Array
 from engine.errors import LimitExceeded
 from engine.graph import CONSTANT, ITEM, Graph, single
 from engine.sparsity.call import Context, Patterns, call_of
@@ -74,16 +74,15 @@ def structure(
     graph: Graph,
     of: Sequence[int],
     wrt: Sequence[int],
-    arguments: Sequence[Array],
-    dtype: DType,
+    values: Values,
     *,
     most: int,
     elements: int,
     memory: int,
     step: Callable[[], None],
-) -> tuple[Table, bool]:
+) -> Table:
     """The structure of ∂of/∂wrt: a boolean CSR matrix, its rows the entries of `of` one node behind the other (C order),
-    its columns those of `wrt`; and whether it depends on the arguments (through indices that are computed).
+    its columns those of `wrt`. `values` tells afterwards whether it depends on the arguments (through indices).
 
     Raises `LimitExceeded`, before it is written out, for one of more than `most` nonzeros, and the errors of computing
     indices.
@@ -97,7 +96,6 @@ def structure(
             seeded[i] = Pattern.seeds(single(graph.nodes[i].aval).shape, offset, columns)
         offset += size
     context = Context(columns, most, elements, memory, step)
-    values = Values(graph, arguments, dtype, step)
     base = graph.with_outputs(of)
     found = propagate(base, [None] * len(graph.inputs), values, context, seeded)
     total = sum(p.count for p in found if p is not None)
@@ -116,7 +114,7 @@ def structure(
         assert parts[-1].shape == (size, columns)
     whole = parts[0] if len(parts) == 1 else sp.csr_array(sp.vstack(parts, format="csr"))
     whole.has_sorted_indices = whole.has_canonical_format = True
-    return whole, values.looked
+    return whole
 
 
 def symmetric(table: Table) -> Table:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from engine.jit import apart, cache
+from engine.jit import apart, cache, memory
 from engine.tape import plain
 from engine.tape.table import LANES
 
@@ -279,6 +279,7 @@ def _behind(state: State) -> None:
             native = _import()
             with state.lock:
                 state.native = native
+            memory.give_back()
     finally:
         state.loading = False
 

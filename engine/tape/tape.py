@@ -145,9 +145,10 @@ class Tape:
 
     def gradient(self, arguments: Sequence[Any] | npt.NDArray[Any], seeds: Seeds) -> Gradient:
         """Values, and the cotangents of all entries from those of some: `linearize` and one reverse sweep in one call."""
-        v = self.start(arguments)
+        v = self.leaves.copy()
+        v[self.inputs] = arguments
         p = np.empty(self.edge_count)
-        g = _begin(len(v), seeds)
+        g = _begin(v.size, seeds)
         kinks = machine(self).gradient(self, v, p, g)
         return Gradient(v, g, kinks > 0, kinks < 0)
 
@@ -171,7 +172,8 @@ class Gradient(Sweep):
     __slots__ = ("g", "kinked")
 
     def __init__(self, v: Floats, g: Floats, kinked: bool, suspicious: bool) -> None:
-        super().__init__(v, suspicious)
+        self.v = v
+        self.suspicious = suspicious
         self.g = g
         self.kinked = kinked
 

@@ -17,6 +17,7 @@ from engine.builder import GraphBuilder
 from engine.errors import EngineError
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.op import Params, registry
+from engine.transforms.idle import without_idle
 
 FOLD_ELEMENTS = 64
 """Largest constant that folding may make."""
@@ -40,7 +41,8 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
     `step`, if given, is called before each node and may raise.
     """
     live = needed(graph)
-    graph = _with_fuller_bodies(graph, live)
+    graph = without_idle(_with_fuller_bodies(graph, live), dtype)
+    live = needed(graph)
     b = GraphBuilder(dtype)
     place = {i: b.input(aval) for i, aval in zip(graph.inputs, graph.in_avals, strict=True)}
     seen: dict[tuple[Any, tuple[int, ...], Params], int] = {}
@@ -123,8 +125,10 @@ def _scalar(b: GraphBuilder, ref: int) -> float | None:
     node = b.nodes[ref]
     while node.op.name in ("broadcast_to", "reshape"):
         node = b.nodes[node.inputs[0]]
-    if node.op is CONSTANT and node.aval == Aval((), b.dtype):
-        return float(node.params[0][1].value)
+    if node.op is CONSTANT and isinstance(node.aval, Aval) and node.aval.dtype == b.dtype:
+        value = node.params[0][1].value
+        if value.size == 1 or (value.size and value.size <= FOLD_ELEMENTS and (value == value.flat[0]).all()):
+            return float(value.flat[0])
     return None
 
 

@@ -70,7 +70,7 @@ def vmap_nodes(
             place.append(ref)
         else:
             operands = [Var(b, place[j]) for j in node.inputs]
-            own = _mapped(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params))
+            own = mapped_node(op, b, size, operands, [leads[j] for j in node.inputs], dict(node.params))
             if isinstance(own, tuple):
                 same = {(i, k): ref.ref for k, ref in enumerate(own) if isinstance(ref, Shared)}
                 stretched = {k: lead(b, Var(b, ref), size, False).ref for (_, k), ref in same.items()}
@@ -89,7 +89,7 @@ def lead(b: GraphBuilder, v: Var, size: int, mapped: bool) -> Var:
     return result
 
 
-def _mapped(
+def mapped_node(
     op: Op,
     b: GraphBuilder,
     size: int,

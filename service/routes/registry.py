@@ -8,10 +8,10 @@ from typing import TypeVar
 from fastapi import FastAPI, Request, Response
 
 from service import examples, media, records
-from service.envelope import unknown_program
 from service.head import head_of
 from service.openapi import describe_operation, describe_registry
 from service.problems import Problem, problem
+from service.registered import unknown
 from service.registration import Registration, guarded
 from service.routes import render, verbs
 from service.routes.verbs import ticket
@@ -60,8 +60,8 @@ def _queried(request: Request, *known: str) -> Mapping[str, str]:
     return found
 
 
-def _unknown(ref: str) -> Problem:
-    return problem("unknown-program", unknown_program(ref))
+def _unknown(services: Services, ref: str) -> Problem:
+    return Problem([unknown(ref, services.programs.near(ref))])
 
 
 # ------------------------------------------------------------------------------------------------------------ routes
@@ -104,14 +104,14 @@ async def show(request: Request) -> Response:
     def job() -> tuple[str, bytes | None]:
         record = services.store.record(ref)
         if record is None:
-            raise _unknown(ref)
+            raise _unknown(services, ref)
         tag, body = _seen(record, ref)
         _check_match(provided, tag)
         if unless is not None and records.matches(unless, tag, weakly=True):
             return tag, None
         content = services.store.content(record.key)
         if content is None:
-            raise _unknown(ref)
+            raise _unknown(services, ref)
         return tag, records.with_graph(body, content.graph)
 
     tag, body = await _with_store(request, job)
@@ -164,7 +164,7 @@ async def remove(request: Request) -> Response:
     def job() -> Record:
         record = services.store.remove(ref, lambda r: _check_match(provided, _seen(r, ref)[0]))
         if record is None:
-            raise _unknown(ref)
+            raise _unknown(services, ref)
         return record
 
     record = await _with_store(request, job)

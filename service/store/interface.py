@@ -6,7 +6,7 @@ all that share the store; what a method that changes something has done when it 
 process, or the machine, stops at once. (A store in memory is shared with nobody, and ends with its process.)
 
 All methods may be called by many threads at once. They may block, for as long as the medium takes, but for
-`find(wait=False)`. All raise `StoreUnavailable` where the medium cannot be used; the next call tries again.
+`find(wait=False)` and `names`. All raise `StoreUnavailable` where the medium cannot be used; the next call tries again.
 """
 
 from __future__ import annotations
@@ -157,6 +157,9 @@ class Store(Protocol):
         The page ends early where it would be over `most_bytes`, but has one record at least. With `prefix`, those that
         have a name which starts so.
         """
+
+    def names(self, prefix: str, limit: int) -> list[str]:
+        """Some names that begin so, at most `limit`: all of them, if there are few. Does not wait, like `find`."""
 
     def add(self, program: NewProgram, naming: Naming | None) -> Added:
         """Keep a program, and give it the name. What was kept first under an id stays, its source for one.

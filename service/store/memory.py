@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from service.store.clock import now
 from service.store.interface import (
@@ -23,6 +24,9 @@ from service.store.interface import (
     StoreFull,
     is_digest,
 )
+
+LOOKED_AT = 2000
+"""So many names are looked at for some that begin alike."""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,11 @@ class MemoryStore:
                     return Page(tuple(records), True)
                 records.append(kept.record())
         return Page(tuple(records))
+
+    def names(self, prefix: str, limit: int) -> list[str]:
+        """See `Store`."""
+        with self._lock:
+            return [n for n in islice(self._names, LOOKED_AT) if n.startswith(prefix)][:limit]
 
     # -- changing
 

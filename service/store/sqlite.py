@@ -35,6 +35,8 @@ _ALL = f"SELECT {_COLUMNS} FROM programs p WHERE p.key > ? ORDER BY p.key LIMIT 
 _NAMED = f"""SELECT {_COLUMNS} FROM programs p WHERE p.key IN (
     SELECT program FROM names WHERE name >= ? AND name < ? || char(127) AND program > ?) ORDER BY p.key LIMIT ?"""
 
+_NAMES = "SELECT name FROM names WHERE name >= ? AND name < ? || char(127) ORDER BY name LIMIT ?"
+
 
 class SqliteStore:
     """Holds at most so many programs, and so many bytes of programs and names, in the file at `path`."""
@@ -103,6 +105,11 @@ class SqliteStore:
                     return Page(tuple(records), True)
                 records.append(_whole(c, row))
         return Page(tuple(records))
+
+    def names(self, prefix: str, limit: int) -> list[str]:
+        """See `Store`."""
+        with self.connections.reading(wait=False) as c:
+            return [name for (name,) in c.execute(_NAMES, (prefix, prefix, limit))]
 
     # -- changing
 

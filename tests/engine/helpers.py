@@ -86,7 +86,7 @@ def prepared(
 
 def plain(value: Any) -> Any:
     """Arrays in an answer as arrays, also those that NumPy made scalars of."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list):
         return [plain(v) for v in value]

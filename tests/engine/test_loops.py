@@ -17,6 +17,7 @@ from engine.derive import MAPPED, prepare
 from engine.errors import Arity, DeadlineExceeded, EngineError, LimitExceeded, ShapeMismatch
 from engine.execute.meter import Meter
 from engine.graph import Graph, typecheck
+from engine.kernels import arrays
 from engine.ops.control.counted import Derivation
 from engine.spec import read_graph
 from engine.specialize import specialize
@@ -90,7 +91,7 @@ def test_taylor_coefficients_through_loops() -> None:
     got = ask("taylor", ROOT, {"x": 2.0}, direction={"x": 1.0}, order=2)["coefficients"]
     near(np.array(got), slope[:3], 1e-4)
     kept, cut = (
-        ask("taylor", chain(6, 2, kept=k), {"x": [0.3, 0.7]}, direction={"x": [1, 2]}, order=3)
+        ask("taylor", chain(6, 2, kept=k, turned=False), {"x": [0.3, 0.7]}, direction={"x": [1, 2]}, order=3)
         for k in (True, False)
     )
     near(np.array(cut["coefficients"]), np.array(kept["coefficients"]), 1e-12)
@@ -622,14 +623,16 @@ def test_memory_of_the_way_back_is_what_was_predicted(verb: str) -> None:
 # ------------------------------------------------------------------------------------------------------ checkpoint, map
 
 
-def chain(length: int, part: int, *, kept: bool) -> dict[str, Any]:
-    """sin(exp(tanh(…))), in parts behind checkpoints unless everything is `kept`."""
-    names = ["sin", "exp", "tanh"]
+def chain(length: int, part: int, *, kept: bool, turned: bool) -> dict[str, Any]:
+    """sin(exp(tanh(…))), in parts behind checkpoints unless everything is `kept`; `turned` round in between, since of
+    functions of one entry after another a plan keeps nothing anyway."""
+    names = ["sin", "flip", "exp", "flip", "tanh", "flip"] if turned else ["sin", "exp", "tanh"]
     nodes: list[tuple[Any, ...]] = []
     last = "x"
     for start in range(0, length, part):
         inner = [
-            (f"n{k}", names[k % 3], [f"n{k - 1}" if k > start else "v"]) for k in range(start, start + part)
+            (f"n{k}", names[k % len(names)], [f"n{k - 1}" if k > start else "v"])
+            for k in range(start, start + part)
         ]
         if kept:
             for name, op, _ in inner:
@@ -644,7 +647,8 @@ def chain(length: int, part: int, *, kept: bool) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("verb", ["grad", "hvp", "jacobian", "mapped grad"])
-def test_checkpoints_save_memory_as_predicted(verb: str) -> None:
+def test_checkpoints_save_memory_as_predicted(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays.STATE, "begun", True)  # machine code that is loaded meanwhile would count
     x = np.linspace(0.1, 1, 10_000)
     found: list[tuple[int, int, Any]] = []
     for kept in (True, False):
@@ -652,7 +656,9 @@ def test_checkpoints_save_memory_as_predicted(verb: str) -> None:
         at = {"x": x}
         if verb == "mapped grad":
             fields, at = {"in_axes": {"x": 0}, "wrt": ["x"]}, {"x": x.reshape(10, 1000)}
-        job = prepare(verb.split()[-1], request(chain(100, 10, kept=kept), at, nodes="none", **fields))
+        turned = verb != "jacobian"
+        source = chain(200 if turned else 100, 10, kept=kept, turned=turned)
+        job = prepare(verb.split()[-1], request(source, at, nodes="none", **fields))
         tracemalloc.start()
         answer = job.run(Meter())
         found.append((job.peak_bytes, tracemalloc.get_traced_memory()[1], answer))

@@ -11,12 +11,14 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
+import sympy
 
 from engine.aval import Aval
 from engine.builder import GraphBuilder, Var, call
 from engine.cost import Limits, cost_of
 from engine.errors import EngineError, LimitExceeded, ShapeMismatch, SingularMatrix, UnknownOp, Unsupported
 from engine.op import registry
+from engine.ops.linear import determinant
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from tests.engine.conformance import compute
@@ -119,6 +121,26 @@ def _mixed(point: np.ndarray, directions: list[np.ndarray]) -> float:
                 m += s * h * mpmath.matrix(d.tolist())
             total += math.prod(signs) * mpmath.det(m)
         return float(total / (2 * h) ** k)
+
+
+@pytest.mark.parametrize("condition", [1.0, 1e4, 1e8, 1e11, 1e15])
+def test_cofactors_by_lu_and_by_singular_values(condition: float) -> None:
+    """Both against rational arithmetic: LU as good as the singular values, which take over near singularity."""
+    rng = np.random.default_rng(0)
+    u, v = (np.linalg.qr(rng.normal(size=(5, 5)))[0] for _ in range(2))
+    a = u @ np.diag(np.geomspace(1, 1 / condition, 5)) @ v
+    exact = sympy.Matrix(5, 5, lambda i, j: sympy.Rational(*float(a[i, j]).as_integer_ratio())).adjugate().T
+    expected = np.array(exact.evalf(30).tolist(), float)
+    found = gradient("det(A)", A=a)
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=3e-16 * condition**0.7 * np.abs(expected).max() + 1e-15
+    )
+    stacked = gradient("sum(det(A))", A=a[None])  # a stack goes by singular values
+    assert np.abs(found - expected).max() <= 4 * np.abs(stacked[0] - expected).max() + 1e-15
+    lu = determinant._of_regular(a)
+    assert (lu is None) == (condition > 1e14)
+    if lu is not None:
+        assert np.array_equal(lu, found)
 
 
 def test_gradient_of_logdet_is_the_inverse_transposed() -> None:

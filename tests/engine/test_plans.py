@@ -25,7 +25,7 @@ def values(given: Mapping[str, Any]) -> dict[str, Given]:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two answers are equal to the last bit."""
-    if isinstance(a, dict):
+    if isinstance(a, Mapping):
         return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
@@ -232,3 +232,29 @@ def test_threads_share_jobs() -> None:
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_inputs_are_reported_without_a_copy() -> None:
+    """A large input among the values is the argument itself; what is not finite in it is still told."""
+    program = parse_text("y = sum(where(x > 1e300, 0, x) * w)\ny")
+    x, w = vec(5000), vec(5000)
+    job = prepare(
+        "grad",
+        Request(
+            program, {k: Given(v, True, False) for k, v in {"x": x, "w": w}.items()}, wrt=("x",), nodes="none"
+        ),
+    )
+    answer = job.run(Meter())
+    assert answer["values"]["x"] is job.arguments[0]
+    assert np.array_equal(answer["values"]["x"], x)
+    assert not answer["warnings"]
+    x[7] = np.inf
+    job = prepare(
+        "grad",
+        Request(
+            program, {k: Given(v, True, False) for k, v in {"x": x, "w": w}.items()}, wrt=("x",), nodes="none"
+        ),
+    )
+    answer = job.run(Meter())
+    assert np.array_equal(answer["gradients"]["x"], np.where(x > 1e300, 0, w))
+    assert [warning["node"] for warning in answer["warnings"]] == ["x"]

@@ -404,7 +404,7 @@ def test_in_axes_is_a_loop(case: Case, data: Any) -> None:
 
 def member(answer: Any, k: int) -> Any:
     """Member k of a batch."""
-    return {n: member(v, k) for n, v in answer.items()} if isinstance(answer, dict) else answer[k]
+    return {n: member(v, k) for n, v in answer.items()} if isinstance(answer, Mapping) else answer[k]
 
 
 @settings(max_examples=40)

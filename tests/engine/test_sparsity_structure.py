@@ -16,6 +16,7 @@ from engine.aval import Aval
 from engine.builder import GraphBuilder
 from engine.graph import CONSTANT, INPUT, Graph
 from engine.op import Linear, Op, Partial, Zero, registry
+from engine.sparsity.known import Values
 from engine.sparsity.structure import structure
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
@@ -32,9 +33,8 @@ SMALL = 4000
 
 def pattern(graph: Graph, arrays: Sequence[Any], of: Sequence[int], wrt: Sequence[int]) -> np.ndarray:
     """The structure as a dense mask."""
-    found, _ = structure(
-        graph, of, wrt, arrays, "float64", most=10**6, elements=10**6, memory=10**9, step=lambda: None
-    )
+    values = Values(graph, arrays, "float64")
+    found = structure(graph, of, wrt, values, most=10**6, elements=10**6, memory=10**9, step=lambda: None)
     assert found.has_canonical_format
     assert (np.diff(found.indptr) >= 0).all()
     dense = found.toarray()

@@ -551,7 +551,7 @@ def test_single_precision(verb: str) -> None:
     double = ask(verb, source, at, **fields)
 
     def compare(single: Any, full: Any) -> None:
-        if isinstance(full, dict):
+        if isinstance(full, Mapping):
             assert single.keys() == full.keys()
             for key in full:
                 compare(single[key], full[key])
@@ -670,14 +670,14 @@ def _taken(value: Any, k: int, axis: int) -> Any:
 def stacked(answers: Sequence[Any]) -> Any:
     """Arrays of all answers with a leading axis; other fields of the first."""
     first = answers[0]
-    if isinstance(first, dict):
+    if isinstance(first, Mapping):
         return {key: stacked([a[key] for a in answers]) for key in first}
     return np.stack(answers) if isinstance(first, np.ndarray) else first
 
 
 def equal_answers(got: Any, expected: Any, where: str = "") -> None:
     """Assert that two answers have the same fields and nearly the same arrays."""
-    if isinstance(expected, dict):
+    if isinstance(expected, Mapping):
         assert set(got) == set(expected), where
         for key in expected:
             if key != "warnings":

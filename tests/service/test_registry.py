@@ -324,6 +324,37 @@ def test_unknown_programs(client: Client) -> None:
     assert client.request("PATCH", "/v1/graphs/n").headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
 
 
+@pytest.mark.parametrize(
+    ("ref", "near"),
+    [
+        ("lone", ["loan"]),
+        ("oan", ["loan"]),
+        ("Loan", ["loan"]),
+        ("rosenbrok", ["rosenbrock"]),
+        ("osenbrock", ["rosenbrock"]),
+        ("nothing-like-it", []),
+        (NO_ID, []),
+        ("lo\u00e4n", []),
+        ("l" * 3000, []),
+    ],
+)
+def test_a_name_that_was_meant(client: Client, ref: str, near: list[str]) -> None:
+    """A wrong name gets suggestions, however the program is asked for."""
+    register(client, name="loan")
+    register(client, "x - y", name="rosenbrock")
+    for response in (
+        client.get(f"/v1/graphs/{ref}"),
+        client.request("DELETE", f"/v1/graphs/{ref}"),
+        client.post(f"/v1/graphs/{ref}/grad", json={"inputs": {"x": 1}}),
+        client.post(f"/v1/graphs/{ref}/render", json={}),
+        client.post("/v1/grad", json={"graph_id": ref, "inputs": {"x": 1}}),
+        client.post("/v1/graphs", json={"graph_id": ref, "name": "other"}),
+    ):
+        found = check_problem(response, 404, "unknown-program")
+        assert found.get("suggestions", []) == near
+        assert (f"Did you mean {near[0]}?" in found["detail"]) if near else ("mean" not in found["detail"])
+
+
 @pytest.mark.parametrize("field", PROGRAMS)
 def test_a_second_program_is_refused(client: Client, field: str) -> None:
     register(client, name="n")
@@ -813,7 +844,10 @@ def test_what_is_kept_of_requests_follows_the_name(registry: Client) -> None:
     assert sum(at_once) > 40
 
 
-def test_a_name_that_moves_between_two_looks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("then", ["n", "m"])
+def test_a_name_that_moves_between_two_looks(
+    client: Client, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
     """What is kept for one program is never made of a request that was read to another."""
     store, road = client.app.state.services.store, client.app.at_once
     assert road is not None
@@ -831,11 +865,12 @@ def test_a_name_that_moves_between_two_looks(client: Client, monkeypatch: pytest
 
     def moving(ref: str, *, wait: bool = True) -> Any:
         looks.append(ref)
-        return find("n" if len(looks) == 1 else "m", wait=wait)
+        return find("m" if len(looks) == 1 else then, wait=wait)
 
+    assert [asked(x) for x in (2, 3, 4)] == [10.0, 15.0, 20.0]
     with monkeypatch.context() as patch:
         patch.setattr(store, "find", moving)
-        assert asked(2) == 7.0
+        assert asked(2) == {"n": 10.0, "m": 7.0}[then]
     assert len(looks) > 1
     assert [asked(x) for x in (2, 3, 4)] == [10.0, 15.0, 20.0]
 

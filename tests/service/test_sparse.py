@@ -76,9 +76,9 @@ SIZE = 100_000
 @pytest.mark.parametrize(
     ("verb", "text", "passes"),
     [
-        ("jacobian", "-x[:-2] + 2*x[1:-1] - x[2:] + exp(x[1:-1])", 3),
+        ("jacobian", "-x[:-2] + 2*x[1:-1] - x[2:] + exp(x[1:-1])", 1),
         ("jacobian", "p = pad(x, 1)\n(3 - 2*x)*x - p[:-2] - 2*p[2:] + 1", 3),
-        ("jacobian", "x[1:]**2 - x[:-1]*sin(x[1:])", 2),
+        ("jacobian", "x[1:]**2 - x[:-1]*sin(x[1:])", 1),
         ("hessian", "sum(100*(x[1:] - x[:-1]**2)**2 + (1 - x[:-1])**2)", 3),
     ],
 )

@@ -26,7 +26,7 @@ from service.store.interface import (
     StoreFull,
     is_digest,
 )
-from service.store.memory import MemoryStore
+from service.store.memory import LOOKED_AT, MemoryStore
 from service.store.sqlite import SqliteStore
 
 Make = Callable[..., Store]
@@ -378,3 +378,25 @@ def test_what_an_id_is() -> None:
         good[:-1] + "g",
     ):
         assert not is_digest(wrong)
+
+
+# -------------------------------------------------------------------------------------------------------------- names
+
+
+def test_names_that_begin_alike(store: Store) -> None:
+    for k, name in enumerate(["loan", "lot", "Loan", "m", "l"]):
+        store.add(program(k), naming(name))
+    assert sorted(store.names("l", 10)) == ["l", "loan", "lot"]
+    assert store.names("Lo", 10) == ["Loan"]
+    assert sorted(store.names("", 10)) == ["Loan", "l", "loan", "lot", "m"]
+    assert len(store.names("l", 2)) == 2
+    assert store.names("x", 10) == []
+
+
+def test_names_of_very_many() -> None:
+    """Only so many are looked at where no index finds them, so that nobody has to wait."""
+    store = MemoryStore(programs=3000, bytes=1 << 30)
+    for k in range(LOOKED_AT + 5):
+        store.add(program(k), naming(f"{'ab'[k >= LOOKED_AT]}{k}"))
+    assert len(store.names("a", 100)) == 100
+    assert store.names("b", 100) == []

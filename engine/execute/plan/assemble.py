@@ -39,12 +39,12 @@ class Assemble(Op):
         x = np.asarray(arrays[0])
         shape = params["shape"]
         result: Array = np.empty(x.shape[: x.ndim - len(shape)] + tuple(shape), x.dtype)
-        _lay(*self._how(x.shape, params), *arrays, result)
+        lay(*self._how(x.shape, params), *arrays, result)
         return result
 
     def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
         """Piece by piece; zeros first, if the pieces leave something out."""
-        return Into(partial(_lay, *self._how(avals[0].shape, dict(params))))
+        return Into(partial(lay, *self._how(avals[0].shape, dict(params))))
 
     def _how(self, own: Sequence[int], params: Mapping[str, Any]) -> tuple[bool, list[tuple[Any, ...]]]:
         places = [(..., *python_slices(index)) for index in params["indices"]]
@@ -70,7 +70,8 @@ class Assemble(Op):
         return {"indices": indices, "shape": tuple(shape)}
 
 
-def _lay(gaps: bool, places: Sequence[tuple[Any, ...]], *arrays: Any) -> None:
+def lay(gaps: bool, places: Sequence[tuple[Any, ...]], *arrays: Any) -> None:
+    """Write operands, plus 0, to their places in the last array."""
     *parts, out = arrays
     if gaps:
         out.fill(0)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.aval import Aval, Avals
-from engine.execute.plan.lives import Lives, Place
+from engine.execute.plan.fuse import Run, Values, fuse
+from engine.execute.plan.lives import Lives, Place, alive, through_broadcasts
 from engine.execute.plan.memory import placed
+from engine.execute.plan.strips import MET
 from engine.execute.plan.task import How, Task
+from engine.recycled import recycled
 
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
@@ -25,7 +28,10 @@ KEPT_FRAMES = 2
 KEPT_BYTES = 1 << 25
 """Memory of the largest frame that waits; what is larger is taken anew."""
 
-CHECK, FRESH, LOOP, INNER, VALUES, VALUE2, VALUE1, MANY, TERNARY, BINARY, UNARY = range(11)
+WATCHED_FLOPS = 20_000
+"""Operations between two looks at the meter: some ten microseconds, a hundred times what a look takes."""
+
+CHECK, FRESH, LOOP, INNER, VALUES, VALUE2, VALUE1, MANY, TERNARY, BINARY, UNARY, WATCH = range(12)
 
 
 class _Step(NamedTuple):
@@ -46,8 +52,8 @@ class Block:
     `avals` are those of all values; `inputs` are given for each run, `constants` once; `results` are what a run returns.
     `targets` names, for values that are written into an array given for each run, the number of that array. `inner` is
     the axis of a value that lies innermost in memory, where that is not the last; targets `apart` are copied when they are
-    finished, since they lie otherwise. If `watched`, the meter is asked before
-    each step, not only before the first.
+    finished, since they lie otherwise. `looked` are values that are to be looked at whether they are finite. If `watched`, the
+    meter is asked every so many operations, not only before the first.
     """
 
     def __init__(
@@ -62,23 +68,38 @@ class Block:
         inner: Mapping[int, int] | None = None,
         apart: Set[int] = frozenset(),
         watched: bool = True,
+        looked: Set[int] = frozenset(),
     ) -> None:
-        lives = Lives(tasks, avals, inputs, constants, results, targets or {}, inner or {}, apart)
-        self._watched = watched
+        targets = targets or {}
+        kept = {*results, *targets}
+        fused = fuse(
+            alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked
+        )
+        self.looked = fused.looked
+        """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
+        self.runs = [task.fn for task in fused.tasks if isinstance(task.fn, Run)]
+        """The runs among its tasks."""
+        apart = apart - fused.written
+        lives = Lives(fused.tasks, avals, inputs, constants, results, targets, inner or {}, apart)
         slot: dict[int, int] = {}
-        for i in (*inputs, *(targets or {}).values(), *constants):
+        for i in (*inputs, *targets.values(), *constants):
             slot.setdefault(i, len(slot))
         for task in lives.tasks:
             for i in task.writes:
                 slot.setdefault(i, slot[lives.aims[i]] if i in lives.aims else len(slot))
-        self._given = len(dict.fromkeys((*inputs, *(targets or {}).values())))
+        self._given = len(dict.fromkeys((*inputs, *targets.values())))
         self._constants = [(slot[i], value) for i, value in constants.items()]
         self._arena = lives.arena
         self._placed: list[tuple[int, int, Aval, int | None]] = []
         self._views: list[tuple[int, Callable[..., Any], tuple[int, ...]]] = []
         self._steps: list[_Step] = []
+        since = 0.0
         for n, task in enumerate(lives.tasks):
             operands = tuple(slot[j] for j in task.reads)
+            since += WATCHED_FLOPS if task.how in (How.LOOP, How.INNER) else task.flops
+            if watched and since >= WATCHED_FLOPS:
+                self._steps.append(_WATCH)
+                since = 0.0
             for i in task.writes:
                 where = lives.place[i]
                 if where is Place.ARENA:
@@ -100,7 +121,8 @@ class Block:
     def nbytes(self) -> int:
         """Memory that waits for the next run, at most; the constants are the graph's."""
         kept = self._arena.size * KEPT_FRAMES if self._arena.size <= KEPT_BYTES else 0
-        return kept + 400 * len(self._steps) + 100 * self._size
+        runs = sum(run.strips.nbytes for run in self.runs)
+        return kept + 400 * len(self._steps) + 100 * self._size + runs
 
     @property
     def peak(self) -> int:
@@ -124,8 +146,8 @@ class Block:
             slots[k] = fn(*[slots[j] for j in operands])
         return slots
 
-    def run(self, b: EagerBuilder, given: Sequence[Any]) -> tuple[list[Any], bool]:
-        """Results, and whether a kink was met. `given`: arguments, then the arrays of the targets."""
+    def run(self, b: EagerBuilder, given: Sequence[Any]) -> tuple[list[Any], int]:
+        """Results, and what there is to tell: `MET`, `NOT_FINITE`. `given`: arguments, then the arrays of the targets."""
         try:
             slots = self._free.pop()
         except IndexError:
@@ -134,12 +156,8 @@ class Block:
         step = b.step
         if step is not None:
             step()
-            if not self._watched:
-                step = None
-        kinked = False
+        told = 0
         for form, fn, first, second, out, operands, dying in self._steps:
-            if step is not None:
-                step()
             if form == BINARY:
                 fn(slots[first], slots[second], slots[out])
             elif form == UNARY:
@@ -155,14 +173,17 @@ class Block:
             elif form == MANY:
                 fn(*[slots[j] for j in operands], slots[out])
             elif form == CHECK:
-                if not kinked and fn(*[slots[j] for j in operands]):
-                    kinked = True
+                if not told & MET and fn(*[slots[j] for j in operands]):
+                    told |= MET
             elif form == FRESH:
                 slots[out] = fn()
+            elif form == WATCH:
+                if step is not None:
+                    step()
             elif form == INNER:
                 slots[out] = fn(b, *[slots[j] for j in operands])
             else:
-                kinked = fn(b, slots, kinked) or kinked
+                told |= fn(b, slots, told)
             for j in dying:
                 slots[j] = None
         results = [slots[k] for k in self._results]
@@ -171,13 +192,16 @@ class Block:
             for k in self._varying:
                 slots[k] = None
             self._free.append(slots)
-        return results, kinked
+        return results, told
+
+
+_WATCH = _Step(WATCH, lambda: None, 0, 0, -1, (), ())
 
 
 def _fresh(out: int, aval: Avals) -> _Step:
     assert isinstance(aval, Aval)
     shape, dtype = aval.shape, np.dtype(aval.dtype)
-    return _Step(FRESH, lambda: np.empty(shape, dtype), 0, 0, out, (), ())
+    return _Step(FRESH, lambda: recycled.empty(shape, dtype), 0, 0, out, (), ())
 
 
 def _step(task: Task, slot: Mapping[int, int], operands: tuple[int, ...], dying: tuple[int, ...]) -> _Step:
@@ -187,11 +211,11 @@ def _step(task: Task, slot: Mapping[int, int], operands: tuple[int, ...], dying:
         outs = tuple(slot[i] for i in task.writes if i not in task.made)
         made = tuple(slot[i] for i in task.made)
 
-        def loop(b: Any, slots: list[Any], kinked: bool) -> bool:
-            values, met = task.fn(b, [slots[j] for j in operands], [slots[j] for j in outs], kinked)
+        def loop(b: Any, slots: list[Any], told: int) -> int:
+            values, more = task.fn(b, [slots[j] for j in operands], [slots[j] for j in outs], told)
             for k, value in zip(made, values, strict=True):
                 slots[k] = value
-            return bool(met)
+            return int(more)
 
         return _Step(LOOP, loop, first, second, -1, operands, dying)
     out = slot[task.writes[0]] if task.writes else -1

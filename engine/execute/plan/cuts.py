@@ -22,12 +22,23 @@ LEAST = 1 << 15
 """Elements of an array, on average, below which a loop is not worth while: it fits the cache as it is."""
 WHOLE = 1 << 14
 """Elements of the largest operand that every tile reads as a whole, and of the largest partial sum."""
+TILE = 1 << 17
+"""Elements that one call of a function works on: far more than what a call costs, and what a thread waits for the other to
+let go of the interpreter, which it does for each call (with a quarter of it, two threads were slower than one)."""
 WORTH = 1e6
 """Operations of a loop below which it costs more than it saves; of products of matrices sixteen count as one."""
-HEAVY = 4e7
-"""Operations from which on a single node is shared by threads: some milliseconds."""
+BUSY = 4e6
+"""The same, of arrays of fewer elements than `LARGE` on average: calls are short then, and each gives up the interpreter and
+takes it again; waking up for that takes a thread as long as the call."""
+LARGE = 1 << 19
+"""Some milliseconds' worth of elements."""
+HEAVY = 6e7
+"""Operations in single precision from which on a single node is shared by threads; in double precision half as many. It
+is a third of a millisecond, where to wake another thread, and to be woken by it, costs a tenth."""
+MASSIVE = 1e9
+"""Operations from which on there are more than two pieces."""
 PIECES = 4
-"""Most pieces of such a node: few, since a product of matrices is done best in large ones."""
+"""Most pieces of such a node, else two: few, since a product of matrices is done best in large ones."""
 
 
 class Cut(NamedTuple):
@@ -61,12 +72,16 @@ def stages_of(graph: Graph, flops: Mapping[int, float], least: float = LEAST) ->
     cuts = cutter.cuts()
     order = _ordered(graph, cutter.work, cuts, least)
     for at, i in enumerate(order):
-        if isinstance(i, int) and flops[i] >= HEAVY:
+        if not isinstance(i, int) or flops[i] < HEAVY / 2:
+            continue
+        aval = graph.nodes[i].aval
+        single = isinstance(aval, Aval) and aval.dtype == "float32"
+        if flops[i] >= (HEAVY if single else HEAVY / 2):
             cut = cutter.alone(i)
             if cut is not None:
                 cuts[i] = cut
                 size = _size(graph.nodes, cuts, i)
-                order[at] = Loop((i,), size, int(min(PIECES, size, max(2, flops[i] // (HEAVY / 2)))))
+                order[at] = Loop((i,), size, min(PIECES if flops[i] >= MASSIVE else 2, size))
     return Stages(order, cuts)
 
 
@@ -172,10 +187,14 @@ class _Cutter:
         left = {i: list(self._candidates(i)) for i in self.flops if i in self.first}
         members: dict[int, list[int]] = {}
         weight: dict[int, float] = {}
+        share: dict[tuple[int, int], float] = {}
         for i, found in left.items():
             for group in {c.group for c in found}:
+                # What reads a partial sum must wait for the last tile: rather cut along an axis that is kept.
+                whole = any(c.axis is not None for c in found if c.group == group)
+                share[i, group] = self.work[i] if whole else self.work[i] / 2
                 members.setdefault(group, []).append(i)
-                weight[group] = weight.get(group, 0.0) + self.work[i]
+                weight[group] = weight.get(group, 0.0) + share[i, group]
         # Of equal classes the one of the outermost axis: its pieces lie together.
         heap = [(-w, self.owner[g][1], g) for g, w in weight.items()]
         heapify(heap)
@@ -190,7 +209,7 @@ class _Cutter:
                     continue
                 chosen[i] = next(c for c in left[i] if c.group == best)
                 for group in {c.group for c in left[i]} - {best}:
-                    weight[group] -= self.work[i]
+                    weight[group] -= share[i, group]
         return chosen
 
 
@@ -210,7 +229,8 @@ def _ordered(
         members.sort()
         sizes[key] = _size(nodes, cuts, members[0])
         elements = width(nodes, flops, members, sizes[key]) * sizes[key]
-        if elements < least or (least and sum(flops[i] for i in members) < WORTH):
+        work = sum(flops[i] for i in members)
+        if elements < least or (least and work < (WORTH if elements >= LARGE else BUSY)):
             for i in members:
                 del cuts[i]
     for w in range(max(wave.values(), default=0) + 1):

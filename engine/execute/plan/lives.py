@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 from engine.aval import Array, Aval, Avals
 from engine.execute.plan.memory import Arena, laid
 from engine.execute.plan.task import How, Task, copied
+from engine.recycled import recycled
 
 
 class Place(Enum):
@@ -58,7 +59,7 @@ class Lives:
         }
         self._own: set[int] = set()
         """Values that are written into memory of the block's."""
-        self.tasks = _alive(_through_broadcasts(tasks, self.avals), {*results, *targets})
+        self.tasks = list(tasks)
         made = {i: task for task in self.tasks for i in task.writes}
         for i, target in targets.items():
             if i in made and i not in apart and made[i].how in (How.INTO, How.LOOP) and i not in made[i].made:
@@ -116,7 +117,7 @@ class Lives:
             whole = self.avals[root]
             piece = isinstance(whole, Aval) and 2 * aval.nbytes <= whole.nbytes and root not in self.results
             if self.place.get(root) is Place.GIVEN or piece:
-                self.results[k] = self._copy(Task(How.VALUE, np.array, (o,), (self._next,)))
+                self.results[k] = self._copy(Task(How.VALUE, recycled.copy, (o,), (self._next,)))
         for i, target in targets.items():
             if i not in self.aims:
                 self.aims[self._copy(Task(How.INTO, copied, (i,), (self._next,)))] = target
@@ -194,7 +195,7 @@ def _outline(aval: Aval, inner: int | None) -> Array:
     return result
 
 
-def _through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> list[Task]:
+def through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> list[Task]:
     """Tasks that stretch operands themselves read what a `broadcast_to` would have stretched for them."""
     source: dict[int, int] = {}
     found = []
@@ -210,7 +211,7 @@ def _through_broadcasts(tasks: Sequence[Task], avals: Mapping[int, Avals]) -> li
     return found
 
 
-def _alive(tasks: Sequence[Task], kept: set[int]) -> list[Task]:
+def alive(tasks: Sequence[Task], kept: set[int]) -> list[Task]:
     """The tasks that results depend on."""
     needed = set(kept)
     found = []

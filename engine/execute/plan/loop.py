@@ -6,15 +6,18 @@ threads there are, nor on which of them computes which tile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial, reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine.aval import Array, Aval, Avals
+from engine.execute.finite import finite
 from engine.execute.plan.block import Block
 from engine.execute.plan.cuts import Cut, Loop, fused, width
+from engine.execute.plan.strips import NOT_FINITE
 from engine.execute.plan.task import How, Task, tasks_of
 from engine.execute.pool import pool
 from engine.graph import CONSTANT, Node
@@ -22,14 +25,14 @@ from engine.graph import CONSTANT, Node
 if TYPE_CHECKING:
     from engine.builder import EagerBuilder
 
-TILE = 1 << 15
-"""Elements that one call of a function works on: far more than what a call costs, and several arrays fit the cache."""
 CACHE = 1 << 22
 """Bytes of all arrays of a tile; where they are more, tiles are made smaller, down to a quarter."""
 NARROW = 64
 """Up to so many elements beside the axis that is cut, a tile has that axis innermost in memory."""
 STRIP = 2048
 """Entries that are copied at once where the order of axes changes."""
+MANY = 8
+"""Tiles that are enough for threads to share."""
 ROUND = 64
 """Tiles are multiples of so many entries (but the last): whole cache lines."""
 
@@ -48,6 +51,7 @@ class Tiles:
         guarded: bool,
         kinks: bool,
         flops: Mapping[int, float],
+        looked: Set[int] = frozenset(),
     ) -> None:
         self._nodes = nodes
         self._cuts = cuts
@@ -67,6 +71,15 @@ class Tiles:
         self.made = tuple(i for i in loop.nodes if cuts[i].axis is None)
         self.writes = tuple(i for i in loop.nodes if cuts[i].axis is not None and needed(i))
         self.reads = tuple(dict.fromkeys(j for j, _ in self._outside if nodes[j].op is not CONSTANT))
+        self._to_look = {i for i in self.writes if i in looked}
+        first: dict[int, int] = {}
+        for k, (j, c) in enumerate(
+            key for key in self._outside if key[0] in self.reads or key[1] is not None
+        ):
+            if c is not None and j in looked:
+                first.setdefault(j, k)
+        self._heeded = first
+        """Arguments that are looked at, and where they are among what a tile is given."""
         self._targets = {i: number + k for k, i in enumerate((*self.writes, *self.made))}
         self._divide(tile, width(nodes, flops, loop.nodes, loop.size))
         self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
@@ -75,14 +88,24 @@ class Tiles:
             wide = width(nodes, flops, loop.nodes, loop.size)
             self._divide(max(tile // 4, tile * CACHE // peak), wide)
             self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
+        elif len(self.tiles) >= 2 * MANY and not loop.pieces and not peak:
+            # One run of strips, which has no use for tiles but that threads share them.
+            wide = width(nodes, flops, loop.nodes, loop.size)
+            self._divide(min(4 * tile, int(loop.size * wide) // MANY), wide)
+            self._blocks = {n: self._block(n) for n in {hi - lo for lo, hi in self.tiles}}
 
     def _divide(self, tile: int, wide: float) -> None:
         """Tiles of nearly equal size."""
         size = self._loop.size
         even = -(-size // (self._loop.pieces or max(1, round(0.499 + size * wide / tile))))
-        multiple = ROUND if even > 4 * ROUND else 1
+        multiple = ROUND if even > 4 * ROUND and not self._loop.pieces else 1
         self.size = min(size, -(-even // multiple) * multiple)
         self.tiles = [(lo, min(size, lo + self.size)) for lo in range(0, size, self.size)]
+
+    @property
+    def looked(self) -> set[int]:
+        """Values that the loop fills, and arguments, of which it tells whether they are finite."""
+        return set(self._heeded) | set.intersection(*(block.looked for block in self._blocks.values()))
 
     @property
     def nbytes(self) -> int:
@@ -148,6 +171,7 @@ class Tiles:
             inner=inner,
             apart=apart,
             watched=False,
+            looked=self._to_look,
         )
 
     def _inner(self, avals: Mapping[int, Avals]) -> dict[int, int]:
@@ -178,15 +202,17 @@ class Tiles:
                 avals[number] = avals[i]
                 inner[number] = inner.pop(i)
                 number += 1
-        loads = [Task(How.INTO, partial(_turned, inner[c]), (i,), (c,)) for i, c in copies.items()]
+        loads = [
+            Task(How.INTO, partial(_turned, inner[c]), (i,), (c,), copies=True) for i, c in copies.items()
+        ]
         return [t._replace(reads=tuple(copies.get(j, j) for j in t.reads)) for t in tasks], loads
 
     # -- run
 
     def run(
-        self, b: EagerBuilder, operands: Sequence[Any], outs: Sequence[Array], kinked: bool
-    ) -> tuple[list[Any], bool]:
-        """Fill `outs`; the sums, and whether a kink was met."""
+        self, b: EagerBuilder, operands: Sequence[Any], outs: Sequence[Array], told: int
+    ) -> tuple[list[Any], int]:
+        """Fill `outs`; the sums, and what the blocks tell."""
         nodes = self._nodes
         values = dict(zip(self.reads, operands, strict=True))
         whole = [
@@ -201,7 +227,7 @@ class Tiles:
             assert isinstance(aval, Aval)
             parts.append(np.empty((count, *aval.shape), aval.dtype))
         axes = [self._cuts[i].axis or 0 for i in self.writes]
-        met = [kinked]
+        heard = [0]
 
         def work(t: int) -> None:
             lo, hi = self.tiles[t]
@@ -210,11 +236,16 @@ class Tiles:
             given += [o[(*_ALL[a], piece)] for o, a in zip(outs, axes, strict=True)]
             given += [p[t, ...] for p in parts]
             with np.errstate(all="ignore"):
-                if self._blocks[hi - lo].run(b, given)[1]:
-                    met[0] = True
+                if not all(finite(given[k]) for k in self._heeded.values()):
+                    heard.append(NOT_FINITE)
+                more = self._blocks[hi - lo].run(b, given)[1]
+                if more:
+                    heard.append(more)
 
         pool.share(work, count)
-        return [np.add.reduce(p, axis=0) for p in parts], met[0]
+        return [nodes[i].op.combines(p, axis=0) for i, p in zip(self.made, parts, strict=True)], reduce(
+            or_, heard
+        )
 
 
 def _turned(axis: int, x: Array, out: Array) -> None:

@@ -30,7 +30,7 @@ class How(IntEnum):
     CHECK = 5
     """`fn(*operands)` tells whether a kink was met; there is no result."""
     LOOP = 6
-    """`fn(builder, operands, outs)` fills `outs`, returns further results and whether a kink was met."""
+    """`fn(builder, operands, outs, told)` fills `outs`, returns further results and what there is to tell (`strips`)."""
 
 
 class Task(NamedTuple):
@@ -49,6 +49,10 @@ class Task(NamedTuple):
     made: tuple[int, ...] = ()
     """Of a loop: further results, which it makes itself."""
     flops: float = 0.0
+    elementwise: bool = False
+    """Whether an entry of the result depends on the operands' entries in its place alone."""
+    copies: bool = False
+    """Whether the result is the operand, copied for another order of its axes in memory."""
 
 
 def tasks_of(i: int, node: Node, avals: Mapping[int, Avals], *, guarded: bool, kinks: bool) -> list[Task]:
@@ -90,7 +94,7 @@ def _result_of(
     if into is None:
         return Task(How.VALUE, _owning(fn), inputs, (i,))
     over = tuple(k for k in into.over if operands[k] == aval) if free else ()
-    return Task(How.INTO, into.write, inputs, (i,), over, into.stretches)
+    return Task(How.INTO, into.write, inputs, (i,), over, into.stretches, elementwise=op.elementwise)
 
 
 def _scalar(op: Op, fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,11 +143,22 @@ def kink_of(op: Op, params: Params, aval: Avals) -> Callable[..., Any] | None:
             return None
         mask: Callable[..., Any] = op.kink_formula.calculation(function_of)
         padding = (None,) * (3 - len(op.rules))
-        return lambda *arrays: _any(mask(*arrays[:-1], *padding, arrays[-1]))
+        return Kink(lambda *arrays: mask(*arrays[:-1], *padding, arrays[-1]))
     if type(op).kink is Op.kink:
         return None
     given = dict(params)
-    return lambda *arrays: _any(op.kink(arrays[:-1], arrays[-1], **given))
+    return lambda *arrays: op.kinked(arrays[:-1], arrays[-1], **given)
+
+
+class Kink:
+    """Whether a mask that operands and result make is anywhere true."""
+
+    def __init__(self, mask: Callable[..., Any]) -> None:
+        self.mask = mask
+
+    def __call__(self, *arrays: Any) -> bool:
+        """Of arrays that are there."""
+        return _any(self.mask(*arrays))
 
 
 _met = np.logical_or.reduce

@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.aval import Aval, Avals, DType
 from engine.builder import Builder, EagerBuilder, GraphBuilder, Var
-from engine.compiled import LOOPS, compiled
+from engine.compiled import LOOPS
 from engine.graph import Graph
 from engine.op import Op, Subgraph, registry
 from engine.ops.control.subgraph import (
@@ -86,7 +86,7 @@ class ScanCore(Op):
             last, stacked, _ = loop.run(b, carries, xs, consts, n, params["reverse"])
             return (*last, *stacked)
         ys = [np.empty((n, *a.shape), a.dtype) for a in body.out_avals[nk:]]
-        run = compiled(body).run
+        run = LOOPS.body(b, body)
         for t in range(n - 1, -1, -1) if params["reverse"] else range(n):
             out = run(b, [*carries, *[x[t] for x in xs], *consts])
             carries = out[:nk]

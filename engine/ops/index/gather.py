@@ -8,6 +8,7 @@ axis is all that the core needs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from engine.aval import Array, Aval, Avals, Shape, normalize_axis
 from engine.builder import Builder, GraphBuilder, Var, broadcast_to, call
 from engine.errors import DtypeMismatch, InvalidAttribute, ShapeMismatch
 from engine.graph import CONSTANT
-from engine.op import Attr, Example, Linear, Op, Operand, Rule, Zero, registry
+from engine.op import Attr, Example, Into, Linear, Op, Operand, Params, Rule, Zero, registry
 from engine.ops.layout.arrange import permuted
 from engine.transforms.vmap import lead
 
@@ -169,8 +170,42 @@ class _Adder:
             flat[at] = self.e.op(self.pair, flat[at], updates[now]) if self.pair else updates[now]
 
 
+def _order(indices: Var, n: int, batch: int) -> Array | None:
+    """Indices that are known to name each of n entries once."""
+    found = known(indices)
+    if batch or found is None or found.shape != (n,) or not np.array_equal(np.sort(found), np.arange(n)):
+        return None
+    return found
+
+
+FEW = 8
+"""Entries along an axis that are copied one after the other, where there is much of each: that goes in any order of axes."""
+MUCH = 256
+
+
+def _copied(at: int, x: Array, indices: Array, out: Array) -> None:
+    lead: tuple[Any, ...] = (slice(None),) * at
+    indices = wrapped(indices, x.shape[at], by="gather", what="an axis")
+    for k, i in enumerate(indices.tolist()):
+        np.copyto(out[(*lead, k)], x[(*lead, i)])
+
+
+def _taken(at: int, x: Array, indices: Array, out: Array) -> None:
+    if indices.size and not 0 <= indices.min() <= indices.max() < x.shape[at]:
+        indices = wrapped(indices, x.shape[at], by="gather", what="an axis")
+    if x.flags.c_contiguous and out.flags.c_contiguous:
+        np.take(x, indices, at, out, "clip")
+    else:
+        np.copyto(out, np.take(x, indices, at, mode="clip"))
+
+
 def _gather_back(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
     x, indices = operands
+    order = _order(indices, x.shape[params["axis"]], params["batch_dims"])
+    if order is not None:
+        inverse = Var(ct.b, ct.b.constant(np.argsort(order)))
+        turned: Var = ct.b.write("gather", ct, inverse, **params)
+        return turned
     zeros = Var(ct.b, ct.b.zeros(Aval(x.shape, ct.dtype)))
     result: Var = ct.b.write("scatter_add", zeros, indices, ct, **params)
     return result
@@ -191,7 +226,6 @@ class Gather(Op):
     name = "gather"
     aliases = ("Gather",)
     family = "indexing"
-    compact = True
     parameters = (
         Operand("x", ("a", "input", "data", "params")),
         _OWN_INDICES,
@@ -245,6 +279,17 @@ class Gather(Op):
         flat = x.reshape(prod(x.shape[: at + 1]), prod(rest))
         taken = np.take(flat, _rows(indices, batch, middle, x.shape[at]), axis=0)
         return taken.reshape(x.shape[:at] + indices.shape[batch:] + rest)[()]
+
+    def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
+        """A few long pieces one after the other; else by NumPy, without its look at each index."""
+        x, indices = avals
+        given = dict(params)
+        at = x.rank + given["axis"]
+        if given["batch_dims"] or not indices.shape or not x.size:
+            return None
+        piece = x.size // x.shape[at]
+        few = indices.rank == 1 and indices.size <= FEW and piece >= MUCH
+        return Into(partial(_copied if few else _taken, at))
 
     def cuts(
         self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.attrs import INT, NUMBER, one_of
-from engine.aval import Aval, Avals, without_axes
+from engine.aval import Array, Aval, Avals, without_axes
 from engine.builder import Builder, Var, call, cast
 from engine.errors import DtypeMismatch, EmptyReduction, InvalidArray, InvalidAttribute, ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, Spelling, Zero, registry
@@ -44,17 +44,27 @@ class ClassMask(Op):
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By comparison. Raises `InvalidArray` for a label that names no class."""
         labels, axis, classes = np.asarray(arrays[0]), params["axis"], params["classes"]
-        wrong = ((labels < 0) | (labels >= classes)) & (labels != params["ignore"])
-        if wrong.any():
-            at = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise InvalidArray(
-                f"The label {int(labels[at])}{f' at {list(at)}' if at else ''} names no class: the classes are "
-                f"0 … {classes - 1}, and ignore_index={params['ignore']} marks labels to leave out."
-            )
+        ignore = params["ignore"]
+        # As unsigned numbers the negative ones are larger than all classes.
+        if labels.size and np.maximum.reduce(labels.view(np.uint64), axis=None) >= classes:
+            _check_labels(labels, classes, ignore)
         # A label to ignore names no class even if it is one's number.
         names = np.arange(classes).reshape((classes, *[1] * (-axis - 1)))
-        spread = np.expand_dims(labels, labels.ndim + 1 + axis)
-        return np.asarray((spread == names) & (spread != params["ignore"]))
+        at = labels.ndim + 1 + axis
+        spread = labels.reshape((*labels.shape[:at], 1, *labels.shape[at:]))
+        named = spread == names
+        return np.asarray(named & (spread != ignore) if 0 <= ignore < classes else named)
+
+
+def _check_labels(labels: Array, classes: int, ignore: int) -> None:
+    """Raises `InvalidArray` for a label that names no class."""
+    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore)
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        raise InvalidArray(
+            f"The label {int(labels[at])}{f' at {list(at)}' if at else ''} names no class: the classes are "
+            f"0 … {classes - 1}, and ignore_index={ignore} marks labels to leave out."
+        )
 
 
 registry.add(ClassMask())

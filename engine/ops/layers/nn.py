@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,26 @@ if TYPE_CHECKING:
 INF = float("inf")
 
 
-def _shifted(x: Array, axes: tuple[int, ...]) -> Any:
+SHORT = 32
+"""Entries of the last axis up to which that axis comes first in memory for a while: NumPy begins anew for each row."""
+
+
+def _by_columns(fn: Callable[[Array, tuple[int, ...]], Any], x: Array, axes: tuple[int, ...]) -> Any:
+    """fn(x, axes), an array like x. Short rows are turned to columns for it."""
+    if not x.size or len(axes) != 1 or axes[0] % x.ndim != x.ndim - 1 or x.shape[-1] > SHORT or x.ndim < 2:
+        return fn(x, axes)[()]
+    found = fn(np.ascontiguousarray(x.reshape(-1, x.shape[-1]).T), (0,))
+    return np.ascontiguousarray(found.T).reshape(x.shape)
+
+
+def _shifted(x: Array, axes: tuple[int, ...]) -> Array:
     """x minus its largest entry along the axes; where all entries are −∞ they stay so."""
     top = np.maximum.reduce(x, axis=axes, keepdims=True, initial=-np.inf)
-    return np.subtract(x, np.where(top == -np.inf, x.dtype.type(0), top))
+    masked = top == -np.inf
+    if masked.any():
+        top = np.where(masked, x.dtype.type(0), top)
+    z: Array = np.subtract(x, top)
+    return z
 
 
 def kept(p: Positions, axes: Sequence[int]) -> Positions:
@@ -107,9 +123,7 @@ class Softmax(_AlongAxes):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By the largest entry."""
-        e = np.exp(_shifted(np.asarray(arrays[0]), params["axes"]))
-        total = np.add.reduce(e, axis=params["axes"], keepdims=True)
-        return np.divide(e, np.where(total == 0, e.dtype.type(1), total))[()]
+        return _by_columns(_softmax, np.asarray(arrays[0]), params["axes"])
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """exp(x − max) by its sum; the result does not depend on what is taken for the maximum."""
@@ -126,6 +140,24 @@ class Softmax(_AlongAxes):
         b = dx.b
         mean = _mean_tangent(dx, y, params["axes"])
         return b.write("multiply", dx, y, strong=(0, 1)) - b.write("multiply", mean, y, strong=(0, 1))
+
+
+def _softmax(x: Array, axes: tuple[int, ...]) -> Array:
+    e = np.exp(_shifted(x, axes))
+    total = np.add.reduce(e, axis=axes, keepdims=True)
+    found: Array = np.divide(e, np.where(total == 0, e.dtype.type(1), total))
+    return found
+
+
+def _log_softmax(x: Array, axes: tuple[int, ...]) -> Array:
+    z = _shifted(x, axes)
+    one = z.dtype.type(1)
+    top = z == 0
+    many = np.maximum(np.add.reduce(top, axis=axes, dtype=z.dtype, keepdims=True), one)
+    e = np.where(top, z.dtype.type(0), np.exp(z))
+    rest = np.add.reduce(e, axis=axes, keepdims=True)
+    found: Array = np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))
+    return found
 
 
 class LogSoftmax(_AlongAxes):
@@ -157,13 +189,7 @@ class LogSoftmax(_AlongAxes):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """By the largest entry, and log1p of the rest."""
-        axes = params["axes"]
-        z = _shifted(np.asarray(arrays[0]), axes)
-        one = z.dtype.type(1)
-        top = z == 0
-        many = np.maximum(np.add.reduce(top, axis=axes, dtype=z.dtype, keepdims=True), one)
-        rest = np.add.reduce(np.where(top, z.dtype.type(0), np.exp(z)), axis=axes, keepdims=True)
-        return np.subtract(z, np.log(many) + np.log1p(rest * (one / many)))[()]
+        return _by_columns(_log_softmax, np.asarray(arrays[0]), params["axes"])
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """z − log(number of maxima) − log1p(Σ of the others' exp(z)), z = x − max."""

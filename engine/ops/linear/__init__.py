@@ -17,4 +17,5 @@ from engine.ops.linear import (  # noqa: F401  # each module registers its ops
     sylvester,
     tensors,
     triangular,
+    vander,
 )

@@ -1,11 +1,11 @@
-"""Matrices with a pattern: toeplitz, hankel, circulant, companion, vander, block_diag, tri. All are composites."""
+"""Matrices with a pattern: toeplitz, hankel, circulant, companion, block_diag, tri. All are composites."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from engine.attrs import BOOL, COUNT, INT, SIZE, optional
-from engine.builder import Builder, Var, call, cast
+from engine.attrs import INT, SIZE, optional
+from engine.builder import Builder, Var, call
 from engine.errors import ShapeMismatch
 from engine.op import Attr, Example, Op, Operand, registry
 from engine.ops.index.gather import gather_axis
@@ -140,42 +140,6 @@ class Companion(Op):
         return joined([first.reshape((1, n - 1)), call(b, "eye", n=n - 2, m=n - 1)], -2)
 
 
-class Vander(Op):
-    """Vandermonde's matrix: powers of the entries of a vector, the highest first unless `increasing`.
-
-    `N` columns, as many as rows unless given.
-    """
-
-    name = "vander"
-    family = "linalg"
-    composite = True
-    floating = True
-    parameters = (
-        Operand(
-            "x",
-        ),
-        Attr("N", optional(COUNT), None, ("n",)),
-        Attr("increasing", BOOL, False),
-    )
-    latex = "\\operatorname{{vander}} {x}"
-    derivative = {"x": "k\\, x_i^{k - 1}"}
-    examples = (
-        Example(([1.5, 2.0, -3.0],)),
-        Example(([1.5, 2.0, 0.0],), {"N": 4, "increasing": True}, note="a power of 0"),
-        Example(([1.5, 2.0],), {"N": 0}),
-    )
-
-    def lower(self, b: Builder, *operands: Any, **attrs: Any) -> Var:
-        """Powers with constant exponents."""
-        (x,) = operands
-        if not x.rank:
-            raise ShapeMismatch("vander takes a vector; this is a scalar.")
-        n = x.shape[-1] if attrs["N"] is None else attrs["N"]
-        check_size(b, (*x.shape, n), x)
-        k: Var = cast(b, b.write("iota", n=n), x.dtype)
-        return call(b, "pow", column(x), k if attrs["increasing"] else (n - 1) - k)
-
-
 class BlockDiag(Arrangement):
     """Matrices put one behind the other along the diagonal, with zeros elsewhere; a vector is a row."""
 
@@ -222,5 +186,5 @@ class Tri(Creation):
         return call(b, "tril", ones, k=attrs["k"])
 
 
-for _op in (Toeplitz(), Hankel(), Circulant(), Companion(), Vander(), BlockDiag(), Tri()):
+for _op in (Toeplitz(), Hankel(), Circulant(), Companion(), BlockDiag(), Tri()):
     registry.add(_op)

@@ -232,7 +232,7 @@ positive = registry.add(
 )
 
 
-def _sign_into(x: Any, out: Array) -> None:
+def sign_into(x: Any, out: Array) -> None:
     """[x > 0] − [x < 0], and NaN: without a jump for each entry."""
     up, down = np.greater(x, 0), np.less(x, 0)
     np.copyto(out, np.subtract(up.view(np.int8), down.view(np.int8)))
@@ -268,7 +268,7 @@ sign = registry.add(
         latex="\\operatorname{{sign}} {x}",
         aliases=("Sign", "sgn"),
         bools=False,
-        into=Into(_sign_into),
+        into=Into(sign_into),
         domain=((0.2, 2.0),),
         convention="The derivative is 0 everywhere, at the jump too.",
         examples=(Example(([1.5, -2.0],)), Example((0.0,), smooth=False)),
@@ -563,11 +563,15 @@ def _choose(condition: Any, x: Any, y: Any) -> Any:
     return chosen[()]
 
 
-def _choose_into(condition: Any, x: Any, y: Any, out: Array) -> None:
-    """The same bits by integer arithmetic, y ^ ((x ^ y) & mask): a jump for each entry costs five times as much."""
-    if out.itemsize == 1:
-        chosen = np.where(condition, x, y)
-        np.copyto(out, chosen)
+FEW = 1000
+"""Entries up to which the calls are what costs."""
+
+
+def choose_into(condition: Any, x: Any, y: Any, out: Array) -> None:
+    """The same bits by integer arithmetic, y ^ ((x ^ y) & mask): a jump for each entry costs five times as much where there
+    are many; a few are chosen in one call."""
+    if out.size <= FEW or out.itemsize == 1:
+        np.copyto(out, np.where(condition, x, y))
         return
     integer = np.int64 if out.itemsize == 8 else np.int32
     to, u, v = out.view(integer), x.view(integer), y.view(integer)
@@ -648,7 +652,7 @@ where = registry.add(
         names=("condition", "x", "y"),
         aliases=("select", "Where"),
         masks=(0,),
-        into=Into(_choose_into, (1, 2), stretches=True),
+        into=Into(choose_into, (1, 2), stretches=True),
         domain=((0.5, 1.0), (-2.0, 2.0), (-2.0, 2.0)),
         derivative={"x": "[condition]", "y": "[\\lnot condition]"},
         examples=(Example(([True, False], [1.0, 2.0], [3.0, 4.0])),),

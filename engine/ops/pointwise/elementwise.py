@@ -222,7 +222,8 @@ class Kernelled(Elementwise):
         return self.many if avals[0].dtype in self.kernel_dtypes and size >= MANY else self.few
 
 
-def _converted(x: Any, out: Array) -> None:
+def converted(x: Any, out: Array) -> None:
+    """A copy in another dtype. A float that no integer stands for becomes the smallest one, silently."""
     np.copyto(out, x, casting="unsafe")
 
 
@@ -245,7 +246,7 @@ class Cast(Op):
 
     def into(self, avals: Sequence[Aval], params: Params) -> Into | None:
         """Converted while it is copied."""
-        return Into(_converted)
+        return Into(converted)
 
     rules = (Partial(Formula("1")),)
 

@@ -29,6 +29,7 @@ from engine.errors import EmptyReduction, ShapeMismatch
 from engine.op import Attr, Example, General, Into, Linear, Op, Operand, Parameter, Params, Zero, registry
 from engine.ops.layout.shape import joined, slice_axis
 from engine.ops.reduce import masked
+from engine.ops.reduce.largest import extreme
 from engine.ops.reduce.masked import INITIAL, WHERE
 from engine.transforms.strong import times
 
@@ -204,6 +205,39 @@ def gathered(x: Var, axes: Sequence[int]) -> Var:
     return moved if moved.shape == shape else moved.reshape(shape)
 
 
+class Chosen(Op):
+    """Whether an entry is the extreme one: equal to it, or NaN as it is. Where it is NaN, derivatives need a look of their own,
+    so executors that do without guards only compare."""
+
+    name = "is_extreme"
+    family = "core"
+    internal = True
+    elementwise = True
+    rules = (Zero(),)
+
+    def infer(self, *avals: Aval, **params: Any) -> Avals:
+        """A mask."""
+        return Aval(avals[0].shape, "bool")
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        """x = y, or neither is a number."""
+        x, y = (np.asarray(v) for v in arrays)
+        return ((x == y) | ((x != x) & (y != y)))[()]
+
+    def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions:
+        """The same with ops of the table."""
+        x, y = positions
+        missing = e.op("logical_and", e.op("isnan", x), e.op("isnan", y))
+        return e.op("logical_or", e.op("equal", x, y), missing)
+
+    def unguarded(self, params: Params) -> tuple[Op, Params]:
+        """A comparison: of a NaN nothing is chosen, and 0·(1/0) says so."""
+        return registry.core("equal"), params
+
+
+registry.add(Chosen())
+
+
 class Extreme(Op):
     """Largest or smallest entry over axes. Entries that tie for it share the derivative equally."""
 
@@ -274,7 +308,10 @@ class Extreme(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """NumPy's; NaN where one of the entries is."""
-        return self.fn(arrays[0], axis=params["axes"])
+        ufunc = {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
+        if ufunc is None:
+            return self.fn(arrays[0], axis=params["axes"])
+        return extreme(ufunc, np.asarray(arrays[0]), params["axes"])
 
     def cuts(
         self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
@@ -287,8 +324,7 @@ class Extreme(Op):
         axes, ufunc = params[0][1], {np.max: np.maximum, np.min: np.minimum}.get(self.fn)
         if ufunc is None:
             return None
-        reduce = ufunc.reduce
-        return Into(lambda x, out: reduce(x, axes, None, out))
+        return Into(lambda x, out: extreme(ufunc, x, axes, out))
 
     def expand(self, e: Entries, *positions: Positions, **params: Any) -> Positions | None:
         """A tree of choices between two; of what ties, one of them has the kink."""
@@ -301,16 +337,20 @@ class Extreme(Op):
         assert dx is not None
         b, axes = x.b, params["axes"]
         whole = spread(y, x.shape, axes)
-        missing = call(b, "logical_and", call(b, "isnan", x), call(b, "isnan", whole))
-        chosen = call(b, "logical_or", x.equals(whole), missing)
-        share = 1.0 / cast(b, chosen, dx.dtype).sum(axes)
-        return times(call(b, "where", chosen, dx, 0.0).sum(axes), share)
+        chosen = cast(b, b.write("is_extreme", x, whole), dx.dtype)
+        mine = b.write("multiply", chosen, dx, strong=(0,))
+        return times(mine.sum(axes), 1.0 / chosen.sum(axes))
 
     def kink(self, arrays: Sequence[Array], y: Array, **params: Any) -> Array | None:
         """Where more than one entry is the extreme one."""
         axes = params["axes"]
         ties: Array = np.asarray(np.sum(arrays[0] == np.expand_dims(y, axes), axis=axes) > 1)
         return ties
+
+    def kinked(self, arrays: Sequence[Array], y: Array, **params: Any) -> bool:
+        """All entries that are an extreme one are counted at once; NaN would hide one."""
+        found = np.count_nonzero(arrays[0] == np.expand_dims(y, params["axes"]))
+        return found != np.size(y) or bool(np.isnan(np.add.reduce(y, axis=None)))
 
 
 registry.add(

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any, NamedTuple
 
-from engine.jit import cache
+from engine.jit import cache, memory
 from engine.jit.apart import NEVER, compile_apart
 from engine.spec.plain.table import OpTable, make_table
 
@@ -83,6 +83,7 @@ def _behind() -> None:
     found = _import()
     with _state.lock:
         _state.native = found
+    memory.give_back()
 
 
 def _import() -> Native | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.aval import Aval
+from engine.aval import Aval, DType
 from engine.builder import EagerBuilder, GraphBuilder, Var, call
 from engine.execute.plan import Plan, plan_of
 from engine.graph import Graph
@@ -22,9 +22,9 @@ MATRIX = Aval((4, N), "float64")
 Written = Callable[..., list[Var]]
 
 
-def graph_of(write: Written, *avals: Aval) -> Graph:
+def graph_of(write: Written, *avals: Aval, dtype: DType = "float64") -> Graph:
     """The graph that a function of Vars writes."""
-    b = GraphBuilder("float64")
+    b = GraphBuilder(dtype)
     outs = write(*[Var(b, b.input(a)) for a in avals])
     return b.build([o.ref for o in outs])
 
@@ -169,7 +169,7 @@ def test_memory_is_nobody_elses(write: Written) -> None:
         np.testing.assert_array_equal(f, e)
     for a, original in zip(first, before, strict=True):
         np.testing.assert_array_equal(a, original)
-        assert not any(np.may_share_memory(a, f) for f in found)
+        assert not any(np.may_share_memory(a, f) for k, f in enumerate(found) if k not in plan.passed)
 
 
 @pytest.mark.parametrize("write", [outputs_that_are_views, stretched, reshapes_that_copy, long_chain])
@@ -240,6 +240,26 @@ def test_stopped_between_steps() -> None:
     given = [np.linspace(0, 1, 20_000)]
     for f, e in zip(plan.run(B, given).results, B.inline(graph, given), strict=True):
         np.testing.assert_array_equal(f, e)
+
+
+def test_the_meter_is_asked_by_work() -> None:
+    """Small steps together are one look; those that take long are one each."""
+
+    def products(n: int) -> int:
+        asked: list[int] = []
+
+        def chain(x: Var) -> list[Var]:
+            for _ in range(40):
+                x = x @ x
+            return [x]
+
+        plan = Plan(graph_of(chain, Aval((n, n), "float64")))
+        plan.run(EagerBuilder("float64", lambda: asked.append(1)), [np.zeros((n, n))])
+        return len(asked)
+
+    assert products(2) == 1
+    assert products(10) in range(4, 8)
+    assert products(40) in range(40, 43)
 
 
 # ------------------------------------------------------------------------------------------------------------ kinks

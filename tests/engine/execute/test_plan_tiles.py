@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.aval import Aval
+from engine.aval import Aval, DType
 from engine.builder import EagerBuilder, Var, call
 from engine.derive import Request, prepare
 from engine.errors import DeadlineExceeded
@@ -153,9 +153,9 @@ def test_tiles_give_the_same(name: str, tile: int) -> None:
         np.testing.assert_allclose(f, e, rtol=1e-12, atol=1e-13)
     for threads in (1, 2, 3):
         pool.resize(threads)
-        for f, again in zip(first, plan.run(B, arguments).results, strict=True):
+        for k, (f, again) in enumerate(zip(first, plan.run(B, arguments).results, strict=True)):
             np.testing.assert_array_equal(f, again)  # to the bit, whoever computed which tile
-            assert not np.ndim(f) or not np.may_share_memory(f, again)
+            assert k in plan.passed or not np.ndim(f) or not np.may_share_memory(f, again)
 
 
 def test_pointwise_tiles_are_exact() -> None:
@@ -193,7 +193,7 @@ def test_not_finite_passes_through() -> None:
 
 def test_stopped_between_tiles() -> None:
     graph, arguments = columns()
-    plan = Plan(graph, tile=16, least=0)
+    plan = Plan(graph, tile=4, least=0)
     tiles = sum(len(loop.tiles) for loop in plan.loops)
     asked: list[int] = []
     lock = threading.Lock()
@@ -215,7 +215,7 @@ def test_stopped_between_tiles() -> None:
 
 
 def test_memory_of_tiles_is_that_of_tiles() -> None:
-    aval = Aval((400_000,), "float64")
+    aval = Aval((2_000_000,), "float64")
 
     def chain(x: Var) -> list[Var]:
         for _ in range(12):
@@ -242,15 +242,40 @@ def test_ties_at_the_edge_of_a_tile() -> None:
     assert plan.run(B, [x]).kinked
 
 
-def test_heavy_products_are_shared() -> None:
+PRODUCTS: dict[str, tuple[tuple[int, int, int], DType, list[int]]] = {
+    "half a millisecond": ((512, 784, 512), "float32", [256, 256]),
+    "uneven": ((401, 784, 300), "float64", [201, 200]),
+    "doubles take twice as long": ((256, 784, 100), "float64", [128, 128]),
+    "the same in single precision": ((256, 784, 100), "float32", []),
+    "massive": ((802, 1024, 700), "float64", [201, 201, 201, 199]),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_heavy_products_are_shared(name: str) -> None:
+    """In two halves, or four pieces where they are large; small ones are left whole."""
     rng = np.random.default_rng(0)
-    shapes = [(400, 300), (300, 350)]
-    graph = graph_of(lambda x, y: [x @ y], *[Aval(s, "float64") for s in shapes])
-    plan = Plan(graph)
-    (loop,) = plan.loops
-    assert len(loop.tiles) > 1
-    x, y = (rng.normal(size=s) for s in shapes)
-    np.testing.assert_allclose(plan.run(B, [x, y]).results[0], x @ y, rtol=1e-12)
+    (n, k, m), dtype, pieces = PRODUCTS[name]
+    plan = Plan(graph_of(lambda x, y: [x @ y], Aval((n, k), dtype), Aval((k, m), dtype), dtype=dtype))
+    assert [[hi - lo for lo, hi in loop.tiles] for loop in plan.loops] == ([pieces] if pieces else [])
+    x, y = rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype)
+    (found,) = plan.run(EagerBuilder(dtype), [x, y]).results
+    exact = x.astype(np.float64) @ y.astype(np.float64)
+    assert np.abs(found - exact).max() < 2e3 * np.finfo(dtype).eps
+
+
+def test_a_loop_of_short_calls_is_left_whole() -> None:
+    """Rows of ten beside rows of five hundred: a thread would wait for the other at each of the many small calls."""
+
+    def head(z: Var, w: Var) -> list[Var]:
+        p = call(z.b, "softmax", z, axis=-1)
+        p = p - call(z.b, "sum", p * z, axis=-1, keepdims=True) * p
+        return [call(z.b, "relu", p @ w)]
+
+    narrow = graph_of(head, Aval((512, 10), "float32"), Aval((10, 512), "float32"), dtype="float32")
+    wide = graph_of(head, Aval((200_000, 10), "float32"), Aval((10, 12), "float32"), dtype="float32")
+    assert not Plan(narrow).loops
+    assert Plan(wide).loops
 
 
 # ------------------------------------------------------------------------------------------------------------- the pool

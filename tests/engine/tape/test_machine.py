@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.jit import apart, cache
+from engine.jit import apart, cache, memory
 from engine.tape import CODES, ROWS, Tape, generate, machine, plain
 from tests.engine.tape.conftest import needs_numba
 
@@ -181,3 +181,56 @@ def test_the_plain_machine_needs_no_numba() -> None:
     )
     assert in_process(script) == []
     assert plain.sign(-2.0) == -1.0
+
+
+GIVEN_BACK = """
+import json
+from pathlib import Path
+import numpy as np
+from engine.jit import memory
+from engine.tape import machine
+import engine.ops
+from engine.language import parse_text
+from engine.derive import Request, prepare
+from engine.execute.meter import Meter
+from engine.values import read_value
+def run():
+    request = Request(parse_text("y = sin(x)*exp(x) + x**3"), {"x": read_value(0.3)})
+    return dict(prepare("grad", request).run(Meter())["gradients"])
+def resident():
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+assert machine.load()
+before, kept = run(), resident()
+given = memory.give_back()
+left = resident()
+import numba
+compiled = numba.njit(lambda x: 2 * x)(21.0)  # the compiler still works
+print(json.dumps([given > 0, kept - left, before == run(), compiled, memory.give_back("no such library")]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells and takes")
+def test_the_compilers_memory_is_given_back() -> None:
+    needs_numba()
+    given, megabytes, same, compiled, nothing = in_process(GIVEN_BACK)
+    assert given
+    assert float(str(megabytes)) > 20
+    assert same
+    assert compiled == 42
+    assert nothing == 0
+
+
+def test_only_what_is_wholly_the_files_is_given_back() -> None:
+    """A table of addresses is read-only as well once it is written, and must stay."""
+    smaps = "".join(
+        f"{start:x}-{start + 4096:x} {flags} 0 08:01 7    {path}\nRss: 4 kB\nPrivate_Dirty: {dirty} kB\n"
+        f"Shared_Dirty: 0 kB\nAnonymous: {dirty} kB\nVmFlags: rd\n"
+        for start, flags, path, dirty in [
+            (4096, "r-xp", "/lib/libllvmlite.so", 0),
+            (8192, "r--p", "/lib/libllvmlite.so", 4),
+            (12288, "rw-p", "/lib/libllvmlite.so", 0),
+            (16384, "r-xp", "/lib/libother.so", 0),
+            (20480, "r--p", "/a folder/libllvmlite.so", 0),
+        ]
+    )
+    assert list(memory._clean(smaps, "libllvmlite")) == [(4096, 4096), (20480, 4096)]
