@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,14 +61,14 @@ def asked(job: Job, inputs: dict[str, Any], found: Ready) -> dict[str, Any] | No
 
 def plain(value: Any) -> Any:
     """With NumPy's numbers instead of Python's, and arrays of no axes instead of scalars."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     return np.asarray(value) if isinstance(value, float | bool | np.generic | np.ndarray) else value
 
 
 def close(a: Any, b: Any, rtol: float) -> None:
     """The careful executor may round otherwise, and warns of what no reported value shows."""
-    if isinstance(a, dict):
+    if isinstance(a, Mapping):
         assert a.keys() == b.keys()
         for k in a.keys() - {"warnings"}:
             close(a[k], b[k], rtol)
