@@ -668,8 +668,8 @@ def test_checkpoints_save_memory_as_predicted(verb: str, monkeypatch: pytest.Mon
         # the sweep over all seeds, which is what is predicted, since it answers where something is not finite.
         assert 0.4 * actual < predicted < (20 if verb == "jacobian" else 3.5) * actual
     assert found[1][0] < found[0][0] / 2
-    # (What little the structure of a Jacobian takes does not depend on it.)
-    assert found[1][1] < (found[1][0] if verb == "jacobian" else found[0][1] / 2)
+    if verb != "jacobian":  # what little its structure takes does not depend on it
+        assert found[1][1] < found[0][1] / 2
     for field in ("gradients", "hvp"):
         if field in found[0][2]:
             near(found[1][2][field]["x"], found[0][2][field]["x"], 1e-12)
