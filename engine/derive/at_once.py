@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FEWEST_SEEDS = 16
 """Unit seeds from which on their structure is kept."""
+MANY, FEWER = 1.5, 0.75
+"""Where terms of a sparse answer take so many times the nodes of its sweeps, they must take so much less of the operations:
+sweeps read their nonzeros in a few strides."""
 LARGEST_STRUCTURE = 1 << 20
 """Entries of the largest node whose structure is kept: it takes a number for each."""
 
@@ -108,6 +111,8 @@ def at_once(
         return None
     # Seeds are written, read and, for nonzeros, gathered beside what a sweep computes.
     most = job.cost.flops + (seeds * seeds if compression is None else 4.0 * len(compression.rows))
+    if compression is not None and cost.nodes > MANY * job.cost.nodes:
+        most *= FEWER
     if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > most:
         return None
     make_ready(graph, guarded=False)
