@@ -145,7 +145,8 @@ def _section(row: Row, found: Found) -> str:
         ]
         # Names of ours that stand where a peer's would are further sides of ours, for orientation.
         peer = f"*{line.peer}*" if line.peer.startswith(OURS) else line.peer
-        lines.append("| " + " | ".join([line.work, peer, *ours]).rstrip() + " |")
+        work = line.work.replace("|", "\\|")  # |x| is no column
+        lines.append("| " + " | ".join([work, peer, *ours]).rstrip() + " |")
     lines += ["", *(f"{remark}\n" for remark in found.remarks)]
     note = NOTES / f"{row.key}.md"
     if note.exists():

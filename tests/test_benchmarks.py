@@ -123,6 +123,17 @@ def test_the_page() -> None:
     assert dataclasses.asdict(example()[ROWS[0].key])["remarks"] == ["A remark."]
 
 
+def test_tables_have_as_many_columns_as_their_heads() -> None:
+    columns = 0
+    for line in (NOTES.parent.parent / "docs" / "performance.md").read_text("utf-8").splitlines():
+        if not line.startswith("|"):
+            columns = 0
+            continue
+        found = len(re.findall(r"(?<!\\)\|", line)) - 1
+        columns = columns or found
+        assert found == columns, line
+
+
 def test_the_plot_follows_the_colour_scheme() -> None:
     drawn = f'<svg width="1"><path stroke="{INK}"/><text style="fill: {INK}">x</text></svg>'
     svg = themed(drawn)

@@ -102,7 +102,8 @@ ROW = Row(
     "CasADi, JAX jit (to 2,000 nodes)",
     "≥ 2 × faster than each",
     "Ours computes the value of every node and its adjoint, and hands out the value and the gradients by the inputs; “all "
-    "nodes reported” hands out all of them, as an answer does. CasADi: an SX function (virtual machine, no compiler) of "
+    "nodes reported” hands out all of them, by id, in the arrays they are in. "
+    "CasADi: an SX function (virtual machine, no compiler) of "
     "the input vector with two results, value and gradient, called through its buffers. JAX: `jit(value_and_grad)`, "
     "compiled before. Values stay in each system's own arrays. Random graphs of add, subtract, multiply, divide, sin, "
     "cos, tanh, exp, sqrt, log; every node has a gradient; one input in 20 nodes.",
