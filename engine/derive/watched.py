@@ -15,7 +15,7 @@ import numpy as np
 from engine.aval import Array, Aval, Avals
 from engine.execute.finite import finite
 from engine.formula import Formula
-from engine.graph import CONSTANT, Graph, Node
+from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.op import Op, Partial
 
 
@@ -75,4 +75,5 @@ def watched(graph: Graph, nodes: Collection[int]) -> Graph | None:
 
 
 def _looked_at(node: Node) -> bool:
-    return isinstance(node.aval, Aval) and node.aval.floating and node.op is not CONSTANT and not node.op.view
+    given = node.op is CONSTANT or node.op is INPUT
+    return isinstance(node.aval, Aval) and node.aval.floating and not given and not node.op.view

@@ -69,7 +69,7 @@ def test_gradients_through_loops(text: str, value: Any, size: int) -> None:
 
 def test_what_is_set_anew_in_each_step_is_not_carried() -> None:
     job = prepare("grad", request(RUNGE_KUTTA, {"x": np.ones(3000)}, nodes="none", wrt=["x"]))
-    graph = job.quick.graph  # type: ignore[attr-defined]  # it is one of arrays
+    graph = job.quick.graph
     typecheck(graph)
     there, back = scans(graph)
     assert there["carries"] == 1, "y; not the slopes, not the counter"
@@ -80,7 +80,7 @@ def test_what_is_set_anew_in_each_step_is_not_carried() -> None:
 
 def test_a_carry_that_swaps_places_stays() -> None:
     job = prepare("grad", request(CARRIED, {"x": np.ones(3000)}, nodes="none", wrt=["x"]))
-    graph = job.quick.graph  # type: ignore[attr-defined]  # it is one of arrays
+    graph = job.quick.graph
     typecheck(graph)
     assert all(params["carries"] >= 2 for params in scans(graph))
 

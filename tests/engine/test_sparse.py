@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from engine.cost import Limits
 from engine.derive import prepare
 from engine.errors import LimitExceeded, Unsupported
+from engine.execute.meter import Meter
 from engine.sparsity import loops
 from engine.sparsity.colouring import column_colouring, star_colouring
 from engine.sparsity.compression import Compression, compressed, of_symmetric
@@ -579,3 +580,20 @@ def test_indices_that_are_not_known_may_be_any(monkeypatch: pytest.MonkeyPatch) 
     assert structure(followed["y"]["x"]) < structure(whole["y"]["x"])
     # Columns of the arrays are kept apart all the same.
     assert all((i - j) % 2 == 0 for i, j in structure(whole["y"]["x"]))
+
+
+@pytest.mark.parametrize("size", [101, 50_001])
+@pytest.mark.parametrize(
+    ("verb", "text", "sparse"),
+    [
+        ("jacobian", "l = log(x*x)\nwhere(x > 0.5, l, x)", True),
+        ("jacobian", "l = log(x*x)\nsum(where(x > 0.5, l, x))", False),
+        ("hessian", "l = log(x*x)\nsum(where(x > 0.5, l, x**2))", True),
+    ],
+)
+def test_what_is_hidden_has_a_warning_at_any_size(verb: str, text: str, sparse: bool, size: int) -> None:
+    x = np.linspace(-1, 1, size)
+    x[size // 2] = 0
+    fields = {"sparse": True} if sparse else {}
+    answer = prepare(verb, request(text, {"x": x}, nodes="none", **fields)).run(Meter())
+    assert [warning["node"] for warning in answer["warnings"]] == ["l"]

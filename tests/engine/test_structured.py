@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from engine.derive import Job, at_once, prepare
+from engine.derive import Job, at_once, diagnose, prepare
 from engine.execute.meter import Meter
 from engine.op import registry
 from engine.structured import symmetric
@@ -326,6 +326,25 @@ def test_structural_zeros_stay_zero() -> None:
     assert not found[0, 1:].any()
     assert not found[1:, 0].any()
     assert np.isfinite(found[1:]).all()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("verb", "name"), [("jacobian", "a band"), ("jacobian", "elementwise"), ("hessian", "Rosenbrock")]
+)
+def test_values_on_the_way_are_looked_at_in_passing(
+    verb: str, name: str, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is computed again to see whether all was finite."""
+
+    def again(self: Any) -> Any:
+        raise AssertionError("the program was run again")
+
+    case = (VECTORS if verb == "jacobian" else SCALARS)[name]._replace(x=v(1000))
+    job: Any = job_of(verb, case, sparse=sparse)
+    assert job.seen is not None
+    monkeypatch.setattr(diagnose._Again, "values", again)
+    assert job.run(Meter())["warnings"] == []
 
 
 @pytest.mark.parametrize("sparse", [False, True])

@@ -294,7 +294,7 @@ def test_a_body_that_comes_later_than_it_should(warm: Client, pieces: int) -> No
         c = Connection(warm)
         for k in range(3):
             await c.send(post([0.5, k]))
-        c.protocol.receive_timeout_s = 0.2  # type: ignore[misc]
+        c.protocol.receive_timeout_s = 0.2
         data = post([3.0, 4.0])
         begin = data.index(b"{")
         c.protocol.data_received(data[:begin])

@@ -202,7 +202,7 @@ def test_large_arrays_are_not_read_twice(services: Services, monkeypatch: pytest
 
 @pytest.mark.parametrize("nodes", [3, 4])
 def test_limits_are_those_of_the_general_road(nodes: int, services: Services) -> None:
-    settings = Settings(nodes=nodes, _env_file=None)  # type: ignore[call-arg]
+    settings = Settings(nodes=nodes, _env_file=None)
     services = replace(
         services, settings=settings, limits=Limits(nodes=nodes), readings=Readings(settings), plans=Plans()
     )

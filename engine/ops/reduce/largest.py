@@ -40,7 +40,7 @@ def extreme(ufunc: Any, x: Array, axes: tuple[int, ...], out: Array | None = Non
     return ufunc.reduce(x, axes, None, out)
 
 
-class _Reduced(Op):
+class Reduced(Op):
     """Results without the axes of the first operand that are reduced."""
 
     family = "core"
@@ -58,7 +58,7 @@ class _Reduced(Op):
         return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
 
-class Top(_Reduced):
+class Top(Reduced):
     """The largest entry over axes, as a number that has no derivative."""
 
     name = "core.top"
@@ -78,7 +78,7 @@ class Top(_Reduced):
         return np.asarray(~np.isfinite(y))
 
 
-class Rest(_Reduced):
+class Rest(Reduced):
     """Σ e over axes but for one of the entries whose z is 0. Operands z ≤ 0 and e = exp(z)."""
 
     name = "core.rest"
@@ -94,7 +94,7 @@ class Rest(_Reduced):
         return rest
 
 
-class Moments(_Reduced):
+class Moments(Reduced):
     """[t, rest] of x over axes, which can be cut: those of the pieces become those of the whole.
 
     t is the largest t of all pieces; beside the 1 of its piece the others' exp(tₖ − t)·(1 + restₖ) are added to its rest.

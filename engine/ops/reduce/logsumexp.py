@@ -10,8 +10,9 @@ import numpy as np
 from engine.attrs import AXES, BOOL, only_false
 from engine.aval import Array, Aval, Avals, axis_before, broadcast_shapes, normalize_axes, without_axes
 from engine.builder import Builder, Var, broadcast_to, call
-from engine.op import Attr, Example, General, Op, Operand, Spelling, Zero, registry
+from engine.op import Attr, Example, General, Op, Operand, Spelling, registry
 from engine.ops.layers.nn import Softmax, kept, rest_of
+from engine.ops.reduce.largest import Reduced
 from engine.ops.reduce.reduction import AXIS_ATTRS, keep, spread
 from engine.transforms.strong import times
 
@@ -43,7 +44,7 @@ class Shares(Softmax):
         return np.where(mended, endless / np.maximum(count, 1), shares).astype(x.dtype)[()]
 
 
-class TopLevel(Op):
+class TopLevel(Reduced):
     """The largest x over axes of those whose weight is not 0, where that is finite, else 0.
 
     What is taken out of a sum of exponentials and put back behind its logarithm: the sum does not depend on it, so it has
@@ -51,19 +52,6 @@ class TopLevel(Op):
     """
 
     name = "top_level"
-    family = "core"
-    internal = True
-    rules = (Zero(),)
-
-    def infer(self, *avals: Aval, **params: Any) -> Avals:
-        """Without the axes."""
-        return Aval(without_axes(avals[0].shape, params["axes"]), avals[0].dtype)
-
-    def cuts(
-        self, axis: int, operands: Sequence[Aval], result: Aval, /, **params: Any
-    ) -> tuple[int | None, ...] | None:
-        """Axes that are not reduced."""
-        return (axis_before(axis, operands[0].rank, params["axes"]),) * len(operands)
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """A maximum over what has weight."""

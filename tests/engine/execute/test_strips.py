@@ -65,7 +65,7 @@ OPS = [
     for op in registry.everything()
     if isinstance(op, Elementwise) and not op.view
     for dtype in ("float64", "float32", "bool")
-    if recorded(op, dtype) is not None  # type: ignore[arg-type]
+    if recorded(op, dtype) is not None
 ]
 
 
@@ -116,7 +116,7 @@ def run(
 
 @pytest.mark.parametrize(("op", "dtype"), OPS, ids=[f"{op.name}-{dtype}" for op, dtype in OPS])
 def test_every_op_to_the_bit(op: Any, dtype: str, plain: Callable[[bool], None]) -> None:
-    recorder = recorded(op, dtype)  # type: ignore[arg-type]
+    recorder = recorded(op, dtype)
     assert recorder is not None
     rng = np.random.default_rng(len(op.name))
     arity = len(op.rules)
@@ -139,13 +139,13 @@ def test_every_op_to_the_bit(op: Any, dtype: str, plain: Callable[[bool], None])
 
 @pytest.mark.parametrize(("op", "dtype"), OPS, ids=[f"{op.name}-{dtype}" for op, dtype in OPS])
 def test_what_is_recorded_is_what_the_op_writes(op: Any, dtype: str, plain: Callable[[bool], None]) -> None:
-    recorder = recorded(op, dtype)  # type: ignore[arg-type]
+    recorder = recorded(op, dtype)
     assert recorder is not None
     n = 5000
     operands = [drawn(np.random.default_rng(1), recorder.dtypes[k], n) for k in range(len(op.rules))]
     expected = np.empty(n, recorder.dtypes[recorder.calls[-1].result])
     with np.errstate(all="ignore"):
-        op.into([Aval((n,), str(x.dtype)) for x in operands], ()).write(*operands, expected)  # type: ignore[arg-type]
+        op.into([Aval((n,), str(x.dtype)) for x in operands], ()).write(*operands, expected)
     outs, _, _ = run(recorder.calls, recorder, operands, [recorder.calls[-1].result], n)
     same_bits(outs[0], expected, op.name)
 
@@ -155,7 +155,7 @@ def test_powers_by_a_number(exponent: float, plain: Callable[[bool], None]) -> N
     op = registry.core("pow_by")
     recorder = Recorder()
     one = recorder.value(np.float64)
-    write = op.into([Aval((5000,), "float64")], (("exponent", exponent),)).write  # type: ignore[union-attr]
+    write = op.into([Aval((5000,), "float64")], (("exponent", exponent),)).write
     result = recorder.write(write, [one], np.float64)
     x = drawn(np.random.default_rng(2), np.float64, 5000)
     expected = np.empty(5000)
@@ -226,8 +226,8 @@ def test_sine_and_cosine_of_one_value(plain: Callable[[bool], None]) -> None:
     x[700] = 1e300
     recorder = Recorder()
     one = recorder.value(np.float64)
-    s = recorder.write(registry.core("sin").into([Aval((5000,), "float64")], ()).write, [one], np.float64)  # type: ignore[union-attr]
-    c = recorder.write(registry.core("cos").into([Aval((5000,), "float64")], ()).write, [one], np.float64)  # type: ignore[union-attr]
+    s = recorder.write(registry.core("sin").into([Aval((5000,), "float64")], ()).write, [one], np.float64)
+    c = recorder.write(registry.core("cos").into([Aval((5000,), "float64")], ()).write, [one], np.float64)
     for on in (False, True):
         plain(on)
         outs, _, strips = run(recorder.calls, recorder, [x], [s, c], 5000)
