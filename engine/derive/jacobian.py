@@ -23,6 +23,7 @@ from engine.derive.warn import Watch
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.sparsity.compression import Direction
+from engine.sparsity.selections import read_once
 from engine.specialize import Typed
 from engine.tape import Linearized, Tape
 from engine.transforms.pull import vjp_graph
@@ -63,6 +64,7 @@ class Jacobian(Swept):
         of, wrt = [typed.node(i) for i in self.of], [typed.node(i) for i in self.wrt]
         compression, cells = None, None
         if request.sparse:
+            graph = read_once(graph, {*of, *wrt})
             direction: Direction = "reverse" if self.mode == "reverse" else "forward"
             found = sparse_jacobian(self, graph, of, wrt, direction, request.mode != "auto")
             self.mode, compression, wrt = found.mode, found.compression, found.by
@@ -82,9 +84,9 @@ class Jacobian(Swept):
         seeds = outs if self.mode == "reverse" else ins
         self.prepare_sweep(derived, self.axes, seeds, compression, cells, last=self.mode == "forward")
         # With what is differentiated, so that a kink in it is met.
-        values = graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
+        values = typed.graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
         self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
-        if not self.watching(values, range(len(graph.nodes)), self.primal):
+        if not self.watching(values, range(len(typed.graph.nodes)), self.primal):
             make_ready(self.primal, guarded=self.runner.guarded)
 
     def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:

@@ -8,8 +8,8 @@ where a row reads an entry twice, the two are added.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,21 @@ class Selected(NamedTuple):
 
     nodes: list[int]
     columns: Array
+
+
+def read_once(graph: Graph, kept: Collection[int]) -> Graph:
+    """The graph in which entries that are read again in the same way are those that were read before. Nodes keep their
+    numbers; `kept` are to be left as they are."""
+    first: dict[Any, int] = {}
+    place = list(range(len(graph.nodes)))
+    nodes = []
+    for i, node in enumerate(graph.nodes):
+        inputs = tuple(place[j] for j in node.inputs)
+        node = node if inputs == node.inputs else node._replace(inputs=inputs)
+        nodes.append(node)
+        if node.op.name in MOVES and i not in kept:
+            place[i] = first.setdefault((node.op.name, inputs, node.params), i)
+    return graph if place == list(range(len(place))) else Graph(tuple(nodes), graph.inputs, graph.outputs)
 
 
 def selections(graph: Graph, of: Sequence[int], wrt: Sequence[int], values: Values) -> Selected | None:
@@ -82,4 +97,6 @@ def selections(graph: Graph, of: Sequence[int], wrt: Sequence[int], values: Valu
                 todo.append((r, np.asarray(op.evaluate(columns, *others, **dict(params)))))
     if [i for i, _ in found] == list(wrt):
         return None
+    # In the order of the answer's columns, in which nonzeros then often lie as they are wanted.
+    found.sort(key=lambda one: int(one[1].flat[0]) if one[1].size else 0)
     return Selected([i for i, _ in found], np.concatenate([c.reshape(-1) for _, c in found]))

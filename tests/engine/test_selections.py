@@ -109,3 +109,21 @@ def test_jobs_are_not_kept_by_the_values_of_numbers() -> None:
         asked = request("y = sort(x)\nx[argsort(x)] * y", {"x": x}, sparse=True, wrt=["x"])
         assert not prepare("jacobian", asked, plans=plans).cached
     assert len(plans) == 0
+
+
+def test_what_is_read_again_is_read_once() -> None:
+    """Three different readings of x, one of them three times."""
+    text = "(3 - 2*x[1:-1])*x[1:-1] - x[:-2]*x[1:-1] - 2*x[2:]"
+    x = np.linspace(-1, 1, 9)
+    job: Any = prepare("jacobian", request(text, {"x": x}, sparse=True, nodes="none"))
+    (block,) = job.readout.blocks
+    assert block.same is None, "no number is made of several"
+    assert block.numbers == 3 * 7
+    (found,) = job.run(Meter())["jacobian"].values()
+    dense = np.zeros((7, 9))
+    dense[found["x"]["row"], found["x"]["col"]] = found["x"]["data"]
+    rows = np.arange(7)
+    expected = np.zeros((7, 9))
+    expected[rows, rows], expected[rows, rows + 2] = -x[1:-1], -2
+    expected[rows, rows + 1] = 3 - 4 * x[1:-1] - x[:-2]
+    np.testing.assert_allclose(dense, expected, rtol=1e-13)
