@@ -21,7 +21,10 @@ from service.schemas import Answer
 
 TAGS = [
     {"name": "derivatives", "description": "Values and derivatives of programs."},
-    {"name": "learning", "description": "What happens inside, step by step."},
+    {
+        "name": "learning",
+        "description": "What happens inside, whether it is right, and what can be done with it.",
+    },
     {"name": "programs", "description": "Programs, looked at and drawn."},
     {
         "name": "registry",
@@ -30,7 +33,13 @@ TAGS = [
     {"name": "server", "description": "The op catalogue, the limits, and whether the server works."},
 ]
 
-_TAG_OF = {"trace": "learning", "parse": "programs", "render": "programs"}
+_TAG_OF = {
+    **dict.fromkeys(
+        ("trace", "check", "derivative", "landscape", "minimize", "compare", "propagate"), "learning"
+    ),
+    "parse": "programs",
+    "render": "programs",
+}
 
 DESCRIPTION = """\
 Automatic differentiation over HTTP. Send a program, as text in a safe subset of Python or as a JSON computation graph,

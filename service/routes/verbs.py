@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import examples, media
+from service import examples, learn, media
 from service.admission import Ticket
 from service.exchange import lines
 from service.head import Head, head_of
@@ -84,6 +84,7 @@ OPERATIONS: dict[str, Operation] = {
         "Reads a program and shows its graph, formulas, cost and shapes. Runs nothing.",
         ParseAnswer,
     ),
+    **learn.OPERATIONS,
 }
 """What the documentation says about each verb, and in which media types besides JSON it answers."""
 
@@ -112,6 +113,10 @@ def needs_json(head: Head, ref: str | None) -> bool:
     )
 
 
+WORK: dict[str, type[Work]] = {"parse": ParseWork, **learn.WORK}
+"""What answers a verb, where it is not the general one."""
+
+
 class Verb:
     """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`).
 
@@ -122,7 +127,7 @@ class Verb:
         self.offered = offered
         self.services = services
         self.ref: str | None = None
-        self.kind = ParseWork if verb == "parse" else Work
+        self.kind = WORK.get(verb, Work)
         self.headers = [(b"content-type", b"application/json")]
         """Headers of an answer in JSON."""
         if len(offered) > 1:
