@@ -27,8 +27,7 @@ from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, o
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
 from service.envelope import Envelope
 from service.json_body import read_object
-from service.markdown import trace_table
-from service.media import JSON, MARKDOWN
+from service.media import JSON
 from service.problems import problem
 from service.readings import Readings
 from service.registered import Programs
@@ -194,8 +193,6 @@ class Work:
 
     def encode(self) -> bytes:
         """The answer as bytes; in `encoding` what `write` makes of them if there are long arrays."""
-        if self.media == MARKDOWN:
-            return trace_table(self.answer).encode()
         small = self.peak_bytes < SMALL_BYTES
         self.encoding = arrays.Encoding(self.answer, self.envelope.form, small=small)
         return self.encoding.text

@@ -1,4 +1,4 @@
-"""`POST /v1/{verb}`: the verbs that answer with JSON (and `trace`, which can answer with Markdown)."""
+"""`POST /v1/{verb}`: the verbs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from service.schemas import (
     JvpAnswer,
     ParseAnswer,
     TaylorAnswer,
-    TraceAnswer,
     VjpAnswer,
 )
 from service.transfer import PiecesResponse, whole_body
@@ -71,13 +70,6 @@ OPERATIONS: dict[str, Operation] = {
         "Taylor coefficients along a direction",
         "of(inputs + t·direction) = Σ cₖ tᵏ: all derivatives along a line up to `order`, in one sweep of series arithmetic.",
         TaylorAnswer,
-    ),
-    "trace": Operation(
-        "Both walks, step by step",
-        "The evaluation trace as one writes it by hand: values, local partial derivatives, adjoints and what each step "
-        "adds to them. `Accept: text/markdown` gives tables.",
-        TraceAnswer,
-        (media.MARKDOWN,),
     ),
     "parse": Operation(
         "A program, looked at",

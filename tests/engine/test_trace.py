@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -324,3 +325,19 @@ def test_constraints_read_as_one_writes_them(text: str, said: str) -> None:
     }
     job = ask("trace", text + "\nsum(u)", at, lagrangian=True)
     assert said in [entry["constraint"] for entry in job["lagrangian"]]
+
+
+@pytest.mark.xdist_group("time")
+def test_time_goes_with_the_length() -> None:
+    """Eight times the nodes take about eight times as long, and not 64 times."""
+
+    def seconds(n: int) -> float:
+        text = "y = x\n" + "y = sin(y)*x\n" * n
+        found = []
+        for _ in range(2):
+            start = time.process_time()
+            ask("trace", text, {"x": 1}, lagrangian=True, tangents={"x": 1})
+            found.append(time.process_time() - start)
+        return min(found)
+
+    assert seconds(2400) < 24 * seconds(300)
