@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from engine.program import Program
-from engine.render.boxes import latex_of
+from engine.render.boxes import latex_of, latex_text
 from engine.render.expression import array
 from engine.render.latex import steps_latex
 from service.markdown import dual_text
@@ -26,7 +26,7 @@ PAGE = 40
 
 
 def trace_latex(answer: Mapping[str, Any], program: Program, look: Callable[[], None] = lambda: None) -> str:
-    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers.
+    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers; warnings.
 
     With tangents, values are dual numbers. `look` is called between rows, and may raise.
     """
@@ -70,6 +70,11 @@ class _Tables:
                 for c in self.answer["lagrangian"]
             )
             parts.append(_table("Lagrangian", "ll", ["constraint", "multiplier"], rows, self.look))
+        if self.answer["warnings"]:
+            told = (f"\\item {latex_text(w['detail'])}" for w in self.answer["warnings"])
+            parts.append(
+                "\n".join(["\\paragraph{Warnings}", "\\begin{itemize}", *told, "\\end{itemize}", ""])
+            )
         return "\n".join(parts)
 
     def _forward(self, k: int, step: Mapping[str, Any]) -> list[str]:

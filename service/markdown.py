@@ -19,7 +19,7 @@ _TROUBLE = frozenset("`|\\")
 
 
 def trace_markdown(answer: Mapping[str, Any], look: Callable[[], None] = lambda: None) -> str:
-    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers.
+    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers; warnings.
 
     With tangents, values are dual numbers. `look` is called between rows, and may raise.
     """
@@ -41,6 +41,8 @@ def trace_markdown(answer: Mapping[str, Any], look: Callable[[], None] = lambda:
             for c in answer["lagrangian"]
         )
         parts += ["### Lagrangian", _table(["node", "constraint", "multiplier"], rows, look)]
+    if answer["warnings"]:
+        parts += ["### Warnings", "\n".join(f"- {code(w['detail'])}" for w in answer["warnings"])]
     return "\n\n".join(parts) + "\n"
 
 

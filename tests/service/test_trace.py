@@ -165,6 +165,18 @@ def balanced(text: str) -> None:
     assert sorted(begins) == sorted(ends)
 
 
+def test_warnings_stand_below(client: Client) -> None:
+    nodes = [{"id": "a|b_$", "op": "input"}, {"id": "y`", "op": "log", "inputs": ["a|b_$"]}]
+    body = {"graph": {"nodes": nodes}, "inputs": {"a|b_$": 0}}
+    text = tables(client, body, MARKDOWN)
+    assert text.count("\n- ") == 2
+    assert "log&#40;a&#124;b&#95;&#36;&#41;" in text
+    latex = tables(client, body, LATEX[0])
+    balanced(latex)
+    assert "\\item log(a\\textbar{}b\\_\\$)" in latex
+    assert "arning" not in tables(client, PRODUCT, MARKDOWN) + tables(client, PRODUCT, LATEX[0])
+
+
 def test_long_tables_may_break(client: Client) -> None:
     text = "y = x\n" + "y = sin(y)\n" * 60
     latex = tables(client, {"expression": text, "inputs": {"x": 1}}, LATEX[0])
