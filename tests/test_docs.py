@@ -1,8 +1,8 @@
 """Every example in README.md and docs/ is run: commands against a real server on a real port, with real curl and bash.
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
-compared as JSON; `…` at the end of a string, or as a whole value, stands for anything, `"…": "…"` in an object for more fields,
-and `"…"` in a list for any number of entries. A `python` block is run, and the `text` block behind it, if there is one, is what
+compared as JSON; `…` at the end of a string (or of a number, written as a string), or as a whole value, stands for anything,
+`"…": "…"` in an object for more fields, and `"…"` in a list for any number of entries. A `python` block is run, and the `text` block behind it, if there is one, is what
 it prints. Blocks marked `console no-run` are shown only; each says why
 in a comment beside it.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -68,8 +69,9 @@ def cases(kind: str) -> list[Any]:
 
 def matches(expected: Any, actual: Any) -> bool:
     """Whether an answer is the documented one."""
-    if isinstance(expected, str) and expected.endswith("…"):
-        return not expected[:-1] or (isinstance(actual, str) and actual.startswith(expected[:-1]))
+    if isinstance(expected, str) and expected.endswith(MORE):
+        shown = actual if isinstance(actual, str) else json.dumps(actual)
+        return not expected[:-1] or shown.startswith(expected[:-1])
     if isinstance(expected, dict):
         told = expected.keys() - {MORE}
         return (
@@ -111,6 +113,8 @@ def test_the_comparison_can_fail() -> None:
     assert matches({"a": 1, "…": "…"}, {"a": 1, "b": 2})
     assert matches([1, "…", 4], [1, 2, 3, 4])
     assert matches([1, "…"], [1])
+    assert matches({"a": "1.25…"}, {"a": 1.2512})
+    assert not matches({"a": "1.25…"}, {"a": 1.26})
     for expected, actual in (
         ({"a": 1, "…": "…"}, {"a": 2, "b": 2}),
         ({"a": 1, "…": "…"}, {"b": 2}),
@@ -191,6 +195,20 @@ def test_links_lead_somewhere() -> None:
         local = [target for target in targets if "://" not in target]
         missing += [f"{page.name}: {target}" for target in local if not (page.parent / target).exists()]
     assert not missing
+
+
+def test_pictures_are_what_the_server_gives(server_url: str) -> None:
+    """docs/pictures is what scripts/pictures.py draws."""
+    if not shutil.which("dot") and not os.environ.get("WENGERT_REQUIRE_TOOLS"):
+        pytest.skip("needs Graphviz")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "pictures.py"), "--check", f"--url={server_url}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_op_catalogue_is_current() -> None:
