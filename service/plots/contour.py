@@ -21,6 +21,9 @@ MOST_ROWS = 256
 BANDS = 28
 """Colours of the surface."""
 
+MOST_VERTICES = 15_000
+"""Points of contour lines up to which these are lines in an SVG, and not painted."""
+
 ARROWS = 17
 """Arrows along each axis."""
 
@@ -139,7 +142,7 @@ def _surface(
         lines = axes.contour(
             x, y, heights, levels=edges[2:-1:2], colors="white", linewidths=0.5, alpha=0.45, zorder=1.5
         )
-        lines.set_rasterized(True)
+        lines.set_rasterized(sum(len(p.vertices) for p in lines.get_paths()) > MOST_VERTICES)
     bar = figure.colorbar(filled, ax=axes, fraction=0.05, pad=0.025, aspect=28, drawedges=False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]  # there are some, of a filled contour
     ticks = levels.ticks()
@@ -162,40 +165,48 @@ def _gradients(
     v = np.asarray(gradients[1], np.float64)[place]
     good = np.isfinite(u) & np.isfinite(v)
     u, v = np.where(good, u, 0.0), np.where(good, v, 0.0)
-    # Per inch of paper, in a unit that keeps all in range.
+    # Per inch of paper; of each only the ratio to the largest counts, and may be of any size.
     width, height = figure.get_size_inches() * (0.75, 0.8)
-    sx, sy = (
-        half / side
-        for half, side in (((across.high / 2 - across.low / 2), width), ((up.high / 2 - up.low / 2), height))
-    )
-    for spans in ((u, sx), (v, sy)):
-        top = float(np.abs(spans[0]).max(initial=0.0))
-        if not np.isfinite(top * spans[1]):
-            return
-    u, v = u * sx, v * sy
+    sx, sy = (across.high / 2 - across.low / 2) / width, (up.high / 2 - up.low / 2) / height
+    steepest = max(float(np.abs(u).max(initial=0.0)), float(np.abs(v).max(initial=0.0)))
+    if not steepest > 0:
+        return
+    u, v = u / steepest * (sx / max(sx, sy)), v / steepest * (sy / max(sx, sy))
     size = np.hypot(u, v)
-    top = float(size.max(initial=0.0))
+    top = float(size.max())
     if not top > 0:
         return
     length = np.cbrt(size / top)
     shown_ones = size > 0
     unit = 0.8 * min(width / max(len(rows), 2), height / max(len(columns), 2))
     px, py = np.meshgrid(across(x[rows]), up(y[columns]), indexing="ij")
-    scaled = np.where(shown_ones, unit * np.maximum(length, 0.3) / np.where(shown_ones, size, 1.0), 0.0)
+    scaled = np.where(shown_ones, unit * (0.4 + 0.6 * length) / np.where(shown_ones, size, 1.0), 0.0)
     arrows = axes.quiver(
         px[shown_ones], py[shown_ones], (u * scaled)[shown_ones], (v * scaled)[shown_ones],
         angles="uv", units="inches", scale_units="inches", scale=1.0, pivot="mid", width=0.012, headwidth=4.5,
         headlength=5, headaxislength=4.5, color="white", alpha=0.85, zorder=2,
     )  # fmt: skip
     arrows.set_gid("gradients")
+    axes.plot(
+        [],
+        [],
+        color="#8c959f",
+        linewidth=1.2,
+        marker=">",
+        markersize=5,
+        markevery=[1],
+        label="gradient, uphill",
+    )
 
 
 def _thinned(lines: Array) -> Array:
-    if len(lines) <= ARROWS:
+    """Some of the lines, of equal distance, and none at the very edge, where half of an arrow would be cut off."""
+    last = len(lines) - 1
+    if last < ARROWS:
         return lines
-    # Not at the very edge, where half of an arrow would be cut off.
-    inner = np.linspace(0, len(lines) - 1, 2 * ARROWS + 1)[1::2]
-    return lines[np.round(inner).astype(int)]
+    step = -(-last // ARROWS)
+    steps = last // step - 1
+    return lines[(last - step * steps) // 2 :][: step * steps + 1 : step]
 
 
 def _path(
@@ -230,6 +241,6 @@ def _minimum(
     x, y = (float(minimum["at"][label]) for label in labels)
     (mark,) = axes.plot(
         across(x), up(y), linestyle="", marker="*", markersize=15, color="#ffd33d", markeredgecolor=INK,
-        markeredgewidth=0.9, label=f"minimum {number(float(minimum['value']))}", clip_on=False, zorder=4,
+        markeredgewidth=0.9, label=f"minimum {number(float(minimum['value']))} at ({number(x, 3)}, {number(y, 3)})", clip_on=False, zorder=4,
     )  # fmt: skip
     mark.set_gid("minimum")

@@ -126,7 +126,13 @@ def _printed(figure: Figure, media: str) -> bytes:
         return out.getvalue()
     FigureCanvasSVG(figure).print_svg(out, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     # Its document type is at an address that nobody should have to ask.
-    return re.sub(rb"<!DOCTYPE[^>]*>\n?", b"", out.getvalue(), count=1)
+    text = re.sub(rb"<!DOCTYPE[^>]*>\n?", b"", out.getvalue(), count=1)
+    return _LINES.sub(lambda line: _DIGITS.sub(rb"\1", line[0]), text)
+
+
+_LINES = re.compile(rb' d="[^"]*"')
+_DIGITS = re.compile(rb"(\.[0-9]{2})[0-9]+")
+"""A hundredth of a point, of which there are 72 an inch, is fine enough for a line."""
 
 
 def new_figure(width: float = WIDTH, height: float = HEIGHT) -> Figure:

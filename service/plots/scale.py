@@ -29,10 +29,12 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def number(x: float, digits: int = 4) -> str:
     """A number in as few characters as tell it to so many digits."""
     text = f"{x:.{digits}g}"
+    if 1e-4 <= abs(x) < 1e6:
+        text = f"{float(text):.15g}"
     mantissa, _, exponent = text.partition("e")
     if exponent:
         ten = "10" + str(int(exponent)).translate(_RAISED)
-        text = ten if mantissa == "1" else f"−{ten}" if mantissa == "-1" else f"{mantissa}·{ten}"
+        text = ten if mantissa == "1" else f"-{ten}" if mantissa == "-1" else f"{mantissa}·{ten}"
     return text.replace("-", "−")
 
 
@@ -131,12 +133,15 @@ class Levels:
     """Heights as colours from 0 to 1, so that what there is to be seen is seen: where most of the heights lie in a small part of
     their range (a valley with steep sides, a pole), that part gets its share, as on a logarithmic scale.
 
-    Of a height z it is asinh((z − c)/s), stretched to 0 … 1: linear where s is large, and c the lowest height, the highest, or
-    the median, where low heights, high ones, or those in between are crowded.
+    The colour of a height z is asinh((z − c)/s), stretched to 0 … 1: c is the lowest height, the highest, or the median, where
+    low heights, high ones, or those in between are crowded; and s is such that they have their share. It is linear where none
+    are.
     """
 
-    CROWDED = 0.12
-    """A middle half of all heights in a smaller part of their range than this is crowded."""
+    CROWDED = 0.25
+    """Half of all heights in a smaller part of their range than this are crowded."""
+    SHARE = 0.2
+    """Of the colours, for the tenth of the heights that is nearest to where they are crowded."""
 
     def __init__(self, surface: Array) -> None:
         z = np.asarray(surface, np.float64)
@@ -151,22 +156,18 @@ class Levels:
         self.flat = not span > 8 * np.finfo(np.float64).eps * max(abs(self.low), abs(self.high))
         self.centre, self.width = self.low, np.inf
         if not self.flat:
-            first, middle, third = np.quantile(z / self.unit, (0.25, 0.5, 0.75))
+            z = z / self.unit
+            first, middle, third = np.quantile(z, (0.25, 0.5, 0.75))
             if middle - self.low < self.CROWDED * span:
-                self.centre = self.low
-                self.width = self._width(z / self.unit - self.low, span)
+                self.width = _width(z - self.low, span, self.SHARE)
             elif self.high - middle < self.CROWDED * span:
                 self.centre = self.high
-                self.width = self._width(self.high - z / self.unit, span)
-            elif third - first < self.CROWDED * span:
+                self.width = _width(self.high - z, span, self.SHARE)
+            elif third - first < self.CROWDED / 2 * span:
                 self.centre = float(middle)
-                self.width = max(float(third - first), 1e-9 * span)
+                self.width = _width(np.abs(z - middle), float(np.abs(z - middle).max()), self.SHARE)
         self.crowded = bool(np.isfinite(self.width))
         self._ends = [self._raw(x) for x in (self.low, self.high)]
-
-    @staticmethod
-    def _width(distance: Array, span: float) -> float:
-        return float(max(np.quantile(distance, 0.04), 1e-6 * span))
 
     def _raw(self, z: Any) -> Any:
         return np.arcsinh((z - self.centre) / self.width) if np.isfinite(self.width) else z
@@ -213,3 +214,19 @@ class Levels:
         digits = int(np.floor(np.log10(distance)))
         rounded = round(z, -digits) if -300 < digits < 300 else z
         return rounded if self.low <= rounded <= self.high else z
+
+
+def _width(distance: Array, most: float, share: float) -> float:
+    """s, such that the tenth of the distances d ≥ 0 that is the smallest has d with asinh(d/s)/asinh(most/s) up to `share`."""
+    near = float(np.quantile(distance, 0.1))
+    if near >= share * most:
+        return float(np.inf)
+    low, high = np.log(1e-6 * most), np.log(1e3 * most)
+    for _ in range(50):
+        middle = (low + high) / 2
+        s = np.exp(middle)
+        if np.arcsinh(near / s) < share * np.arcsinh(most / s):
+            high = middle
+        else:
+            low = middle
+    return float(np.exp((low + high) / 2))
