@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval, DType
-from engine.builder import GraphBuilder
+from engine.builder import GraphBuilder, Var
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.second_order import Perturbed
@@ -54,7 +54,8 @@ class Counts:
 
 
 class Function:
-    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`.
+    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`; `squared`: the sum of the
+    squares of its entries.
 
     Vectors are float64[size], whatever the program computes in. A matrix that is singular at a point gives NaN there, and
     is counted in `singular`. Raises `LimitExceeded` where one evaluation is over a limit, before it is computed; methods raise
@@ -70,6 +71,8 @@ class Function:
         limits: Limits,
         meter: Meter,
         blame: Callable[[int, EngineError], EngineError] | None = None,
+        *,
+        squared: bool = False,
     ) -> None:
         self.typed = typed
         self.dtype: DType = typed.dtype
@@ -78,7 +81,7 @@ class Function:
         self.wrt = list(wrt)
         self.names = [typed.program.steps[i].id for i in wrt]
         self.avals = [typed.aval(i) for i in wrt]
-        self.aval = typed.aval(of)
+        self.aval = Aval((), self.dtype) if squared else typed.aval(of)
         """Of the value."""
         self.counts = Counts()
         self.singular = 0
@@ -86,6 +89,11 @@ class Function:
         self.runner.guarded = typed.differentiates
         perturbed = Perturbed(typed, list(wrt), self.dtype)
         self._graph = perturbed.graph.with_outputs([perturbed.value[typed.node(of)]])
+        self._places = perturbed.graph.with_outputs([perturbed.value[typed.node(i)] for i in wrt])
+        if squared:
+            b = GraphBuilder.on(self._graph, self.dtype)
+            r = Var(b, self._graph.outputs[0])
+            self._graph = b.build([(r * r).sum().ref])
         self._rows = [perturbed.seed[i] for i in wrt]
         place = {node: k for k, node in enumerate(self._graph.inputs)}
         self._variables = [place[r] for r in self._rows]
@@ -140,6 +148,10 @@ class Function:
             begin = end
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    def part(self, k: int) -> slice:
+        """Where the k-th node is in the vector."""
+        return slice(self._ends[k] - self.avals[k].size, self._ends[k])
+
     def entry(self, k: int) -> tuple[str, tuple[int, ...]]:
         """Id and index of an entry of the vector."""
         which = int(np.searchsorted(self._ends, k, side="right"))
@@ -165,6 +177,16 @@ class Function:
     def _flat(self, parts: Sequence[Any], lead: tuple[int, ...] = ()) -> Array:
         rows = [np.asarray(p, np.float64).reshape(*lead, -1) for p in parts]
         return np.concatenate(rows, axis=-1) if rows else np.zeros((*lead, 0))
+
+    def at(self, point: Array) -> dict[str, Array]:
+        """The values of the nodes by id: of an input the vector's entries, of an intermediate op(…) + δ."""
+        if not any(self.intermediate):
+            return self.unpack(point)
+        arguments = self._arguments(self._pieces(np.asarray(point)))
+        found = self._run("places", self._places, arguments)
+        if found is None:
+            return {n: np.full(a.shape, np.nan, a.dtype) for n, a in zip(self.names, self.avals, strict=True)}
+        return dict(zip(self.names, found, strict=True))
 
     # -- graphs
 
