@@ -26,8 +26,8 @@ from engine.graph import CONSTANT, Graph, Node, single
 from engine.specialize import Typed
 from engine.structured.result import RULES
 from engine.structured.walk import Walk
-from engine.transforms.pull import depends_on, pull, vjp_graph
-from engine.transforms.push import jvp_graph, push
+from engine.transforms.pull import depends_on, pull
+from engine.transforms.push import push
 from engine.transforms.simplify import needed, simplify
 
 
@@ -58,17 +58,18 @@ def derive(
     mixed: bool = False,
     limits: Limits | None = None,
     step: Callable[[], None] | None = None,
+    builder: type[GraphBuilder] = GraphBuilder,
 ) -> Derived:
     """The derivatives of step `of` by steps `wrt` (inputs, or intermediates n := op(…) + δ), each `order` times; if `mixed`
     one derivative, by all of `wrt` in their order, which may repeat. Order 0 is the value.
 
     Raises `LimitExceeded` for an order, an array or a graph over the limits, before it is written; `step`, if given, is called
-    before each node and may raise.
+    before each node and may raise. `builder` writes the derivatives: one that has its own formulas of partials, if need be.
     """
     limits = limits or Limits()
     orders = len(wrt) if mixed else order
     check_order(orders, limits)
-    work = _Orders(typed, of, wrt, limits, step)
+    work = _Orders(typed, of, wrt, limits, step, builder)
     steps = typed.program.steps
     if mixed:
         found = [work.repeated([work.seeds[i] for i in wrt])]
@@ -102,8 +103,15 @@ class _Orders:
     """The graph of one node and its derivatives so far; every graph here takes the same inputs: the program's, then δs."""
 
     def __init__(
-        self, typed: Typed, of: int, wrt: Sequence[int], limits: Limits, step: Callable[[], None] | None
+        self,
+        typed: Typed,
+        of: int,
+        wrt: Sequence[int],
+        limits: Limits,
+        step: Callable[[], None] | None,
+        builder: type[GraphBuilder],
     ) -> None:
+        self.builder = builder
         self.typed = typed
         self.dtype = typed.dtype
         self.limits: dict[str, Any] = {
@@ -154,36 +162,41 @@ class _Orders:
         """The scalar value by inputs `seeds`, by one walk back."""
         graph = self.value
         (of,) = graph.outputs
-        at = [graph.inputs[k] for k in seeds]
-        b = GraphBuilder.on(graph, self.dtype, **self.limits)
-        adj: list[int | None] = [None] * len(graph.nodes)
-        adj[of] = b.ones(single(graph.nodes[of].aval))
-        active = depends_on(graph.nodes, at)
-        pull(b, graph.nodes, range(len(graph.nodes)), adj, active, range(of, -1, -1))
-        found = [adj[i] for i in at]
-        return b.build(
-            [b.zeros(single(graph.nodes[i].aval)) if f is None else f for i, f in zip(at, found, strict=True)]
-        )
+        b = self.builder.on(graph, self.dtype, **self.limits)
+        return b.build(self._back(b, graph, of, [graph.inputs[k] for k in seeds], b.ones(_aval(graph, of))))
+
+    def _back(self, b: GraphBuilder, graph: Graph, of: int, at: Sequence[int], ct: int) -> list[int]:
+        """Cotangents of the nodes `at`, from one of node `of`."""
+        n = len(graph.nodes)
+        adj: list[Any] = [None] * n
+        adj[of] = ct
+        pull(b, graph.nodes, range(n), adj, depends_on(graph.nodes, at), range(of, -1, -1))
+        return [b.zeros(_aval(graph, i)) if adj[i] is None else adj[i] for i in at]
+
+    def _forth(self, b: GraphBuilder, graph: Graph, of: int, at: int, tangent: int) -> int:
+        """The tangent of node `of`, from one of node `at`."""
+        n = len(graph.nodes)
+        dots: list[Any] = [None] * n
+        dots[at] = tangent
+        push(b, graph.nodes, range(n), dots)
+        found: int = b.zeros(_aval(graph, of)) if dots[of] is None else dots[of]
+        return found
 
     def _by(self, graph: Graph, seed: int, first: bool = False) -> Graph:
         """The one output of `graph` by input `seed`: an array of its shape and that of the input."""
         (of,) = graph.outputs
-        target, x = single(graph.nodes[of].aval), single(graph.nodes[graph.inputs[seed]].aval)
+        target, x = _aval(graph, of), _aval(graph, graph.inputs[seed])
         shape = target.shape + x.shape
         GraphBuilder(self.dtype, **self.limits).check(Aval(shape, self.dtype))
+        at = graph.inputs[seed]
+        b = self.builder.on(graph, self.dtype, **self.limits)
         if x.shape == ():
-            b = GraphBuilder.on(graph, self.dtype, **self.limits)
-            dots: list[int | None] = [None] * len(graph.nodes)
-            dots[graph.inputs[seed]] = b.ones(x)
-            push(b, graph.nodes, range(len(graph.nodes)), dots)
-            dot = dots[of]
-            return b.build([b.zeros(target) if dot is None else dot])
+            return b.build([self._forth(b, graph, of, at, b.ones(x))])
         reverse = first and target.size < x.size
         if reverse:
-            linear = vjp_graph(graph.with_outputs(()), [of], [graph.inputs[seed]], self.dtype, **self.limits)
+            linear = b.build(self._back(b, graph, of, [at], b.input(target)))
         else:
-            both = jvp_graph(graph, [graph.inputs[seed]], self.dtype, **self.limits)
-            linear = both.with_outputs(both.outputs[1:])
+            linear = b.build([self._forth(b, graph, of, at, b.input(x))])
         walk = Walk(linear, len(graph.inputs), not reverse, self.dtype, **self.limits)
         walk.write(RULES)
         (o,) = linear.outputs
@@ -255,6 +268,10 @@ class _Orders:
             b.nodes.append(Node(node.op, tuple(place[j] for j in node.inputs), node.params, node.aval))
             place[i] = len(b.nodes) - 1
         return [place[o] for o in outputs]
+
+
+def _aval(graph: Graph, i: int) -> Aval:
+    return single(graph.nodes[i].aval)
 
 
 def _pruned(graph: Graph, ids: Mapping[int, str]) -> tuple[Graph, dict[int, str]]:
