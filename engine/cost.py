@@ -31,6 +31,7 @@ class Limits:
     step_flops: int = 100_000_000_000
     response_elements: int = 20_000_000
     taylor_order: int = 100
+    derivative_order: int = 10
     errors: int = 20
     warnings: int = 20
 
