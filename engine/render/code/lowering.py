@@ -16,11 +16,13 @@ from typing import Any, TypeAlias
 
 from engine.aval import Aval, DType
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
+from engine.render.code.identifiers import Namespace
 from engine.render.code.statements import (
     ONE,
     ZERO,
     Array,
     Assign,
+    Binary,
     Elem,
     Expr,
     For,
@@ -140,23 +142,20 @@ def stored(array: Array, shape: Sequence[int]) -> Tensor:
 
 
 class Names:
-    """Names that are used once."""
+    """Names that are used once, beside those of a unit."""
 
-    def __init__(self, taken: set[str]) -> None:
-        self.taken = set(taken)
+    def __init__(self, space: Namespace) -> None:
+        self.space = space.copy()
         self.last: dict[str, int] = {}
 
     def fresh(self, base: str, *, number: bool = False) -> str:
         """`base`, with a number behind it where it is taken (or always)."""
-        if base not in self.taken and not number:
-            self.taken.add(base)
-            return base
-        stem = base + "_" if base[-1:].isdigit() else base
+        if not number:
+            return self.space.take(base)
         while True:
-            n = self.last[stem] = self.last.get(stem, 0) + 1
-            if f"{stem}{n}" not in self.taken:
-                self.taken.add(f"{stem}{n}")
-                return f"{stem}{n}"
+            n = self.last[base] = self.last.get(base, 0) + 1
+            if f"{base}{n}" not in self.space:
+                return self.space.take(f"{base}{n}")
 
 
 class Lowering:
@@ -181,7 +180,7 @@ class Lowering:
 
     def let(self, value: Expr, base: str = "t", *, mutable: bool = False) -> Var:
         """A new local."""
-        var = Var(self.names.fresh(base, number=base in ("t", "i")), value.type)
+        var = Var(self.names.fresh(base, number=base in ("t", "s")), value.type)
         self.put(Let(var, value, mutable))
         return var
 
@@ -259,6 +258,11 @@ class Lowering:
         """array[index] = value."""
         self.put(Assign(Elem(array, index), converted(value, array.type)))
 
+    def accumulate(self, array: Array, index: Expr, value: Expr) -> None:
+        """array[index] += value."""
+        place = Elem(array, index)
+        self.put(Assign(place, Binary("+", place, value, array.type)))
+
     def known(self, key: Any, compute: Callable[[], Expr]) -> Expr:
         """What was computed in a block that is still open, or is computed now."""
         for memo in reversed(self.memos):
@@ -284,13 +288,13 @@ class Lowering:
             value = x.at(index)
             self.store(array, add(start, ravel(x.shape, index)), value)
 
-    def laid(self, x: Tensor, base: str = "a") -> Tensor:
-        """x in an array of its own, in C order."""
+    def laid(self, x: Tensor, base: str = "a", target: Array | None = None) -> Tensor:
+        """x in an array of its own (`target` if it fits), in C order."""
         if x.buffer is not None:
             return x
         if x.shape == ():
-            return scalar(self.named(x.expr, base))
-        array = self.own(x.type, x.size, base)
+            return scalar(self.named(x.expr))
+        array = target if target is not None and target.type == x.type else self.room(x.type, x.size, base)
         self.fill(array, x)
         return stored(array, x.shape)
 
@@ -311,10 +315,13 @@ class Lowering:
         step: Callable[[Var, Expr, Index], None],
         finish: Callable[[Expr], Expr] = lambda e: e,
         kind: Type | None = None,
+        *,
+        own: bool = True,
     ) -> Tensor:
         """A reduction over axes (counted from the end): for each of the others an accumulator, and a step for each entry.
 
-        `start` gets the index of the first entry, `step` the accumulator, an entry and its index.
+        `start` gets the index of the first entry, `step` the accumulator, an entry and its index (or its position, of a
+        value that has a flat form). Without `own` the result is a step on the way to the node that is being written.
         """
         gone = {a + x.rank for a in axes}
         kept = [k for k in range(x.rank) if k not in gone]
@@ -324,7 +331,6 @@ class Lowering:
             place: dict[int, Expr] = dict(zip(kept, outer, strict=True))
             first = tuple(place.get(k, integer(0)) for k in range(x.rank))
             total = self.let(start(first), "s", mutable=True)
-            self.names.taken.add(total.name)
             if x.size == 0:
                 return total
             if not kept and x.flat is not None and len(x.shape) > 0:
@@ -339,7 +345,11 @@ class Lowering:
 
         if not kept:
             return scalar(finish(accumulate(())))
-        array, value = self.result(shape, kind or x.type)
+        if own:
+            array, value = self.result(shape, kind or x.type)
+        else:
+            array = self.room(kind or x.type, prod(shape))
+            value = stored(array, shape)
         if value.size:
             with self.loops(shape) as outer:
                 self.store(array, ravel(shape, outer), finish(accumulate(outer)))
@@ -393,7 +403,7 @@ class Lowering:
         one = len(users) == 1 and all(u >= 0 and graph.nodes[u].op.name in READS_ONCE for u in users)
         if one and x.depth < DEPTH:
             return x
-        return self.laid(x, base or "a")
+        return self.laid(x, base or "a", target)
 
     def constant(self, node: Node) -> Tensor:
         """A literal, or a table."""

@@ -53,7 +53,11 @@ class Printer(ABC):
     """Functions that the language has: a pattern over the arguments by their C names."""
     signs: Mapping[str, str] = {}
     """How signs are written, where it is not as in the statements."""
-    comment = ("/* ", " */", " * ", "/*", " */")
+    prefix = PREFIX
+
+    def native(self, e: Call) -> str | None:
+        """The pattern of a call of what the language has."""
+        return self.natives.get(e.fn)
 
     # -- expressions
 
@@ -102,9 +106,9 @@ class Printer(ABC):
             case Choice(condition=condition, x=x, y=y):
                 return f"{self.text(condition, OR)} ? {self.text(x, OR)} : {self.text(y, CHOICE)}", CHOICE
             case Call(fn=fn, arguments=arguments):
-                native = self.natives.get(fn)
+                native = self.native(e)
                 if native is None:
-                    return f"{PREFIX}{fn}({', '.join(self.text(a) for a in arguments)})", ATOM
+                    return f"{self.prefix}{fn}({', '.join(self.text(a) for a in arguments)})", ATOM
                 if " " in native:
                     return native.format(*(self.text(a, UNARY) for a in arguments)), PRODUCT
                 return native.format(*(self.text(a) for a in arguments)), ATOM
@@ -204,11 +208,10 @@ class Printer(ABC):
         done: set[str] = set()
 
         def visit(items: Sequence[object]) -> None:
-            called = [e.fn for e in walk(items) if isinstance(e, Call)]
-            for name in sorted(set(called)):
-                if name in self.natives:
-                    natives.add(name)
-                elif name not in done:
+            calls = [e for e in walk(items) if isinstance(e, Call)]
+            natives.update(e.fn for e in calls if self.native(e))
+            for name in sorted({e.fn for e in calls if not self.native(e)}):
+                if name not in done:
                     assert known(name), name
                     done.add(name)
                     found = helper(name)

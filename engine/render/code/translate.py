@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import ModuleType
 from typing import NamedTuple
 
-from engine.render.code.helpers import bessel, distributions, errors, gammas, integrals, numbers
+from engine.render.code.helpers import bessel, distributions, errors, gammas, integrals, missing, numbers
 from engine.render.code.statements import (
     Array,
     Assign,
@@ -38,7 +38,7 @@ from engine.render.code.statements import (
 )
 from engine.tape import prelude
 
-MODULES: tuple[ModuleType, ...] = (prelude, numbers, errors, gammas, bessel, integrals, distributions)
+MODULES: tuple[ModuleType, ...] = (prelude, missing, numbers, errors, gammas, bessel, integrals, distributions)
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
 ALIASES: Mapping[str, str] = {"abs": "fabs", "remainder": "remainder_of", "round": "round_of"}

@@ -308,12 +308,3 @@ def cotdg(a: float) -> float:
 def spherical_ratio(a: float) -> float:
     """sin(a) / a."""
     return 1.0 if a == 0.0 else sin(a) / a
-
-
-def power_of(a: float, b: float) -> float:
-    """a^b with the exceptions of C99, which JavaScript has not: 1^b and (-1)^(+-infinity) are 1."""
-    if a == 1.0 or b == 0.0 or (a == -1.0 and fabs(b) == INF):
-        return 1.0
-    return pow(a, b)
-
-
