@@ -79,6 +79,8 @@ FORMULAS: Mapping[str, str] = {
     "spence": "spence(a)",
     "lambertw_principal": "lambertw(a)",
     "lambertw_lower": "lambertw_lower(a)",
+    "ldexp": "ldexp_of(a, b)",
+    "binary_exponent": "binary_exponent(a)",
 }
 """Values of ops on doubles, where the op itself carries no formula or one that is not right everywhere."""
 
@@ -273,6 +275,9 @@ def register() -> None:
         if op.elementwise and not op.composite:
             HANDLERS[op.name] = _handle
             READS_ONCE.add(op.name)
+    for name in ("ldexp", "binary_exponent"):
+        HANDLERS[name] = _handle
+        READS_ONCE.add(name)
 
 
 register()

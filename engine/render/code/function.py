@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from engine.errors import Unsupported
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 from engine.render.code import elementwise, handlers  # noqa: F401  # fill HANDLERS
 from engine.render.code.lowering import HANDLERS, Lowering, Names, Tensor, scalar, stored, type_of
 from engine.render.code.statements import Array, Expr, Function, Parameter, Result, Var
+from engine.render.code.tidy import tidied
 from engine.render.code.unit import Unit
 
 
@@ -53,7 +53,9 @@ def function_of(unit: Unit, language: str, step: Callable[[], None] | None = Non
             if x.buffer != array:
                 low.fill(array, x)
         results.append(Result(name, value, aval.shape, title, type_of(aval.dtype)))
-    return Function(unit.names.function, parameters, low.top, results)
+    return Function(
+        unit.names.function, parameters, tidied(low.top, results), results, limited=low.limited
+    )
 
 
 def names_of(id: str) -> str:
@@ -115,14 +117,8 @@ def _reasons(first: Node) -> Iterator[tuple[Node, str]]:
         reason = unsupported(node)
         if reason:
             yield node, reason
-        for _, param in node.params:
-            for graph in inner_graphs(param):
-                todo += [graph.nodes[i] for i, _ in graph.schedule]
-
-
-def inner_graphs(param: Any) -> list[Graph]:
-    """The graphs in a param."""
-    return [param] if isinstance(param, Graph) else []
+        for graph in handlers.inside(node):
+            todo += [graph.nodes[i] for i, _ in graph.schedule]
 
 
 def unsupported(node: Node) -> str:

@@ -168,7 +168,10 @@ class Lowering:
         self.block = self.top
         self.memos: list[dict[Any, Expr]] = [{}]
         self.tables: dict[Any, Tensor] = {}
+        self.constants: set[str] = set()
         self.prefix = ""
+        self.limited = False
+        """Whether a loop is in it that can be walked back for a limited number of steps only."""
         self.target: Array | None = None
         """Where the node that is being written is to lie, if it is stored."""
 
@@ -208,6 +211,7 @@ class Lowering:
         if found is None:
             array = Array(self.names.fresh(f"{self.prefix}table", number=True), kind, len(values))
             self.top.append(Table(array, tuple(values)))
+            self.constants.add(array.name)
             found = self.tables[key] = stored(array, (len(values),))
         assert found.buffer is not None
         return found.buffer
@@ -230,6 +234,10 @@ class Lowering:
         last = integer(stop) if isinstance(stop, int) else stop
         if isinstance(first, Num) and isinstance(last, Num) and last.value - first.value == 1:
             yield first
+            return
+        if isinstance(first, Num) and isinstance(last, Num) and last.value <= first.value:
+            with self.inside([]):  # no step at all
+                yield first
             return
         var = Var(self.names.fresh(base, number=True), "int")
         body: list[Stmt] = []
@@ -363,8 +371,10 @@ class Lowering:
         arguments: Sequence[Tensor],
         bases: Mapping[int, str] | None = None,
         targets: Mapping[int, Array] | None = None,
+        *,
+        settle: bool = False,
     ) -> list[Tensor]:
-        """Write a graph over arguments; the values of its outputs, some of which may be pending.
+        """Write a graph over arguments; the values of its outputs, some of which may be pending unless `settle`.
 
         `bases` are names for nodes; `targets` are arrays for nodes to lie in.
         """
@@ -384,12 +394,13 @@ class Lowering:
                 values[i] = values[node.inputs[0]][dict(node.params)["index"]]  # type: ignore[index]  # of several
                 continue
             self.target = targets.get(i)
-            found = HANDLERS[node.op.name](self, node, [values[j] for j in node.inputs], dict(node.params))
-            if isinstance(found, Tensor):
-                found = self.kept(graph, node, found, uses[i], bases.get(i, ""), targets.get(i))
+            got = HANDLERS[node.op.name](self, node, [values[j] for j in node.inputs], dict(node.params))
+            if isinstance(got, Tensor):
+                got = self.kept(graph, node, got, uses[i], bases.get(i, ""), targets.get(i))
             self.target = None
-            values[i] = found
-        return [values[o] for o in graph.outputs]  # type: ignore[misc]  # outputs are single
+            values[i] = got
+        found: list[Tensor] = [values[o] for o in graph.outputs]  # type: ignore[misc]  # outputs are single
+        return [self.settle(x) for x in found] if settle else found
 
     def kept(
         self, graph: Graph, node: Node, x: Tensor, users: set[int], base: str, target: Array | None

@@ -7,7 +7,7 @@ Expressions have no side effects. Names are unique within a function, so that bl
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, Union
 
 Type: TypeAlias = Literal["float", "int", "bool"]
@@ -197,7 +197,8 @@ class Function:
     parameters: list[Parameter]
     body: list[Stmt]
     results: list[Result]
-    locals: list[Array] = field(default_factory=list)
+    limited: bool = False
+    """Whether there is a loop in it that can be walked back for a limited number of steps only."""
 
 
 # ------------------------------------------------------------------------------------------------------------- writing

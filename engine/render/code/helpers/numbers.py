@@ -308,3 +308,8 @@ def cotdg(a: float) -> float:
 def spherical_ratio(a: float) -> float:
     """sin(a) / a."""
     return 1.0 if a == 0.0 else sin(a) / a
+
+
+def wrapped_index(i: int, n: int, least: int) -> int:
+    """An index of n entries, counted from the end if it is negative; -1 if it is out of range."""
+    return -1 if i < least or i >= n else i + n if i < 0 else i
