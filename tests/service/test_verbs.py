@@ -21,7 +21,7 @@ EXTRA: dict[str, dict[str, Any]] = {
 }
 VERBS = sorted(OPERATIONS)
 RUN = sorted(set(VERBS) - {"parse"})
-MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor"]
+MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "propagate"]
 
 
 def body(verb: str, **more: Any) -> dict[str, Any]:
@@ -104,7 +104,8 @@ def test_fields_of_other_verbs_are_refused(client: Client, verb: str, field: str
 
 @pytest.mark.parametrize("verb", RUN)
 def test_reports_are_selected(client: Client, verb: str) -> None:
-    if verb in ("trace", "jacobian", "hessian", "hvp", "taylor"):
+    model = OPERATIONS[verb].answer
+    if model is None or "values" not in model.model_fields:
         return
     program = {"expression": "u = x * y\nu + (x - y) * 2", "inputs": {"x": 1, "y": 2}}
     if verb == "jvp":
