@@ -2,9 +2,9 @@
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
 compared as JSON; `…` at the end of a string (or of a number, written as a string), or as a whole value, stands for anything,
-`"…": "…"` in an object for more fields, and `"…"` in a list for any number of entries. A `python` block is run, and the `text` block behind it, if there is one, is what
-it prints. Blocks marked `console no-run` are shown only; each says why
-in a comment beside it.
+`"…": "…"` in an object for more fields, and `"…"` in a list for any number of entries. A `python` block is run, and the `text`
+block behind it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why in a comment
+beside it.
 """
 
 from __future__ import annotations

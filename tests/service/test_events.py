@@ -482,3 +482,49 @@ def test_a_stream_is_finished_at_shutdown() -> None:
         rest = list(lines)
     assert "event: result" in rest
     served.stop()
+
+
+# ---------------------------------------------------------------------------------------------------------- minimize
+
+BANANA = {"expression": "(1 - x)**2 + 100*(y - x**2)**2", "start": {"x": -1.2, "y": 1}, "record": True}
+
+
+def test_minimize_shows_each_iteration(served: Served) -> None:
+    response = served.http.post("/v1/minimize", json=BANANA, headers=ACCEPT)
+    assert response.status_code == 200, response.text
+    *told, last = parsed(response.text)
+    plain = served.http.post("/v1/minimize", json=BANANA).json()
+    assert last == {"event": "result", "data": plain}
+    assert [e["data"] for e in told] == plain["history"]
+    assert [e["id"] for e in told] == [str(entry["iteration"]) for entry in plain["history"]]
+    assert plain["status"] == "converged"
+
+
+def test_minimize_has_problems_of_its_own(served: Served) -> None:
+    body = {**BANANA, "method": "gd", "options": {"learning_rat": 1}}
+    check_problem(served.http.post("/v1/minimize", json=body, headers=ACCEPT), 422, "unknown-field")
+
+
+def test_minimize_ends_at_its_deadline(served: Served) -> None:
+    body = {
+        **BANANA,
+        "method": "gd",
+        "options": {"learning_rate": 1e-9, "max_iterations": 1_000_000},
+        "record": False,
+    }
+    found = served.http.post("/v1/minimize", json=body, headers={**ACCEPT, "x-request-timeout": "1"})
+    last = parsed(found.text)[-1]
+    assert last["event"] == "result"
+    assert last["data"]["status"] == "deadline"
+
+
+def test_minimize_stops_when_the_client_goes(served: Served) -> None:
+    body = {**BANANA, "method": "gd", "options": {"learning_rate": 1e-9, "max_iterations": 1_000_000}}
+    admission = served.app.state.services.admission
+    with served.http.stream("POST", "/v1/minimize", json=body, headers=ACCEPT) as response:
+        next(response.iter_lines())
+        assert admission.admitted == 1
+    end = time.monotonic() + 1.0
+    while admission.admitted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert admission.admitted == 0
