@@ -52,7 +52,7 @@ def landscape(server: Server) -> str:
     start = {"w11": 2.6, "w21": -2.4}
     descent = {
         "expression": NETWORK, "inputs": AT | start, "wrt": list(start), "method": "gd", "record": True,
-        "options": {"learning_rate": 0.1, "max_iterations": 60},
+        "options": {"learning_rate": 0.02, "max_iterations": 200},
     }  # fmt: skip
     path = [entry["point"] for entry in server.ask("minimize", descent)["history"]]
     axes = [
