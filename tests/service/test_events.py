@@ -500,6 +500,25 @@ def test_minimize_shows_each_iteration(served: Served) -> None:
     assert plain["status"] == "converged"
 
 
+def test_parts_that_are_added_come_with_the_result(served: Served) -> None:
+    body = {**BANANA, "record": False, "include": ["dot", "timing"]}
+    *_, last = parsed(served.http.post("/v1/minimize", json=body, headers=ACCEPT).text)
+    assert last["data"]["dot"].startswith("digraph")
+    assert last["data"]["timing"]["run_ms"] > 0
+
+
+def test_the_documentation_says_what_is_streamed(served: Served) -> None:
+    document = served.http.get("/openapi.json").json()
+    content = document["paths"]["/v1/minimize"]["post"]["responses"]["200"]["content"]
+    assert "iteration" in content[EVENTS]["schema"]["description"]
+    assert EVENTS not in document["paths"]["/v1/grad"]["post"]["responses"]["200"]["content"]
+
+
+def test_json_is_preferred_where_both_will_do(served: Served) -> None:
+    response = served.http.post("/v1/minimize", json=BANANA, headers={"accept": f"{JSON}, {EVENTS}"})
+    assert response.headers["content-type"] == JSON
+
+
 def test_minimize_has_problems_of_its_own(served: Served) -> None:
     body = {**BANANA, "method": "gd", "options": {"learning_rat": 1}}
     check_problem(served.http.post("/v1/minimize", json=body, headers=ACCEPT), 422, "unknown-field")
