@@ -55,19 +55,19 @@ class Landscape(Job):
                 node=self.id(self.of),
                 where=Where(pointer="/of"),
             )
-        self.axes: list[Placed] = placed(typed, asked.axes)
-        self.values_of = [p.axis.values(self.dtype) for p in self.axes]
-        shape = tuple(p.axis.num for p in self.axes)
+        self.over: list[Placed] = placed(typed, asked.axes)
+        self.values_of = [p.axis.values(self.dtype) for p in self.over]
+        shape = tuple(p.axis.num for p in self.over)
         derivatives = len(shape) * asked.gradients
         check_answer([Aval(shape, self.dtype)] * (1 + derivatives), limits)
-        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.axes], np.float64)
+        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.over], np.float64)
         self.path: Array | None = None
         if asked.path is not None:
-            self.path = coordinates(typed, self.axes, asked.path, start)
+            self.path = coordinates(typed, self.over, asked.path, start)
 
         def section(*, gradients: bool) -> Section:
             return Section(
-                typed, self.of, self.axes, self.arguments, limits, self.meter,
+                typed, self.of, self.over, self.arguments, limits, self.meter,
                 gradients=gradients, runner=self.runner,
             )  # fmt: skip
 
@@ -100,7 +100,7 @@ class Landscape(Job):
                 "num": p.axis.num,
                 "values": values,
             }
-            for p, values in zip(self.axes, self.values_of, strict=True)
+            for p, values in zip(self.over, self.values_of, strict=True)
         ]
         answer["surface"] = surface
         if self.asked.gradients:
@@ -126,7 +126,7 @@ class Landscape(Job):
         return {"value": flat[k], "at": self._at(point), "index": index}
 
     def _at(self, point: Sequence[Any] | Array) -> dict[str, Any]:
-        return {p.axis.label: x for p, x in zip(self.axes, point, strict=True)}
+        return {p.axis.label: x for p, x in zip(self.over, point, strict=True)}
 
 
 def check_points(points: int, most: int) -> None:

@@ -187,8 +187,12 @@ class Chunks:
                 padded(v[begins[k * self.crossed] : ends[k * self.crossed]], self.parts[k * self.crossed])
                 for k, v in enumerate(self.values)
             ]
-            with np.errstate(all="ignore"):
-                found = section.runner.run(self.graph, [*shared, *some], meter)
+            try:
+                with np.errstate(all="ignore"):
+                    found = section.runner.run(self.graph, [*shared, *some], meter)
+            except SingularMatrix as error:  # of all members at once: others are NaN by themselves
+                section.singular = error
+                break
             whole = tuple(slice(b, e) for b, e in zip(begins, ends, strict=True))
             kept = tuple(slice(0, e - b) for b, e in zip(begins, ends, strict=True))
             for result, part in zip(results, found, strict=True):
@@ -219,7 +223,6 @@ def _substituted(
         new = joined([reshaped(Var(b, v), (1,)) for v, _ in own], -1)
         places = b.var(np.array([p.flat for _, p in own], np.int64), "int64")
         refs[position] = scattered(array, places, new, "set").ref
-    # `inline` would take the substitutes for inputs that it need not copy: they are what the copies refer to.
     outs = b.inline(typed.graph.with_outputs([typed.node(of)]), refs)
     return b.build(outs), variables
 
