@@ -66,7 +66,9 @@ class Settings(BaseSettings):
     expression_chars: int = Field(1 << 18, ge=1, description="longest program text in characters")
     taylor_order: int = Field(_ENGINE.taylor_order, ge=0, description="highest order of Taylor coefficients")
     minimize_iterations: int = Field(
-        _ENGINE.minimize_iterations, ge=1, description="most iterations of a minimisation, or points of a search"
+        _ENGINE.minimize_iterations,
+        ge=1,
+        description="most iterations of a minimisation, or points of a search",
     )
     nodes: int = Field(_ENGINE.nodes, ge=1, description="most nodes of a program")
     elements: int = Field(_ENGINE.elements, ge=1, description="most elements of one array")

@@ -111,6 +111,13 @@ class Function:
         self.cost: Cost = cost_of(self._made_of("value"))
         """Of one value."""
 
+    def rebind(self, arrays: Mapping[str, Array]) -> None:
+        """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
+        steps = self.typed.program.steps
+        for k, i in enumerate(self.typed.program.inputs):
+            if steps[i].id in arrays:
+                self.fixed[k] = arrays[steps[i].id]
+
     # -- points
 
     def unpack(self, point: Array) -> dict[str, Array]:
