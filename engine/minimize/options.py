@@ -49,7 +49,8 @@ OPTIONS: dict[str, Option] = {
     "ftol": Option(
         "a number that is not negative",
         lambda v: v >= 0,
-        "Change of the objective in one iteration, relative to it, at which it stops; 0: never.",
+        "Change of the objective in one iteration, relative to it, at which it stops; 0: never. (By default l-bfgs-b asks for "
+        "a small gradient, of 10 gtol, besides.)",
     ),
     "xtol": Option(
         "a number that is not negative",
@@ -98,7 +99,7 @@ SPECIAL = {
 def read_options(method: str, given: Mapping[str, Any], *, most_iterations: int) -> dict[str, Any]:
     """The options of a method, with its defaults. Raises `UnknownField`, `InvalidField` (or several, as `Mistakes`)."""
     defaults = METHODS[method].defaults
-    found: dict[str, Any] = {"method": method, **defaults}
+    found: dict[str, Any] = {"method": method, "given": frozenset(given), **defaults}
     mistakes = MistakeCollector()
     for name, value in given.items():
         pointer = f"/options/{pointer_part(name)}"

@@ -84,7 +84,8 @@ def adam(options: Mapping[str, Any], n: int) -> Rule:
         v[:] = beta2 * v + (1.0 - beta2) * g * g
         root = np.sqrt(v) / float(1.0 - beta2**t) ** 0.5 + epsilon
         step: float = rate / (1.0 - beta1**t)
-        return x - step * (m / root)
+        y: Array = x - step * (m / root)
+        return y
 
     return rule
 
