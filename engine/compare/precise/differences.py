@@ -10,6 +10,7 @@ is no derivative: the entry is NaN.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ BUDGET = 3e6
 """Microseconds, as `Arithmetic` counts them, for all evaluations together."""
 ONE = BUDGET / 4
 """For one evaluation."""
-FLOOR = 1e-8
+FLOOR = 1e-4
 """Errors are relative to an entry, or to this times the largest entry if that is more."""
 
 
@@ -55,7 +56,7 @@ class Reference:
         return found
 
     def error(self, gradient: Array) -> float:
-        """The largest error of a gradient float64[size], relative to the entry, or to 10⁻⁸ of the largest entry if that is
+        """The largest error of a gradient float64[size], relative to the entry, or to 10⁻⁴ of the largest entry if that is
         larger. Infinite where an entry is not finite that should be."""
         ar = self.arithmetic
         c = ar.c
@@ -103,6 +104,14 @@ def reference(
         return _Differences(graph, arguments, rows, scales, meter, name).run()
 
 
+def spread(size: int) -> Iterator[int]:
+    """0 … size − 1 in an order whose beginnings are spread evenly: steps of about the golden section of `size`."""
+    step = round(size * 0.6180339887498949) or 1
+    while math.gcd(step, size) > 1:
+        step += 1
+    return (k * step % size for k in range(size))
+
+
 class _Differences:
     def __init__(
         self,
@@ -129,15 +138,16 @@ class _Differences:
         with locked(self.meter):
             (value,) = self.evaluator.first(self.arguments)
             self.base = self._number(value)
-            self.at = [ar.exact(np.asarray(self.arguments[r]).reshape(-1)) for r in self.rows]
+            self.at = [self.evaluator.argument(r).reshape(-1) for r in self.rows]
         if not ar.c.isfinite(self.base):
             raise Unavailable("the value itself is not finite")
-        once = max(ar.spent, 1.0)
         ar.most = 10 * BUDGET
         size = sum(self.sizes)
-        count = min(size, max(1, int(BUDGET / (2 * once)) - 1))
-        chosen = range(size) if count == size else np.unique(np.linspace(0, size - 1, count).round().astype(int)).tolist()
-        entries = {k: self._entry(k) for k in chosen}
+        entries: dict[int, Any] = {}
+        for k in spread(size):
+            entries[k] = self._entry(k)
+            if ar.spent > BUDGET:
+                break
         digits = self._check(entries)
         if digits < FEWEST:
             raise Unavailable(
