@@ -210,32 +210,6 @@ def test_names_may_look_like_a_sparse_block(client: Client) -> None:
     assert client.ask("grad", asked)["gradients"] == dict.fromkeys(names, 1.0)
 
 
-def test_trace_as_markdown(client: Client) -> None:
-    asked = {**PRODUCT, "tangents": {"x": 1}, "lagrangian": True}
-    response = client.post("/v1/trace", json=asked, headers={"accept": "text/markdown"})
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "text/markdown; charset=utf-8"
-    assert "| 5 | `t2` | multiply | `t1`, `z` | -12 | -4 | ∂/∂`t1` = -4, ∂/∂`z` = 3 |" in response.text
-    assert "| 1 | `t2` | 1 | `t1` += -4 → -4; `z` += 3 → 3 |" in response.text
-    assert "| `t1` | `t1 - (x + y) = 0` | -4 |" in response.text
-    for line in response.text.splitlines():
-        if line.startswith("|"):
-            assert line.count(" | ") in (2, 3, 6)
-
-
-def test_hostile_ids_break_no_table(client: Client) -> None:
-    graph = {"nodes": [{"id": "a|b`c\\", "op": "input"}, {"id": "<b>|", "op": "sin", "inputs": ["a|b`c\\"]}]}
-    asked = {"graph": graph, "inputs": {"a|b`c\\": [[0.5] * 20] * 20}, "of": "<b>|"}
-    response = client.post("/v1/trace", json=asked, headers={"accept": "text/markdown"})
-    assert response.status_code == 422  # no scalar
-    asked["inputs"] = {"a|b`c\\": 0.5}
-    response = client.post("/v1/trace", json=asked, headers={"accept": "text/markdown"})
-    assert response.status_code == 200
-    rows = [line for line in response.text.splitlines() if line.startswith("| 1 |")]
-    assert rows
-    assert all(row.replace("\\|", "").count("|") in (5, 7) for row in rows)
-
-
 @pytest.mark.parametrize("verb", VERBS)
 def test_programs_that_are_not_registered(client: Client, verb: str) -> None:
     found = client.problem(verb, {"graph_id": "rosenbrock"}, 404, "unknown-program")
