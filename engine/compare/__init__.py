@@ -1,4 +1,4 @@
-"""One gradient, four ways: reverse mode, forward mode, numerical and symbolic differentiation, measured against high precision."""
+"""One gradient, four ways: by reverse mode, forward mode, differences and formula, measured against high precision."""
 
 from __future__ import annotations
 

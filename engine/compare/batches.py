@@ -41,7 +41,9 @@ def forward_gradient(
     def changes(start: int, stop: int) -> dict[int, Array]:
         return {
             first + w: units.reshape(stop - start, *shape)
-            for w, (units, shape) in enumerate(zip(_units(sizes, start, stop, typed.dtype), shapes, strict=True))
+            for w, (units, shape) in enumerate(
+                zip(_units(sizes, start, stop, typed.dtype), shapes, strict=True)
+            )
         }
 
     found = _runs(executor, graph, [*what.arguments, *zeros], changes, sum(sizes), typed, limits, meter)
@@ -65,7 +67,9 @@ def numerical_gradient(
     def moved(sign: float) -> Changes:
         def changes(start: int, stop: int) -> dict[int, Array]:
             return {
-                r: (flat + units * (sign * steps[start:stop, None])).astype(flat.dtype).reshape(stop - start, *shape)
+                r: (flat + units * (sign * steps[start:stop, None]))
+                .astype(flat.dtype)
+                .reshape(stop - start, *shape)
                 for r, flat, units, shape in zip(
                     what.rows, flats, _units(sizes, start, stop, "float64"), shapes, strict=True
                 )
@@ -75,7 +79,8 @@ def numerical_gradient(
 
     n = sum(sizes)
     above, below = (
-        _runs(executor, graph, what.moved_arguments, moved(sign), n, typed, limits, meter)[0] for sign in (1.0, -1.0)
+        _runs(executor, graph, what.moved_arguments, moved(sign), n, typed, limits, meter)[0]
+        for sign in (1.0, -1.0)
     )
     x = np.concatenate([np.asarray(f, np.float64) for f in flats]) if flats else np.zeros(0)
     apart = (x + steps).astype(typed.dtype).astype(np.float64) - (x - steps).astype(typed.dtype)
@@ -119,11 +124,21 @@ def _runs(
     mapped = list(changes(0, 0))
     cost = cost_of(graph)
     widest = max(
-        (a.size for node in graph.nodes for a in ((node.aval,) if isinstance(node.aval, Aval) else node.aval)),
+        (
+            a.size
+            for node in graph.nodes
+            for a in ((node.aval,) if isinstance(node.aval, Aval) else node.aval)
+        ),
         default=1,
     )
     together = max(
-        1, min(MOST_TOGETHER, n, limits.elements // max(1, widest), limits.memory_bytes // 8 // max(1, cost.bytes))
+        1,
+        min(
+            MOST_TOGETHER,
+            n,
+            limits.elements // max(1, widest),
+            limits.memory_bytes // 8 // max(1, cost.bytes),
+        ),
     )
     axes = [0 if k in mapped else None for k in range(len(arguments))]
     graphs: dict[int, Graph] = {}

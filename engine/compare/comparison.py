@@ -319,7 +319,8 @@ class Comparison(Job):
         timed = {name: way.once(meter) for name, way in ways.items() if way.once is not None}
         best = interleaved([once for once, _ in timed.values()], meter)
         return {
-            name: 1e3 * seconds * scale for (name, (_, scale)), seconds in zip(timed.items(), best, strict=True)
+            name: 1e3 * seconds * scale
+            for (name, (_, scale)), seconds in zip(timed.items(), best, strict=True)
         }
 
     def _method(

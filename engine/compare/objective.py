@@ -1,5 +1,4 @@
-"""What all ways differentiate: node `of`, or Σ seed·of, as one graph whose inputs are the program's and offsets of intermediates,
-and its derivative graphs."""
+"""What all ways differentiate: node `of`, or Σ seed·of, as one graph; and the graphs of its derivatives."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ class Objective:
     """A scalar: `graph` has one output, and is differentiated by its nodes `wrt`. `arguments` are the values of its inputs.
 
     `moved` is the same as a function of the nodes' values alone, for differences: its inputs number `rows`, of which those of
-    intermediates are offsets that are added to them; `moved_arguments` are the values of all its inputs. `places` tells which of
-    its nodes compute steps of the program.
+    intermediates are offsets that are added to them. `moved_arguments` are the values of all its inputs, and `places` tells
+    which of its nodes compute steps of the program.
     """
 
     graph: Graph

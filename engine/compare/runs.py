@@ -49,7 +49,7 @@ class Executor:
         if self.scalar:
             tape = tape_of(graph)
             assert tape is not None
-            return lambda arguments, numbers: tape.values(numbers)
+            return lambda arguments, numbers: tape.values(arguments if numbers is None else numbers)
         plan = plan_of(graph, guarded=self.runner.guarded)
         b = self.runner.builder(meter)
         return lambda arguments, numbers: plan.run(b, arguments)

@@ -30,7 +30,10 @@ class NoFormula(Exception):
 def unrolled(
     graph: Graph, nodes: Sequence[int], dtype: DType, most: int, step: Callable[[], None]
 ) -> tuple[Graph, list[int]]:
-    """The graph with the bodies of its loops written one below the other, and where `nodes` have gone. Raises `NoFormula` beyond `most` nodes."""
+    """The graph with the bodies of its loops written one below the other, and where `nodes` have gone.
+
+    Raises `NoFormula` beyond `most` nodes.
+    """
     b = GraphBuilder(dtype, step=step)
     refs = [b.input(a) for a in graph.in_avals]
     found = _written(b, graph.with_outputs([*graph.outputs, *nodes]), refs, most)

@@ -29,7 +29,9 @@ class Method(BaseModel):
 
     available: bool = Field(description="Whether the gradient was computed in this way.")
     reason: str | None = Field(None, description="Why not, where it was not.")
-    gradients: Gradients = Field(description="By id, of `wrt` or of every floating input; null if not available.")
+    gradients: Gradients = Field(
+        description="By id, of `wrt` or of every floating input; null if not available."
+    )
     evaluations: int = Field(
         description="Evaluations of the program. Reverse mode takes 1, forward mode one in each of its n passes, central "
         "differences 2n, a written-out formula none."
@@ -46,8 +48,8 @@ class Method(BaseModel):
         "the other; of more than 64 passes (or entries) these are timed and scaled up. null if not available."
     )
     max_rel_error: Annotated[Any, _NUMBER] = Field(
-        description="The largest error of an entry against the reference, relative to the entry, or to 10⁻⁴ of the largest entry "
-        "if that is more. Infinity where an entry is not finite that should be; null without gradient or reference."
+        description="The largest error of an entry against the reference, relative to the entry, or to 10⁻⁴ of the largest "
+        "entry if that is more. Infinity where an entry is not finite that should be; null without gradient or reference."
     )
     size: Annotated[Any, _NUMBER] = Field(
         description="Operations written down: in reverse and forward mode the nodes of the derivative's graph, which shares "
@@ -96,5 +98,3 @@ class CompareAnswer(RunAnswer):
     of: str
     methods: Methods
     reference: Reference
-
-

@@ -87,4 +87,3 @@ def _matmul(ar: Arithmetic, params: Mapping[str, Any], before: Before, x: Array,
 
 DELTAS: dict[str, Callable[..., Any]] = {"sum": _sum, "matmul": _matmul, "strong_matmul": _matmul}
 """Ops whose result is brought up to date: `fn(arithmetic, params, before, *operands)`; None where that is not done."""
-

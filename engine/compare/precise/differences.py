@@ -151,7 +151,8 @@ class _Differences:
         digits = self._check(entries)
         if digits < FEWEST:
             raise Unavailable(
-                f"differences with {WORKING_DIGITS} digits agree in {max(digits, 0)} of them only: the function changes too quickly"
+                f"differences with {WORKING_DIGITS} digits agree in {max(digits, 0)} of them only: the function changes "
+                "too quickly"
             )
         return Reference(ar, min(digits, MOST), size, entries)
 
