@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from engine.render.code.function import function_of
@@ -34,6 +35,9 @@ _MATH = (
     "exp expm1 exp2 log log1p log2 log10 sqrt cbrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
     " fabs floor ceil trunc erf erfc tgamma lgamma"
 ).split()
+
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 class C(Printer):
@@ -141,9 +145,9 @@ class C(Printer):
         main = [*self.header(function, size), *_signature(kind, function.name, arguments), *body, "}"]
         inner = "\n".join([*text, *main])
         includes = []
-        if natives or "INFINITY" in inner or "NAN" in inner:
+        if natives or re.search(r"\b(?:INFINITY|NAN)\b", _COMMENT.sub("", inner)):
             includes.append("#include <math.h>")
-        if "bool" in inner:
+        if re.search(r"\b(?:bool|true|false)\b", _COMMENT.sub("", inner)):
             includes.append("#include <stdbool.h>")
         return "\n".join([*includes, *([""] if includes else []), inner, ""])
 

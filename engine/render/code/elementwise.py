@@ -71,12 +71,14 @@ FORMULAS: Mapping[str, str] = {
     "gammainc": "gammainc(a, b)",
     "gammaincc": "gammaincc(a, b)",
     "betainc": "betainc(a, b, c)",
-    "betaincc": "betainc(b, a, 1 - c)",
+    "betaincc": "betaincc(a, b, c)",
     "gamma_density": "gamma_density(a, b)",
     "beta_density": "beta_density(a, b, c)",
     "exp1": "exp1(a)",
     "expi": "expi(a)",
     "spence": "spence(a)",
+    "sine_integral": "sine_integral(a)",
+    "cosine_integral": "cosine_integral(a)",
     "lambertw_principal": "lambertw(a)",
     "lambertw_lower": "lambertw_lower(a)",
     "ldexp": "ldexp_of(a, b)",
@@ -182,21 +184,9 @@ def _abs_power(params: Params, xs: list[Expr]) -> Expr:
 
 def _where(params: Params, xs: list[Expr]) -> Expr:
     mask, x, y = xs
+    if isinstance(mask, Num):
+        return x if mask.value else y
     return Choice(converted(mask, "bool"), x, y, x.type)
-
-
-def _ordered(name: str) -> Row:
-    """A function with an integer order in a param."""
-
-    def row(params: Params, xs: list[Expr]) -> Expr:
-        return apply(name, Num(int(params["order"]), "int"), xs[0])
-
-    return row
-
-
-def _polygamma(params: Params, xs: list[Expr]) -> Expr:
-    n = int(params.get("n", 0)) + int(params.get("order", 0))
-    return apply("digamma", xs[0]) if n == 0 else apply("polygamma", Num(n, "int"), xs[0])
 
 
 ROWS: Mapping[str, Row] = {

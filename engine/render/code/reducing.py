@@ -261,12 +261,12 @@ def _power_table(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
     shape = single(node.aval).shape
     array, value = low.result(shape, x.type)
     if value.size:
-        with low.loops(x.shape) as outer:
+        with low.loops(x.shape[:-1]) as outer:
             power = low.let(Num(1, x.type), "s", mutable=True)
             with low.loop(0, n, "k") as k:
                 column = add(integer(n - 1), _minus(k)) if params["reverse"] else k
                 low.store(array, ravel(shape, (*outer, column)), power)
-                low.put(Assign(power, Binary("*", power, x.at(outer), x.type)))
+                low.put(Assign(power, Binary("*", power, x.at((*outer, integer(0))), x.type)))
     return value
 
 

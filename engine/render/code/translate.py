@@ -41,7 +41,10 @@ from engine.tape import prelude
 MODULES: tuple[ModuleType, ...] = (prelude, missing, numbers, errors, gammas, bessel, integrals, distributions)
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
-ALIASES: Mapping[str, str] = {"abs": "fabs", "remainder": "remainder_of", "round": "round_of"}
+ALIASES: Mapping[str, str] = {
+    "abs": "fabs", "remainder": "remainder_of", "round": "round_of",
+    "floor_of": "floor", "ceil_of": "ceil", "trunc_of": "trunc", "fmod_of": "fmod",
+}  # fmt: skip
 """Names in formulas and helpers that are called otherwise here."""
 
 INF = Num(float("inf"))
@@ -185,6 +188,8 @@ def _functions() -> dict[str, tuple[ast.FunctionDef, Mapping[str, tuple[float, .
         for item in ast.parse(inspect.getsource(module)).body:
             if isinstance(item, ast.FunctionDef):
                 found[item.name] = item, tables
+                if module is prelude and item.name == "lgamma":
+                    found["lgamma_right"] = item, tables  # C has lgamma, and ours is right of 0 what the tape's is
     return found
 
 
@@ -200,8 +205,12 @@ class _Body:
         self.argument: set[str] = {v.name for v in self.parameters}
 
     def block(self, items: list[ast.stmt]) -> list[Stmt]:
-        """The statements of a block. Locals are declared where they first appear, which the helpers see to is outside."""
-        return [s for item in items for s in self.statement(item)]
+        """The statements of a block. Its locals are declared where they first appear, and known up to its end."""
+        outer = dict(self.names)
+        statements = [s for item in items for s in self.statement(item)]
+        self.names.clear()
+        self.names.update(outer)
+        return statements
 
     def statement(self, item: ast.stmt) -> list[Stmt]:
         """One statement."""
@@ -296,5 +305,5 @@ def formula(text: str, operands: Mapping[str, Expr]) -> Expr:
 
 def apply(name: str, *arguments: Expr) -> Expr:
     """A helper or a function of the mathematics library over expressions."""
-    result: Type = helper(name).type if known(name) else "float"
+    result: Type = _annotated(_functions()[name][0].returns) if known(name) else "float"
     return Call(name, arguments, result)
