@@ -42,6 +42,7 @@ FORMULAS: Mapping[str, str] = {
     "rel_entr": "rel_entr(a, b)",
     "kl_terms": "kl_terms(a, b)",
     "heaviside": "heaviside(a, b)",
+    "softsign": "softsign(a)",
     "is_extreme": "logical_or(a == b, logical_and(a != a, b != b))",
     "logit": "logit(a)",
     "logaddexp2": "logaddexp2(a, b)",

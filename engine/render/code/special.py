@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import comb, floor
 from typing import Any, TypeAlias
 
-from engine.render.code.statements import Expr, Num, minus, plus, product, quotient
+from engine.render.code.statements import Choice, Expr, Num, equal, minus, plus, product, quotient
 from engine.render.code.translate import apply
 
 Params: TypeAlias = Mapping[str, Any]
@@ -53,9 +53,12 @@ def _bessel(name: str, params: Params, xs: Sequence[Expr]) -> Expr:
     kind, scaled = name[0], name.endswith("e")
     truth = Num(float(scaled), "bool")
     if kind in "jy":
-        return _neighbours(
+        found = _neighbours(
             name, params, x, lambda u: apply(f"bessel_{kind}", _whole(int(u)), x), True, 1.0
         )
+        if kind == "y" and n and v >= 0:  # the limit from the right, where the sum is inf - inf
+            return Choice(equal(x, Num(0.0)), Num(float("-inf") * (-1.0) ** n), found, "float")
+        return found
     if kind == "i":
         if scaled and n == 1:
             return apply("bessel_i_slope", Num(abs(v)), x)

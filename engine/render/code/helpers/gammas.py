@@ -117,6 +117,8 @@ def beta(a: float, b: float) -> float:
     if large >= 10.0 and small > 0.0 and large < INF:
         ratio = lgamma_ratio(large, small)
         return tgamma(small) * exp(-ratio) if small < 100.0 else exp(lgamma(small) - ratio)
+    if (a <= 0.0 and a == floor(a)) or (b <= 0.0 and b == floor(b)):
+        return INF
     return tgamma(a) * tgamma(b) * rgamma(a + b)
 
 

@@ -174,6 +174,11 @@ def xlog1py(a: float, b: float) -> float:
     return 0.0 if a == 0.0 and b == b else a * log1p(b)
 
 
+def softsign(a: float) -> float:
+    """a / (1 + |a|)."""
+    return copysign(1.0, a) if fabs(a) == INF else a / (1.0 + fabs(a))
+
+
 def heaviside(a: float, b: float) -> float:
     """0, b or 1 as a is negative, 0 or positive."""
     return a if a != a else b if a == 0.0 else 1.0 if a > 0.0 else 0.0
@@ -344,6 +349,8 @@ def cotdg(a: float) -> float:
 
 def spherical_ratio(n: int, a: float) -> float:
     """j_n(a) / a^n with the spherical Bessel function j_n: a power series, or the recurrence upward. DLMF 10.51, 10.53."""
+    if fabs(a) == INF:
+        return 0.0
     if n == 0 and fabs(a) >= 1.0:
         return sin(a) / a
     if fabs(a) < 1.0 + float(n) or a != a:
