@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from engine.graph import Node, single
 from engine.op import Op, registry
 from engine.render.code.lowering import HANDLERS, READS_ONCE, Lowering, Tensor, scalar, type_of
+from engine.render.code.special import ORDERS, refusal, special
 from engine.render.code.statements import (
     Binary,
     Call,
@@ -18,13 +19,7 @@ from engine.render.code.statements import (
     Expr,
     Num,
     Type,
-    Unary,
-    Var,
-    both,
     converted,
-    either,
-    equal,
-    negated,
     product,
     quotient,
 )
@@ -202,8 +197,6 @@ ROWS: Mapping[str, Row] = {
 
 def unsupported(op: Op, params: Params) -> str:
     """Why an elementwise op has no expression; empty if it has one."""
-    from engine.render.code.special import ORDERS, refusal
-
     if op.name in ORDERS:
         return refusal(op.name, params)
     if op.name in ROWS or op.name in FORMULAS or op.scalar:
@@ -213,8 +206,6 @@ def unsupported(op: Op, params: Params) -> str:
 
 def expression(op: Op, params: Params, xs: list[Expr], kind: Type) -> Expr:
     """The op's value, of type `kind`, from those of its operands; they are written as often as the formula names them."""
-    from engine.render.code.special import ORDERS, special
-
     name = op.name
     if name in ORDERS:
         return special(name, params, xs)
@@ -246,14 +237,19 @@ def _handle(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     if aval.shape == ():
         return scalar(compute([x.expr for x in xs]))
 
-    def entry(x: Tensor, read: Callable[[], Expr], index: Any) -> Expr:
-        return read() if x.settled else low.known((x, index), lambda: low.named(read()))
+    def entry(x: Tensor, read: Any, index: Any) -> Expr:
+        """An entry of an operand; of one that is pending a local, so that it is computed once."""
+        if x.shape == ():
+            return x.expr
+        if x.settled:
+            return read(index)  # type: ignore[no-any-return]  # `at` or `flat`
+        return low.known((x, index), lambda: low.named(read(index)))
 
     def at(index: tuple[Expr, ...]) -> Expr:
-        return compute([x.expr if x.shape == () else entry(x, lambda x=x: x.at(index), index) for x in xs])
+        return compute([entry(x, x.at, index) for x in xs])
 
     def flat(i: Expr) -> Expr:
-        return compute([x.expr if x.shape == () else entry(x, lambda x=x: x.flat(i), i) for x in xs])
+        return compute([entry(x, x.flat, i) for x in xs])
 
     straight = all(x.flat is not None for x in xs)
     depth = 1 + max((x.depth for x in xs), default=0)
@@ -272,5 +268,3 @@ def register() -> None:
 
 
 register()
-
-__all__ = ["Unary", "Var", "both", "either", "equal", "expression", "negated", "unsupported"]

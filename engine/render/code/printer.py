@@ -194,7 +194,7 @@ class Printer(ABC):
         """What is assigned to."""
         if isinstance(target, Var):
             return target.name
-        return f"{target.array.name}[{self.text(target.index)}]"
+        return f"{target.array.name}[{self.text(target.at)}]"
 
     def stored(self, target: Var | Elem, value: Expr) -> str:
         """The value as it is assigned."""

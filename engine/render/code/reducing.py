@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.graph import Node, single
+from engine.op import registry
 from engine.render.code.elementwise import expression
 from engine.render.code.lowering import (
     NOTHING,
@@ -38,6 +39,7 @@ from engine.render.code.statements import (
     plus,
     product,
     quotient,
+    times,
 )
 from engine.render.code.translate import apply
 
@@ -49,8 +51,6 @@ def _ufunc(name: str, x: Expr, y: Expr) -> Expr:
     """`add`, `multiply`, `maximum` or `minimum` of two numbers of one type."""
     if x.type == "float" and name in ("maximum", "minimum"):
         return apply(name, x, y)
-    from engine.op import registry
-
     return expression(registry.core(name), {}, [x, y], x.type)
 
 
@@ -158,9 +158,7 @@ def _arg_extreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
             else:
                 better = Binary(sign, e, top, "bool")
             if x.type == "float":
-                better = either(
-                    better, both(Binary("!=", e, e, "bool"), Binary("==", top, top, "bool"))
-                )
+                better = either(better, both(Binary("!=", e, e, "bool"), Binary("==", top, top, "bool")))
             with low.when(better):
                 low.put(Assign(best, k))
         return best
@@ -178,7 +176,13 @@ def _arg_extreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
 
 
 def _running(
-    low: Lowering, x: Tensor, axis: int, reverse: bool, kind: Type, step: Callable[[Var, Index], Expr], start: Expr
+    low: Lowering,
+    x: Tensor,
+    axis: int,
+    reverse: bool,
+    kind: Type,
+    step: Callable[[Var, Index], Expr],
+    start: Expr,
 ) -> Tensor:
     """`step` gives the next state from the state before and the index; the state is what is stored."""
     array, value = low.result(x.shape, kind)
@@ -247,7 +251,7 @@ def _cum_argextreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, 
     def step(best: Var, index: Index) -> Expr:
         e = low.named(x.at(index))
         top = low.named(x.at((*index[:at], best, *index[at + 1 :])))
-        record = Binary(sign, e, top, "bool")
+        record: Expr = Binary(sign, e, top, "bool")
         if x.type == "float":
             record = either(record, Binary("!=", e, e, "bool"))
         return Choice(record, index[at], best, "int")
@@ -271,8 +275,6 @@ def _power_table(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
 
 
 def _minus(k: Expr) -> Expr:
-    from engine.render.code.statements import times
-
     return times(k, -1)
 
 

@@ -31,7 +31,9 @@ def _v(name: str, params: Params) -> float:
     return FIXED[name] if name in FIXED else float(params["v"])
 
 
-def _neighbours(name: str, params: Params, x: Expr, one: Callable[[float], Expr], alternate: bool, sign: float) -> Expr:
+def _neighbours(
+    name: str, params: Params, x: Expr, one: Callable[[float], Expr], alternate: bool, sign: float
+) -> Expr:
     """2⁻ⁿ Σ (±1)ᵏ C(n, k) f_{v−n+2k} (DLMF 10.6.7, 10.29.5)."""
     n, v = _order(params), _v(name, params)
     total: Expr | None = None
@@ -53,9 +55,7 @@ def _bessel(name: str, params: Params, xs: Sequence[Expr]) -> Expr:
     kind, scaled = name[0], name.endswith("e")
     truth = Num(float(scaled), "bool")
     if kind in "jy":
-        found = _neighbours(
-            name, params, x, lambda u: apply(f"bessel_{kind}", _whole(int(u)), x), True, 1.0
-        )
+        found = _neighbours(name, params, x, lambda u: apply(f"bessel_{kind}", _whole(int(u)), x), True, 1.0)
         if kind == "y" and n and v >= 0:  # the limit from the right, where the sum is inf - inf
             return Choice(equal(x, Num(0.0)), Num(float("-inf") * (-1.0) ** n), found, "float")
         return found

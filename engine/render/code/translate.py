@@ -38,7 +38,16 @@ from engine.render.code.statements import (
 )
 from engine.tape import prelude
 
-MODULES: tuple[ModuleType, ...] = (prelude, missing, numbers, errors, gammas, bessel, integrals, distributions)
+MODULES: tuple[ModuleType, ...] = (
+    prelude,
+    missing,
+    numbers,
+    errors,
+    gammas,
+    bessel,
+    integrals,
+    distributions,
+)
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
 ALIASES: Mapping[str, str] = {
@@ -90,12 +99,12 @@ class _Reader:
     def read(self, e: ast.expr) -> Expr:
         """An expression."""
         match e:
-            case ast.Constant(value=bool() as value):
-                return Num(float(value), "bool")
-            case ast.Constant(value=int() as value):
-                return Num(value, "int")
-            case ast.Constant(value=float() as value):
-                return Num(value)
+            case ast.Constant(value=bool() as truth):
+                return Num(float(truth), "bool")
+            case ast.Constant(value=int() as whole):
+                return Num(whole, "int")
+            case ast.Constant(value=float() as number):
+                return Num(number)
             case ast.Name(id="INF"):
                 return INF
             case ast.Name(id=name):
@@ -105,8 +114,8 @@ class _Reader:
                 return Num(-x.value, x.type) if isinstance(x, Num) else Unary("-", x, x.type)
             case ast.UnaryOp(op=ast.Not(), operand=inner):
                 return Unary("not", self.condition(inner), "bool")
-            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if (
-                isinstance(left, ast.Constant)
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if isinstance(
+                left, ast.Constant
             ):
                 return Num(float(left.value) ** n)  # type: ignore[arg-type]  # a literal number
             case ast.BinOp(left=ast.Constant(value=float() as x), op=ast.Pow(), right=ast.UnaryOp(operand=n)):
@@ -126,8 +135,8 @@ class _Reader:
                 for value in values[1:]:
                     found = Binary(sign, found, self.condition(value), "bool")
                 return found
-            case ast.IfExp(test=test, body=then, orelse=otherwise):
-                return self.choice(test, then, otherwise)
+            case ast.IfExp():
+                return self.choice(e.test, e.body, e.orelse)
             case ast.Subscript(value=ast.Name(id=table), slice=index):
                 self.used.add(table)
                 size = len(self.tables[table])
@@ -189,7 +198,10 @@ def _functions() -> dict[str, tuple[ast.FunctionDef, Mapping[str, tuple[float, .
             if isinstance(item, ast.FunctionDef):
                 found[item.name] = item, tables
                 if module is prelude and item.name == "lgamma":
-                    found["lgamma_right"] = item, tables  # C has lgamma, and ours is right of 0 what the tape's is
+                    found["lgamma_right"] = (
+                        item,
+                        tables,
+                    )  # C has lgamma, and ours is right of 0 what the tape's is
     return found
 
 

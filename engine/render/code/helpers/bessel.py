@@ -244,8 +244,6 @@ def bessel_i_slope(v: float, x: float) -> float:
     return flip * (mean - bessel_i_scaled(v, size))
 
 
-
-
 def bessel_k_slope(n: int, v: float, x: float) -> float:
     """exp(x) K_v(x) differentiated n times; infinite at 0, NaN left of it."""
     if not x > 0.0:

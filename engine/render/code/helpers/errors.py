@@ -177,27 +177,27 @@ def dawsn(n: int, a: float) -> float:
     if size < 0.5 or a != a:
         term = a
         total = 0.0
-        for k in range(1, 24):
+        for j in range(1, 24):
             total += term
-            term *= -2.0 * a * a / (2.0 * float(k) + 1.0)
+            term *= -2.0 * a * a / (2.0 * float(j) + 1.0)
         here = 1.0 - 2.0 * a * total
         if n == 0:
             return total
         before = total
-        for k in range(1, n):
-            after = -2.0 * a * here - 2.0 * float(k) * before
+        for j in range(1, n):
+            after = -2.0 * a * here - 2.0 * float(j) * before
             before = here
             here = after
         return here
     odd = -1.0 if a < 0.0 and int_parity(n) == 0 else 1.0
     if size < 7.0:
         sum_of = 0.0
-        for j in range(0, 76):
+        for j in range(76):
             k = 2.0 * float(j) - 75.0
             z = size - 0.2 * k
             older = 0.0
             hermite = 1.0
-            for i in range(0, n):
+            for i in range(n):
                 newer = 2.0 * z * hermite - 2.0 * float(i) * older
                 older = hermite
                 hermite = newer
@@ -210,10 +210,10 @@ def dawsn(n: int, a: float) -> float:
     for i in range(1, n + 1):
         part *= -float(i) / size
     series = 0.0
-    for k in range(0, 30):
+    for j in range(30):
         series += part
-        more = (2.0 * float(k) + 1.0) * 0.5
-        for i in range(0, n):
-            more *= (2.0 * float(k) + 3.0 + float(i)) / (2.0 * float(k) + 1.0 + float(i))
+        more = (2.0 * float(j) + 1.0) * 0.5
+        for i in range(n):
+            more *= (2.0 * float(j) + 3.0 + float(i)) / (2.0 * float(j) + 1.0 + float(i))
         part *= more / (size * size)
     return odd * series

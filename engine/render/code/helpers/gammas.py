@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import copysign, cos, exp, expm1, fabs, floor, lgamma, log, log1p, pow, sin
 
+from engine.tape.prelude import digamma
+
 INF = float("inf")
 
 BERNOULLI = (
@@ -155,7 +157,7 @@ def binom(n: float, k: float) -> float:
 def zeta(s: float, q: float) -> float:
     """Hurwitz's zeta function for s > 1 and q > 0 by the Euler-Maclaurin formula. DLMF 25.11.5."""
     total = 0.0
-    for k in range(0, 16):
+    for k in range(16):
         total += pow(q + float(k), -s)
     a = q + 16.0
     power = pow(a, -s)
@@ -235,7 +237,7 @@ def polygamma_difference(n: int, a: float, h: float) -> float:
     if not (a > 0.0 and a + h > 0.0):
         return digamma_of(a + h) - digamma_of(a) if n == 0 else polygamma(n, a + h) - polygamma(n, a)
     total = 0.0
-    for k in range(0, 16 + n):
+    for k in range(16 + n):
         total += polygamma_change(n + 1, h / (a + float(k)), a + float(k))
     total *= size
     far = a + 16.0 + float(n)
@@ -250,8 +252,6 @@ def polygamma_difference(n: int, a: float, h: float) -> float:
         m = 2.0 * float(k) + float(n)
         factor *= m * (m + 1.0) / ((2.0 * float(k) + 1.0) * (2.0 * float(k) + 2.0))
     return sign * total
-
-
 
 
 def zeta_of(s: float, q: float) -> float:

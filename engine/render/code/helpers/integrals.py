@@ -60,17 +60,17 @@ def expi(x: float) -> float:
             here = x
             root = 0.3725074107813666
             factorial = 1.0
-            for k in range(1, 22):
-                factorial *= float(k)
-                total += (here - root) / (float(k) * factorial)
+            for j in range(1, 22):
+                factorial *= float(j)
+                total += (here - root) / (float(j) * factorial)
                 here *= x
                 root *= 0.3725074107813666
             return total
         total = 0.0
         term = 1.0
-        for k in range(1, 160):
-            term *= x / float(k)
-            total += term / float(k)
+        for j in range(1, 160):
+            term *= x / float(j)
+            total += term / float(j)
         return 0.5772156649015329 + log(x) + total
     term = 1.0
     total = 1.0
@@ -100,7 +100,7 @@ def expn(n: int, x: float) -> float:
         return exp(-x) * exponential_fraction(float(n), x)
     total = 0.0
     term = 1.0
-    for k in range(0, 24):
+    for k in range(24):
         if k > 0:
             term *= -x / float(k)
         if k != n - 1:

@@ -225,8 +225,8 @@ def exprel_of(n: int, a: float) -> float:
     if n == 0 or a < 0.0:
         return exprel_left(n, a)
     y = expm1(a) / a
-    for k in range(1, n + 1):
-        y = (exp(a) - float(k) * y) / a
+    for j in range(1, n + 1):
+        y = (exp(a) - float(j) * y) / a
     return y
 
 
@@ -238,8 +238,8 @@ def exprel_left(n: int, a: float) -> float:
         return 0.0
     if a < -30.0 - 4.0 * float(n):
         y = -1.0 / a
-        for k in range(1, n + 1):
-            y *= -float(k) / a
+        for j in range(1, n + 1):
+            y *= -float(j) / a
         return y
     term = exp(a) / (float(n) + 1.0)
     total = term
@@ -370,6 +370,7 @@ def spherical_ratio(n: int, a: float) -> float:
         before = here
         here = after
     return here
+
 
 def wrapped_index(i: int, n: int, least: int) -> int:
     """An index of n entries, counted from the end if it is negative; -1 if it is out of range."""
