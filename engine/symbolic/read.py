@@ -79,7 +79,7 @@ class Reader:
             if uses[i] > 1:
                 self.alg.shared.add(e)
             name = self.ids.get(i)
-            if name is not None and e.kind != "input" and not e.is_number:
+            if name is not None and self.named(name) and e.kind != "input" and not e.is_number:
                 self.names.setdefault(e, name)
         return [self.whole(o) for o in self.graph.outputs]
 
@@ -161,6 +161,11 @@ class Reader:
         """A plain number among operands."""
         return self.alg.number(float(a.value)) if a.value.dtype.kind == "f" else self.alg.array(a.value)
 
+    def named(self, name: str) -> bool:
+        """Whether the user gave a node its id."""
+        at = self.program.index.get(name)
+        return at is not None and self.program.steps[at].named
+
     # -- what rules ask
 
     def of(self, i: int) -> Expr:
@@ -222,10 +227,6 @@ def where(reader: Reader, node: Node) -> Expr | None:
         return None
     (a, u), (b, v) = alg.split(p), alg.split(q)
     if p.is_number and q.is_number:
-        common = p.number or q.number
-        if common and common not in (1.0, -1.0) and (p.number == 0 or q.number == 0):
-            one = alg.call("where", (mask, alg.number(p.number / common), alg.number(q.number / common)), mask.shape)
-            return alg.scaled(common, one)
         return None
     if q is alg.zero and a != 1:
         return alg.scaled(a, alg.call("where", (mask, u, q), shape_of((mask, u))))
