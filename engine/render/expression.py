@@ -146,6 +146,8 @@ def fill(pattern: Pattern, op: str, given: Mapping[str, Expr]) -> Expr:
     elif opened and level == MUL and last is not None and last.closed is not None:
         closed = Row((*settled[:-1], last.closed))
     depth = max(filling.depth, 0 if isinstance(top, Row) else 1)
+    if op == "multiply" and isinstance(settled[0], Num):
+        mixes = False  # a number in front of a product of any kind is no factor of another kind
     return Expr(row(settled), level, signed, opened, closed, op if mixes else "", filling.size, depth)
 
 

@@ -414,7 +414,9 @@ def degree(e: Expr) -> float | None:
 
 def order_of_term(e: Expr) -> tuple[Any, ...]:
     """Powers fall, then what came first comes first."""
-    d = degree(e)
+    d = degree(e) if e.shape == () else None
+    if e.op == "matmul" or (e.shape != () and e.kind == "call"):
+        return (0, 0.0, [], e.serial)
     if d is not None:
         bases = [(1.0, e)] if e.kind == "input" else list(e.terms)
         return (0, -d, [(str(b.data).casefold(), str(b.data), -p) for p, b in bases])
@@ -438,8 +440,12 @@ def operations(e: Expr) -> int:
     if e.kind == "sum":
         if not e.terms:
             return 0
-        return len(e.terms) - 1 + (e.number != 0) + sum(c != 1 and c != -1 for c, _ in e.terms) + (
-            e.terms[0][0] == -1 and len(e.terms) == 1 and e.number == 0
+        return (
+            len(e.terms)
+            - 1
+            + (e.number != 0)
+            + sum(c != 1 and c != -1 for c, _ in e.terms)
+            + (e.terms[0][0] == -1 and len(e.terms) == 1 and e.number == 0)
         )
     above = [p > 0 or b.op == "exp" for p, b in e.terms]
     powers = sum(p != 1 and (p != -1 or b.op == "exp") for p, b in e.terms)

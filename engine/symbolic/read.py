@@ -102,8 +102,13 @@ class Reader:
         raise Unspelled(node.op.name)
 
     def constant(self, value: Any) -> Expr:
-        """A constant; an array of equal floats is a number, since that broadcasts."""
+        """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""
         array = np.asarray(value)
+        if array.dtype.kind == "f" and array.ndim == 2 and array.shape[0] == array.shape[1] > 1:
+            first = float(array[0, 0])
+            if first and np.array_equal(array, first * np.eye(len(array))):
+                eye = self.alg.call("eye", (), array.shape, None, (("n", len(array)),))
+                return self.alg.scaled(first, eye)
         if array.dtype.kind == "f" and array.size and bool((array == array.flat[0]).all()):
             if not (array.flat[0] == 0 and np.signbit(array.flat[0])):
                 return self.alg.number(float(array.flat[0]))
@@ -191,7 +196,9 @@ class Reader:
         if inner is self.alg.one:
             if not 0 <= len(shape) <= 32:
                 return e
-            return self.alg.call("full", (), shape, self.dtype, (("fill_value", c), ("shape", shape)))
+            if c in (0.0, 1.0):
+                return self.alg.call("ones" if c else "zeros", (), shape, self.dtype, (("shape", shape),))
+            return self.alg.call("full", (e,), shape, self.dtype, (("shape", shape),))
         if e.dtype == self.dtype and c != 1:
             return self.alg.scaled(c, self.stretched(inner, shape))
         return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))

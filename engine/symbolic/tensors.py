@@ -62,8 +62,10 @@ def reshaped(reader: Reader, e: Expr, shape: Shape) -> Expr:
         return times(reader, scalars, c, reshaped(reader, inner, shape))
     if e.kind == "call" and e.op in ("reshape", "ravel") and e.operands[0] is not None:
         return reshaped(reader, e.operands[0], shape)
-    if e.kind == "call" and e.op == "full":
-        return reader.stretched(alg.number(dict(e.data)["fill_value"]), shape)
+    if e.kind == "call" and e.op in ("zeros", "ones", "full"):
+        fill = {"zeros": alg.zero, "ones": alg.one}.get(e.op) or e.operands[0]
+        assert fill is not None
+        return reader.stretched(fill, shape)
     if e.kind == "array":
         return reader.constant(e.data.reshape(shape))
     if e.kind == "call" and e.op == "sum" and e.operands[0] is not None and "keepdims" not in dict(e.data):
@@ -82,6 +84,12 @@ def reshaped(reader: Reader, e: Expr, shape: Shape) -> Expr:
     if inserted is not None:
         return getitem(reader, e, inserted, shape)
     removed = _inserted(shape, e.shape)
+    if removed is not None and e.kind in ("product", "sum") and len(e.terms) <= 6:
+        gone = [k - len(removed) for k, part in enumerate(removed) if part is None]
+        if len(removed) < len(e.shape):
+            gone = [k - len(e.shape) for k, part in enumerate(removed) if part is None]
+        parts = [(p, _lighter(reader, b, gone)) for p, b in e.terms]
+        return alg.product(parts) if e.kind == "product" else alg.sum(parts, e.number)
     if removed is not None:
         if e.kind == "call" and e.op == "getitem" and e.operands[0] is not None:
             merged = _without_axes(e, removed)
@@ -90,9 +98,26 @@ def reshaped(reader: Reader, e: Expr, shape: Shape) -> Expr:
         axes = tuple(k for k, part in enumerate(removed) if part is None)
         axis = axes[0] if len(axes) == 1 else axes
         return alg.call("squeeze", (e,), shape, e.dtype, (("axis", axis),))
+    bare = tuple(n for n in e.shape if n != 1)
+    if bare != e.shape:
+        return reshaped(reader, reshaped(reader, e, bare), shape)
+    bare = tuple(n for n in shape if n != 1)
+    if bare != shape:
+        return reshaped(reader, reshaped(reader, e, bare), shape)
+    if e.kind == "call" and e.op == "outer" and e.operands[0] is not None and e.operands[1] is not None:
+        u, v = e.operands[0], e.operands[1]
+        if u.op == "ravel" and u.operands[0] is not None and (*u.operands[0].shape, *v.shape) == shape:
+            inner = u.operands[0]
+            return alg.multiply(reshaped(reader, inner, (*inner.shape, *[1] * len(v.shape))), v)
     if shape == (prod(e.shape),):
         return alg.call("ravel", (e,), shape, e.dtype)
     return alg.call("reshape", (e,), shape, e.dtype, (("shape", shape),))
+
+
+def _lighter(reader: Reader, e: Expr, gone: Sequence[int]) -> Expr:
+    """An expression without its axes `gone` (counted from the end), which are of one entry or not there."""
+    rank = len(e.shape)
+    return reshaped(reader, e, tuple(n for k, n in enumerate(e.shape) if k - rank not in gone))
 
 
 def _inserted(old: Shape, new: Shape) -> tuple[Any, ...] | None:
@@ -136,6 +161,9 @@ def _without_axes(e: Expr, removed: Sequence[Any]) -> tuple[Any, ...] | None:
             result.append(0)
         elif isinstance(part, Slice) and isinstance(part.start, int):
             result.append(part.start)
+        elif isinstance(part, Slice) and part.start is None:
+            step = part.step if isinstance(part.step, int) else 1
+            result.append(0 if step > 0 else source.shape[axis] - 1)
         else:
             return None
     while result and result[-1] == ALL:
@@ -149,17 +177,18 @@ def column(reader: Reader, v: Expr) -> Expr:
 
 
 def as_vector(reader: Reader, e: Expr, shape: Shape) -> Expr | None:
-    """The vector that a matrix of one row or column is."""
+    """The vector that a matrix of one row or column was made from."""
     if len(shape) != 2 or 1 not in shape:
         return None
     n = prod(shape)
     if e.shape == (n,):
         return e if shape[0] == 1 else None
-    if e.shape == shape:
-        return reshaped(reader, e, (n,))
-    if e.shape == ():
-        return reader.stretched(e, (n,))
-    return None
+    if e.shape == shape and e.kind == "call" and e.op == "getitem" and dict(e.data)["index"] == (ALL, None):
+        return e.operands[0]
+    if e.shape == shape and e.kind in ("product", "sum") and len(e.terms) <= 8:
+        if all(t.shape == () or as_vector(reader, t, shape) is not None for _, t in e.terms):
+            return reshaped(reader, e, (n,))
+    return reader.stretched(e, (n,)) if e.shape == () else None
 
 
 # -------------------------------------------------------------------------------------------------------------- rules
@@ -168,15 +197,25 @@ def as_vector(reader: Reader, e: Expr, shape: Shape) -> Expr | None:
 def reshape(reader: Reader, node: Node) -> Expr:
     """A reshape; axes of one entry in front need none, since they broadcast."""
     j = node.inputs[0]
+    laid = reader.graph.nodes[j]
+    if laid.op.name == "core.place" and not dict(laid.params)["base"]:
+        params = dict(laid.params) | {"shape": single(node.aval).shape}
+        if len(dict(laid.params)["shape"]) == len(single(laid.aval).shape):
+            return place(reader, Node(laid.op, laid.inputs, tuple(sorted(params.items())), node.aval))
     e, old, new = reader.of(j), reader.aval(j).shape, single(node.aval).shape
     if e.shape == ():
         return e
-    if _bare(old) == _bare(new) and len(e.shape) <= len(new):
-        return e
-    if _bare(old) == _bare(new) and _bare(e.shape) == e.shape == new:
-        return e
-    whole = aligned(reader, e, old) if _bare(e.shape) != _bare(old) else e
-    return reshaped(reader, whole, _bare(new) if _bare(new) and prod(_bare(new)) == prod(new) else new)
+    if [n for n in old if n != 1] == [n for n in new if n != 1]:
+        return reshaped(reader, e, _bare(_like(e.shape, old, new)))
+    whole = aligned(reader, e, old)
+    return reshaped(reader, whole, new)
+
+
+def _like(shape: Shape, old: Shape, new: Shape) -> Shape:
+    """What becomes of a shape that broadcasts to `old` when axes of one entry come and go."""
+    padded = (1,) * (len(old) - len(shape)) + shape
+    there = iter([p for p, n in zip(padded, old, strict=True) if n != 1])
+    return tuple(1 if n == 1 else next(there) for n in new)
 
 
 def _bare(shape: Shape) -> Shape:
@@ -200,29 +239,44 @@ def permuted(reader: Reader, e: Expr, old: Shape, new: Shape, axes: tuple[int, .
     alg = reader.alg
     if e.shape == ():
         return e
-    if sum(n != 1 for n in old) <= 1 and prod(e.shape) == prod(old):
-        return reshaped(reader, e, _bare(new) or new)
     scalars, c, inner = parted(reader, e)
     if scalars or c != 1:
         return times(reader, scalars, c, permuted(reader, inner, old, new, axes))
-    whole = aligned(reader, e, old)
     rank = len(old)
+    padded = (1,) * (rank - len(e.shape)) + e.shape
     order = tuple(a % rank for a in axes)
-    if whole.kind == "call" and whole.op == "permute_dims" and whole.operands[0] is not None:
-        inner_axes = dict(whole.data).get("axes", tuple(range(rank - 1, -1, -1)))
-        order = tuple(inner_axes[a] for a in order)
-        whole = whole.operands[0]
+    if padded == e.shape and not (e.kind == "call" and e.op == "getitem" and None in dict(e.data)["index"]):
+        return _turned(reader, e, order)
+    moved = [k for k in order if padded[k] != 1]
+    there = sorted(moved)
+    base = reshaped(reader, e, tuple(padded[k] for k in there))
+    turned = _turned(reader, base, tuple(there.index(k) for k in moved))
+    return reshaped(reader, turned, _bare(tuple(padded[k] for k in order)))
+
+
+def _turned(reader: Reader, e: Expr, order: tuple[int, ...]) -> Expr:
+    """An expression with its axes in another order."""
+    alg, rank = reader.alg, len(e.shape)
+    if e.kind == "call" and e.op in ("permute_dims", "matrix_transpose") and e.operands[0] is not None:
+        before = dict(e.data).get("axes", tuple(range(rank - 1, -1, -1)))
+        if e.op == "matrix_transpose":
+            before = (*range(rank - 2), rank - 1, rank - 2)
+        order = tuple(before[a] for a in order)
+        e = e.operands[0]
     if order == tuple(range(rank)):
-        return whole
-    if whole.kind == "array":
-        return reader.constant(whole.data.transpose(order))
-    if whole.kind == "call" and whole.op in ("eye", "diag") and rank == 2:
-        return whole
+        return e
+    if e.kind == "array":
+        return reader.constant(e.data.transpose(order))
+    if e.kind == "call" and e.op in ("eye", "diag") and rank == 2:
+        return e
+    if e.kind == "call" and e.op == "outer" and e.operands[0] is not None and e.operands[1] is not None:
+        return alg.call("outer", (e.operands[1], e.operands[0]), e.shape[::-1])
+    new = tuple(e.shape[k] for k in order)
     if order == tuple(range(rank - 1, -1, -1)):
-        return alg.call("permute_dims", (whole,), new, whole.dtype)
+        return alg.call("permute_dims", (e,), new, e.dtype)
     if order == (*range(rank - 2), rank - 1, rank - 2):
-        return alg.call("matrix_transpose", (whole,), new, whole.dtype)
-    return alg.call("permute_dims", (whole,), new, whole.dtype, (("axes", order),))
+        return alg.call("matrix_transpose", (e,), new, e.dtype)
+    return alg.call("permute_dims", (e,), new, e.dtype, (("axes", order),))
 
 
 def matmul(reader: Reader, node: Node) -> Expr:
@@ -278,7 +332,9 @@ def total(reader: Reader, node: Node) -> Expr:
     e = reader.of(j)
     if not single(node.aval).floating:
         whole = aligned(reader, e, shape)
-        return reader.alg.call("sum", (whole,), single(node.aval).shape, single(node.aval).dtype, _axis(axes, len(shape)))
+        return reader.alg.call(
+            "sum", (whole,), single(node.aval).shape, single(node.aval).dtype, _axis(axes, len(shape))
+        )
     return summed(reader, e, shape, axes)
 
 
@@ -286,28 +342,27 @@ def summed(reader: Reader, e: Expr, shape: Shape, axes: tuple[int, ...]) -> Expr
     """The sum over `axes` (counted from the end) of what broadcasts to `shape`; what is the same along one is counted."""
     alg = reader.alg
     scalars, c, inner = parted(reader, e)
-    rank = len(shape)
-    padded = (1,) * (rank - len(inner.shape)) + inner.shape
-    count, left = 1, []
-    for a in axes:
-        if padded[a] == 1:
-            count *= shape[a]
-        else:
-            left.append(a)
-    kept_axes = [k - rank for k in range(rank) if k - rank not in axes]
-    if not left:
+    rank = len(inner.shape)
+    padded = (1,) * (len(shape) - rank) + inner.shape
+    count = prod(shape[a] for a in axes if padded[a] == 1)
+    inside = tuple(a for a in axes if -a <= rank)
+    new = _bare(tuple(n for k, n in enumerate(inner.shape) if k - rank not in inside))
+    if all(padded[a] == 1 for a in axes):
         # Nothing varies along what is summed over: the rest is the expression itself, without these axes.
-        kept = tuple(padded[a] for a in kept_axes)
-        found = inner if inner.shape == () else reshaped(reader, inner, _bare(kept))
+        found = inner if inner.shape == () else reshaped(reader, inner, new)
         return times(reader, scalars, c * count, found)
-    if count > 1:
-        # Summed over the axes that vary; those along which nothing does are of one entry, and counted.
-        whole = inner if len(inner.shape) == rank else reshaped(reader, inner, padded)
-        new = tuple(padded[a] for a in kept_axes)
-        return times(reader, scalars, c * count, alg.call("sum", (whole,), new, e.dtype, _axis(axes, rank)))
-    whole = aligned(reader, inner, shape)
-    new = tuple(shape[a] for a in kept_axes)
-    return times(reader, scalars, c, alg.call("sum", (whole,), new, e.dtype, _axis(axes, rank)))
+    if all(n == 1 for k, n in enumerate(inner.shape) if k - rank not in inside) and 1 in inner.shape:
+        # What varies is summed away altogether.
+        inner = reshaped(reader, inner, tuple(n for n in inner.shape if n != 1))
+        inside, rank = tuple(range(-len(inner.shape), 0)), len(inner.shape)
+    left = tuple(n for k, n in enumerate(inner.shape) if k - rank not in inside)
+    made = alg.call("sum", (inner,), left, e.dtype, _axis(inside, rank))
+    if inner.kind == "sum" and len(inner.terms) <= 4 and padded == shape:
+        each = [(a, summed(reader, t, shape, axes)) for a, t in inner.terms]
+        apart = alg.sum(each, inner.number * prod(shape[a] for a in axes))
+        if alg.size(apart) < alg.size(made):
+            return times(reader, scalars, c, apart)
+    return times(reader, scalars, c * count, made)
 
 
 def _axis(axes: Sequence[int], rank: int) -> tuple[tuple[str, Any], ...]:
@@ -362,7 +417,9 @@ def embed(reader: Reader, node: Node) -> Expr:
     scalars, c, inner = parted(reader, e)
     if len(new) == 1 and old == (1,) and inner.shape in ((), (1,)):
         scalar = inner if inner.shape == () else reshaped(reader, inner, ())
-        unit = alg.call("one_hot", (alg.array(np.asarray(ranges[0][0])),), new, None, (("num_classes", new[0]),))
+        unit = alg.call(
+            "one_hot", (alg.array(np.asarray(ranges[0][0])),), new, None, (("num_classes", new[0]),)
+        )
         return times(reader, scalars, c, alg.multiply(scalar, unit))
     whole = aligned(reader, inner, old)
     if all(step == 1 for _, _, step in ranges):
@@ -381,6 +438,18 @@ def embed(reader: Reader, node: Node) -> Expr:
     )
 
 
+def part_of(reader: Reader, e: Expr, start: int, stop: int) -> Expr:
+    """A piece of a vector; of a padded one what was padded, where that is the piece."""
+    n = e.shape[0]
+    if e.kind == "call" and e.op == "pad" and e.operands[0] is not None:
+        ((before, after),) = dict(e.data)["pad_width"]
+        if (before, n - after) == (start, stop):
+            return e.operands[0]
+    if (start, stop) == (0, n):
+        return e
+    return getitem(reader, e, (Slice(start or None, stop if stop < n else None, None),), (stop - start,))
+
+
 def place(reader: Reader, node: Node) -> Expr:
     """Terms of a Jacobian laid into zeros: diagonals, products with deltas, or entry by entry."""
     alg = reader.alg
@@ -389,11 +458,23 @@ def place(reader: Reader, node: Node) -> Expr:
     operands = list(node.inputs)
     parts: list[tuple[float, Expr]] = []
     if params["base"]:
-        parts.append((1.0, reader.whole(operands.pop(0))))
+        parts.append((1.0, reader.of(operands.pop(0))))
     for j, constant in zip(operands, params["targets"], strict=True):
         targets: Array = constant.value
+        inside = reader.graph.nodes[j]
+        while inside.op.name == node.op.name and not dict(inside.params)["base"] and len(inside.inputs) == 1:
+            # Laid into zeros twice.
+            given = dict(inside.params)
+            first: Array = given["targets"][0].value
+            if len(given["shape"]) != len(single(inside.aval).shape) or single(inside.aval).shape != targets.shape:
+                break
+            targets = np.where(first >= 0, targets.reshape(-1)[first], -1)
+            (j,) = inside.inputs
+            inside = reader.graph.nodes[j]
         e = reader.of(j)
         scalars, c, inner = parted(reader, e)
+        if inner.shape == () and inner is not alg.one:
+            scalars, inner = [*scalars, (1.0, inner)], alg.one
         if len(shape) != len(params["shape"]) or reader.aval(j).shape != targets.shape:
             return _no_place(node)
         found = _delta(reader, inner, targets, shape)
@@ -428,7 +509,10 @@ def _delta(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr | None
         else:
             strides.append(0)
     grid = base + sum(
-        (s * np.arange(m).reshape([-1 if k == d else 1 for k in range(len(sizes))]) for d, (s, m) in enumerate(zip(strides, sizes, strict=True))),
+        (
+            s * np.arange(m).reshape([-1 if k == d else 1 for k in range(len(sizes))])
+            for d, (s, m) in enumerate(zip(strides, sizes, strict=True))
+        ),
         np.zeros(sizes, np.int64),
     )
     if not np.array_equal(grid, targets):
@@ -464,8 +548,9 @@ def _delta(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr | None
             unit = alg.call("eye", (), (sizes[d], sizes[d]), None, (("n", sizes[d]),))
             factors.append((1.0, _spread(reader, unit, pair, shape)))
     if e is not alg.one:
-        whole = aligned(reader, e, sizes)
-        whole = reshaped(reader, whole, tuple(m for m in sizes if m > 1) or ())
+        padded = (1,) * (len(sizes) - len(e.shape)) + e.shape
+        order = [d for d in order if padded[d] != 1]
+        whole = reshaped(reader, e, tuple(m for m in padded if m > 1))
         axes = [groups[d][0] for d in order]
         if axes != sorted(axes):
             permutation = tuple(int(k) for k in np.argsort(axes))
@@ -509,10 +594,13 @@ def _scattered(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr:
     flat = targets.reshape(-1)
     there = np.flatnonzero(flat >= 0)
     entries = reshaped(reader, e, (targets.size,))
-    if len(there) < targets.size:
-        entries = alg.call(
-            "take", (entries, alg.array(there.astype(np.int64))), (len(there),), e.dtype, (("axis", 0),)
-        )
+    if 0 < len(there) < targets.size:
+        first, last = int(there[0]), int(there[-1])
+        if last - first + 1 == len(there):
+            entries = part_of(reader, entries, first, last + 1)
+        else:
+            index = (IndexArray(there),)
+            entries = getitem(reader, entries, index, (len(there),))
     zeros = aligned(reader, alg.zero, (n,))
     laid = alg.call("scatter_add", (zeros, alg.array(flat[there].astype(np.int64)), entries), (n,), e.dtype)
     return reshaped(reader, laid, shape)

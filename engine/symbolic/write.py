@@ -101,9 +101,11 @@ class Writer:
         self.counter = 0
         self.done: dict[Expr, Argument] = {}
         self.several: dict[Any, int] = {}
+        self.inline = False
 
     def program(self, results: Sequence[Expr], *, inline: bool) -> Program:
         """The program that yields the results."""
+        self.inline = inline
         sharing = Sharing(results)
         read = {e.data for e in sharing.order if e.kind == "input"}
         for name, default in self.inputs:
@@ -217,6 +219,8 @@ class Writer:
         """A number times an expression: the number in front, its denominator below."""
         if c == 1 and (e.kind != "product" or e in self.done):
             return self._of(e)
+        if e.kind == "call" and e not in self.done and (special := self._scaled_call(c, e)) is not None:
+            return special
         known = e.kind != "product" or e in self.done
         factors = [(1.0, e)] if known else sorted(e.terms, key=self._place)
         if c < 0:
@@ -244,6 +248,21 @@ class Writer:
         result = self._chain(above)
         return self._op("divide", result, self._chain(below)) if below else result
 
+    def _scaled_call(self, c: float, e: Expr) -> Argument:
+        """A number in front of a product of matrices, and sums that are means."""
+        x = e.operands[0] if e.operands else None
+        if e.op == "sum" and x is not None and len(e.operands) == 1 and c > 0 and c != 1:
+            attrs = {k: v for k, v in e.data}
+            if not {"initial", "where"} & attrs.keys() and c == 1 / max(
+                1, math.prod(x.shape) // max(1, math.prod(e.shape))
+            ):
+                return self._step(registry.core("mean"), (self._of(x),), attrs)
+        if e.op == "matmul" and self.inline and x is not None and c == int(c) and x.kind in ("input", "call"):
+            y = e.operands[1]
+            assert y is not None
+            return self._op("matmul", self._scaled(c, x), self._of(y))
+        return None
+
     def _place(self, factor: tuple[float, Expr]) -> tuple[Any, ...]:
         """Where a factor stands: what has a name is a letter."""
         b = factor[1]
@@ -251,9 +270,7 @@ class Writer:
             return (0, self.names[b].casefold(), self.names[b], b.serial)
         return order_of_factor(b)
 
-    def _turned(
-        self, c: float, factors: list[tuple[float, Expr]]
-    ) -> tuple[float, list[tuple[float, Expr]]]:
+    def _turned(self, c: float, factors: list[tuple[float, Expr]]) -> tuple[float, list[tuple[float, Expr]]]:
         """−(a − b)·c as (b − a)·c."""
         for k, (p, s) in enumerate(factors):
             if p == 1 and s.kind == "sum" and s not in self.done and len(s.terms) + (s.number != 0) == 2:
