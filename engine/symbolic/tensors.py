@@ -60,8 +60,9 @@ def reshaped(reader: Reader, e: Expr, shape: Shape) -> Expr:
     scalars, c, inner = parted(reader, e)
     if e.dtype == reader.dtype and (scalars or c != 1) and inner is not alg.one:
         return times(reader, scalars, c, reshaped(reader, inner, shape))
-    if e.kind == "call" and e.op in ("reshape", "ravel") and e.operands[0] is not None:
-        return reshaped(reader, e.operands[0], shape)
+    unwrapped = e.operands[0] if e.kind == "call" and e.op in ("reshape", "ravel") else None
+    if unwrapped is not None and (unwrapped.shape == shape or _inserted(e.shape, shape) is None):
+        return reshaped(reader, unwrapped, shape)
     if e.kind == "call" and e.op in ("zeros", "ones", "full"):
         fill = {"zeros": alg.zero, "ones": alg.one}.get(e.op) or e.operands[0]
         assert fill is not None
