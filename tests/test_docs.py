@@ -1,8 +1,9 @@
 """Every example in README.md and docs/ is run: commands against a real server on a real port, with real curl and bash.
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
-compared as JSON; `…` at the end of a string, or as a whole value, stands for anything. A `python` block is run, and the
-`text` block behind it, if there is one, is what it prints. Blocks marked `console no-run` are shown only; each says why
+compared as JSON; `…` at the end of a string, or as a whole value, stands for anything, `"…": "…"` in an object for more fields,
+and `"…"` in a list for any number of entries. A `python` block is run, and the `text` block behind it, if there is one, is what
+it prints. Blocks marked `console no-run` are shown only; each says why
 in a comment beside it.
 """
 
@@ -22,6 +23,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 HERE = re.compile(r"(?:localhost|127\.0\.0\.1):8000")
+MORE = "…"
+"""What is left out of an answer that is shown."""
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 
 
@@ -68,10 +71,21 @@ def matches(expected: Any, actual: Any) -> bool:
     if isinstance(expected, str) and expected.endswith("…"):
         return not expected[:-1] or (isinstance(actual, str) and actual.startswith(expected[:-1]))
     if isinstance(expected, dict):
+        told = expected.keys() - {MORE}
         return (
             isinstance(actual, dict)
-            and expected.keys() == actual.keys()
-            and all(matches(v, actual[k]) for k, v in expected.items())
+            and (told < actual.keys() if MORE in expected else told == actual.keys())
+            and all(matches(expected[k], actual[k]) for k in told)
+        )
+    if isinstance(expected, list) and MORE in expected:
+        k = expected.index(MORE)
+        behind = len(expected) - k - 1
+        return (
+            MORE not in expected[k + 1 :]
+            and isinstance(actual, list)
+            and len(actual) >= k + behind
+            and matches(expected[:k], actual[:k])
+            and matches(expected[k + 1 :], actual[len(actual) - behind :])
         )
     if isinstance(expected, list):
         return (
@@ -94,6 +108,18 @@ def test_the_comparison_can_fail() -> None:
     ):
         assert not matches({"a": [1.0, "sha256-…"]}, wrong)
     assert not matches(True, 1)
+    assert matches({"a": 1, "…": "…"}, {"a": 1, "b": 2})
+    assert matches([1, "…", 4], [1, 2, 3, 4])
+    assert matches([1, "…"], [1])
+    for expected, actual in (
+        ({"a": 1, "…": "…"}, {"a": 2, "b": 2}),
+        ({"a": 1, "…": "…"}, {"b": 2}),
+        ({"a": 1, "…": "…"}, {"a": 1}),
+        ([1, "…", 4], [1, 2, 3]),
+        ([1, "…", 4], [4]),
+        (["…", 2], [2, 3]),
+    ):
+        assert not matches(expected, actual)
 
 
 def test_there_are_examples() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array, Aval, DType
-from engine.builder import GraphBuilder
+from engine.builder import GraphBuilder, Var
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.second_order import Perturbed
@@ -29,6 +30,9 @@ from engine.transforms.vmap import map_graph
 
 MOST_MEMBERS = 4096
 """Points that are computed together at most."""
+
+CHUNK_FLOPS = 1e9
+"""Floating-point operations of the points that are computed together, at most: then somebody looks at the clock."""
 
 SHARE = 4
 """Points are computed together that take the n-th part of the memory one request may have."""
@@ -50,7 +54,8 @@ class Counts:
 
 
 class Function:
-    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`.
+    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`; `squared`: the sum of the
+    squares of its entries.
 
     Vectors are float64[size], whatever the program computes in. A matrix that is singular at a point gives NaN there, and
     is counted in `singular`. Raises `LimitExceeded` where one evaluation is over a limit, before it is computed; methods raise
@@ -66,6 +71,8 @@ class Function:
         limits: Limits,
         meter: Meter,
         blame: Callable[[int, EngineError], EngineError] | None = None,
+        *,
+        squared: bool = False,
     ) -> None:
         self.typed = typed
         self.dtype: DType = typed.dtype
@@ -74,7 +81,7 @@ class Function:
         self.wrt = list(wrt)
         self.names = [typed.program.steps[i].id for i in wrt]
         self.avals = [typed.aval(i) for i in wrt]
-        self.aval = typed.aval(of)
+        self.aval = Aval((), self.dtype) if squared else typed.aval(of)
         """Of the value."""
         self.counts = Counts()
         self.singular = 0
@@ -82,6 +89,11 @@ class Function:
         self.runner.guarded = typed.differentiates
         perturbed = Perturbed(typed, list(wrt), self.dtype)
         self._graph = perturbed.graph.with_outputs([perturbed.value[typed.node(of)]])
+        self._places = perturbed.graph.with_outputs([perturbed.value[typed.node(i)] for i in wrt])
+        if squared:
+            b = GraphBuilder.on(self._graph, self.dtype)
+            r = Var(b, self._graph.outputs[0])
+            self._graph = b.build([(r * r).sum().ref])
         self._rows = [perturbed.seed[i] for i in wrt]
         place = {node: k for k, node in enumerate(self._graph.inputs)}
         self._variables = [place[r] for r in self._rows]
@@ -97,11 +109,27 @@ class Function:
         ]
         self.start = np.concatenate(parts) if parts else np.zeros(0)
         """The point that the arguments are; of intermediates 0."""
+        self.offset: Array = np.concatenate(
+            [np.full(a.size, inner) for a, inner in zip(self.avals, self.intermediate, strict=True)]
+            or [np.zeros(0, bool)]
+        )
+        """Which entries are the δ of an intermediate."""
         self._made: dict[Any, Graph] = {}
         self._members: dict[Any, int] = {}
         self._seed = np.ones(self.aval.shape, self.dtype)
         self.cost: Cost = cost_of(self._made_of("value"))
         """Of one value."""
+
+    @cached_property
+    def base(self) -> Array:
+        """Values of the nodes at the start: of inputs the point itself, of intermediates what δ is added to."""
+        if not self.offset.any():
+            return self.start
+        typed = self.typed
+        graph = typed.graph.with_outputs([typed.node(i) for i in self.wrt])
+        graph = simplify(graph, self.dtype, self.meter.check)
+        found = self._run("value", graph, self.fixed[: len(graph.inputs)])
+        return np.full(self.size, np.nan) if found is None else self._flat(found)
 
     # -- points
 
@@ -120,6 +148,10 @@ class Function:
             begin = end
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    def part(self, k: int) -> slice:
+        """Where the k-th node is in the vector."""
+        return slice(self._ends[k] - self.avals[k].size, self._ends[k])
+
     def entry(self, k: int) -> tuple[str, tuple[int, ...]]:
         """Id and index of an entry of the vector."""
         which = int(np.searchsorted(self._ends, k, side="right"))
@@ -127,9 +159,17 @@ class Function:
         index = np.unravel_index(k - begin, self.avals[which].shape) if self.avals[which].shape else ()
         return self.names[which], tuple(int(i) for i in index)
 
-    def _pieces(self, point: Array, lead: tuple[int, ...] = ()) -> list[Array]:
+    def span(self, which: Sequence[int]) -> Array:
+        """Places in the vector of the entries of some of the nodes (positions in `wrt`)."""
+        parts = [np.arange(self._ends[k] - self.avals[k].size, self._ends[k]) for k in which]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def _pieces(
+        self, point: Array, lead: tuple[int, ...] = (), which: Sequence[int] | None = None
+    ) -> list[Array]:
         pieces, begin = [], 0
-        for aval, end in zip(self.avals, self._ends, strict=True):
+        for aval in self.avals if which is None else [self.avals[k] for k in which]:
+            end = begin + aval.size
             pieces.append(point[..., begin:end].reshape((*lead, *aval.shape)).astype(aval.dtype))
             begin = end
         return pieces
@@ -137,6 +177,16 @@ class Function:
     def _flat(self, parts: Sequence[Any], lead: tuple[int, ...] = ()) -> Array:
         rows = [np.asarray(p, np.float64).reshape(*lead, -1) for p in parts]
         return np.concatenate(rows, axis=-1) if rows else np.zeros((*lead, 0))
+
+    def at(self, point: Array) -> dict[str, Array]:
+        """The values of the nodes by id: of an input the vector's entries, of an intermediate op(…) + δ."""
+        if not any(self.intermediate):
+            return self.unpack(point)
+        arguments = self._arguments(self._pieces(np.asarray(point)))
+        found = self._run("places", self._places, arguments)
+        if found is None:
+            return {n: np.full(a.shape, np.nan, a.dtype) for n, a in zip(self.names, self.avals, strict=True)}
+        return dict(zip(self.names, found, strict=True))
 
     # -- graphs
 
@@ -183,9 +233,10 @@ class Function:
             self.singular += members
             return None
 
-    def _arguments(self, pieces: Sequence[Any]) -> list[Any]:
+    def _arguments(self, pieces: Sequence[Any], which: Sequence[int] | None = None) -> list[Any]:
         arguments: list[Any] = list(self.fixed)
-        for k, piece in zip(self._variables, pieces, strict=True):
+        places = self._variables if which is None else [self._variables[k] for k in which]
+        for k, piece in zip(places, pieces, strict=True):
             arguments[k] = piece
         return arguments
 
@@ -270,12 +321,20 @@ class Function:
 
     # -- many points
 
-    def values(self, points: Array) -> Array:
-        """f at each row of points[k, size]: float64[k, *aval.shape], computed together."""
+    def values(self, points: Array, which: Sequence[int] | None = None) -> Array:
+        """f at each row of points[k, size]: float64[k, *aval.shape], computed together.
+
+        With `which` (positions in `wrt`) the rows hold the entries of these nodes alone, and the others stay where they are:
+        what does not depend on the ones that move is computed once for all rows.
+        """
         points = np.asarray(points, np.float64)
         self.counts.value += len(points)
-        results = self._many("value", points, None)
+        results = self._many("value", points, None, None if which is None else tuple(which))
         return np.asarray(results[0]).reshape((len(points), *self.aval.shape))
+
+    def together(self, count: int, which: Sequence[int] | None = None) -> int:
+        """How many of `count` points are computed together."""
+        return self._chunk("value", ("points", *(() if which is None else which)), count)
 
     def gradients(self, points: Array, seed: Array | None = None) -> tuple[Array, Array]:
         """f and the gradient at each row of points[k, size]: float64[k, *aval.shape] and float64[k, size]."""
@@ -286,19 +345,22 @@ class Function:
         )
         return value.reshape((len(points), *self.aval.shape)), self._flat(parts, (len(points),))
 
-    def _many(self, kind: str, points: Array, cotangent: Array | None) -> list[Array]:
+    def _many(
+        self, kind: str, points: Array, cotangent: Array | None, which: tuple[int, ...] | None = None
+    ) -> list[Array]:
         shapes = [self.aval.shape] if kind == "value" else [self.aval.shape, *[a.shape for a in self.avals]]
         results = [np.empty((len(points), *shape)) for shape in shapes]
         axes: list[int | None] = [None] * len(self.fixed)
-        for v in self._variables:
+        for v in self._variables if which is None else [self._variables[k] for k in which]:
             axes[v] = 0
         extra = [] if cotangent is None else [cotangent]
-        step = self._chunk(kind, ("points",), len(points))
+        how = ("points", *(() if which is None else which))
+        step = self._chunk(kind, how, len(points))
         for k in range(0, len(points), max(step, 1)):
             self.meter.look()
-            graph = self._mapped(kind, ("points",), step, [*axes, *[None] * len(extra)])
-            some = _padded(points[k : k + step], step)
-            found = self._run(kind, graph, [*self._arguments(self._pieces(some, (step,))), *extra], step)
+            graph = self._mapped(kind, how, step, [*axes, *[None] * len(extra)])
+            pieces = self._pieces(_padded(points[k : k + step], step), (step,), which)
+            found = self._run(kind, graph, [*self._arguments(pieces, which), *extra], step)
             n = min(step, len(points) - k)
             for m, result in enumerate(results):
                 if found is None:
@@ -307,8 +369,9 @@ class Function:
                     result[k : k + n] = np.asarray(found[m])[:n]
         return results
 
-    def _chunk(self, kind: str, how: tuple[str, ...], count: int) -> int:
-        """How many members to compute together: as many as memory allows, in chunks of one size."""
+    def _chunk(self, kind: str, how: tuple[Any, ...], count: int) -> int:
+        """How many members to compute together: as many as memory and time between two looks at the clock allow, in chunks
+        of one size."""
         key = (kind, how)
         most = self._members.get(key)
         if most is None:
@@ -316,10 +379,11 @@ class Function:
             by_memory = self.limits.memory_bytes // SHARE // max(cost.bytes, 1)
             largest = max([n.aval.size for n in self._made_of(kind).nodes if isinstance(n.aval, Aval)] or [1])
             by_elements = self.limits.elements // max(largest, 1)
-            most = self._members[key] = int(max(1, min(MOST_MEMBERS, by_memory, by_elements)))
+            by_flops = min(CHUNK_FLOPS, self.limits.step_flops, self.limits.flops) // max(cost.flops, 1)
+            most = self._members[key] = int(max(1, min(MOST_MEMBERS, by_memory, by_elements, by_flops)))
         return min(most, count)
 
-    def _mapped(self, kind: str, how: tuple[str, ...], size: int, axes: Sequence[int | None]) -> Graph:
+    def _mapped(self, kind: str, how: tuple[Any, ...], size: int, axes: Sequence[int | None]) -> Graph:
         key = (kind, how, size)
         graph = self._made.get(key)
         if graph is None:
