@@ -228,7 +228,9 @@ class Lowering:
             self.memos.pop()
 
     @contextmanager
-    def loop(self, start: Expr | int, stop: Expr | int, base: str = "i", *, down: bool = False) -> Iterator[Expr]:
+    def loop(
+        self, start: Expr | int, stop: Expr | int, base: str = "i", *, down: bool = False
+    ) -> Iterator[Expr]:
         """A loop; one of a single step is none."""
         first = integer(start) if isinstance(start, int) else start
         last = integer(stop) if isinstance(stop, int) else stop
@@ -275,7 +277,8 @@ class Lowering:
         """What was computed in a block that is still open, or is computed now."""
         for memo in reversed(self.memos):
             if key in memo:
-                return memo[key]
+                found: Expr = memo[key]
+                return found
         value = compute()
         self.memos[-1][key] = value
         return value
@@ -379,10 +382,8 @@ class Lowering:
         `bases` are names for nodes; `targets` are arrays for nodes to lie in.
         """
         bases, targets = bases or {}, targets or {}
-        values: dict[int, Value] = {}
+        values: dict[int, Value] = dict(zip(graph.inputs, arguments, strict=True))
         uses = _uses(graph)
-        for i, x in zip(graph.inputs, arguments, strict=True):
-            values[i] = x
         for i, _ in graph.schedule:
             if self.step is not None:
                 self.step()
@@ -408,7 +409,9 @@ class Lowering:
         """The value as later nodes get it: a local, an array, or pending."""
         if x.shape == ():
             e = x.expr
-            return scalar(e if isinstance(e, Num) else self.let(e, base or "t") if not isinstance(e, Var) else e)
+            return scalar(
+                e if isinstance(e, Num) else self.let(e, base or "t") if not isinstance(e, Var) else e
+            )
         if x.settled:
             return x
         one = len(users) == 1 and all(u >= 0 and graph.nodes[u].op.name in READS_ONCE for u in users)
