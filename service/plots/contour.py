@@ -144,6 +144,7 @@ def _surface(
         )
         vertices = sum(len(np.asarray(p.vertices)) for p in lines.get_paths())
         lines.set_rasterized(vertices > MOST_VERTICES)
+        lines.set_visible(vertices <= 8 * MOST_VERTICES)  # of noise they would hide what they are lines of
     bar = figure.colorbar(filled, ax=axes, fraction=0.05, pad=0.025, aspect=28, drawedges=False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]  # there are some, of a filled contour
     ticks = levels.ticks()

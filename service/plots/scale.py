@@ -65,7 +65,9 @@ class Linear:
             return np.where(np.isfinite(x), np.clip(x, self.low - FAR * span, self.high + FAR * span), np.nan)
         if self.flat:
             return np.where(np.isfinite(x), 0.5 + np.sign(x - self.low), np.nan)
-        t = (x / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        with np.errstate(all="ignore"):
+            t = (x / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        t = np.where(np.isfinite(x), np.nan_to_num(t, nan=np.nan, posinf=1 + FAR, neginf=-FAR), np.nan)
         return np.where(np.isfinite(t), np.clip(t, -FAR, 1 + FAR), np.nan)
 
     @property
