@@ -130,11 +130,14 @@ def test_everything_can_be_drawn(client: Client, name: str) -> None:
     body = PROGRAMS[name]
     svg = drawn(client, body)
     assert groups(svg)
-    assert len(svg) < (1_600_000 if name == "noise" else 300_000)
-    assert svg == drawn(client, body)
-    png = drawn(client, body, PNG)
-    assert size(png) == (1080, 810)
-    assert png == drawn(client, body, PNG)
+    assert len(svg) < 300_000
+    assert size(drawn(client, body, PNG)) == (1080, 810)
+
+
+@pytest.mark.parametrize("name", ["holes", "sine", "noise"])
+def test_it_is_drawn_the_same_again(client: Client, name: str) -> None:
+    for media in PICTURES:
+        assert drawn(client, PROGRAMS[name], media) == drawn(client, PROGRAMS[name], media)
 
 
 def places(element: ElementTree.Element) -> list[tuple[float, float]]:
@@ -459,7 +462,7 @@ def test_descent(name: str) -> None:
 
 def test_numbers() -> None:
     written = {
-        0.0: "0", 1.0: "1", -2.5: "−2.5", 2509.3: "2509", 123456.0: "123500", 1e6: "10⁶", -1e-9: "−10⁻⁹", 
+        0.0: "0", 1.0: "1", -2.5: "−2.5", 2509.3: "2509", 123456.0: "123500", 1e6: "10⁶", -1e-9: "−10⁻⁹",
         3.14159e-20: "3.142·10⁻²⁰",
     }  # fmt: skip
     assert {x: number(x) for x in written} == written
