@@ -31,6 +31,7 @@ def engine_limits(settings: Settings) -> Limits:
         response_elements=settings.response_elements,
         taylor_order=settings.taylor_order,
         landscape_points=settings.landscape_points,
+        minimize_iterations=settings.minimize_iterations,
         errors=ERRORS,
         warnings=WARNINGS,
     )
@@ -56,6 +57,7 @@ def published(settings: Settings) -> dict[str, object]:
             "expression_chars": settings.expression_chars,
             "taylor_order": settings.taylor_order,
             "landscape_points": settings.landscape_points,
+            "minimize_iterations": settings.minimize_iterations,
             "render_nodes": settings.render_nodes,
             "store_programs": settings.store_programs,
             "store_bytes": settings.store_bytes,
