@@ -217,7 +217,6 @@ def test_names_do_no_harm(client: Client, name: str) -> None:
     axes = [over(name, 0, 1, 5), over(name[:100] + "'", 0, 1, 5)]
     svg = drawn(client, {"graph": {"nodes": nodes}, "axes": axes})
     parsed(svg)
-    drawn(client, {"graph": {"nodes": nodes}, "axes": axes}, PNG)
     line = {"graph": {"nodes": nodes}, "axes": axes[:1], "inputs": {axes[1]["input"]: 2}, "gradients": True}
     parsed(drawn(client, line))
 
@@ -455,6 +454,21 @@ def test_descent(name: str) -> None:
     assert "value" in found
     assert ("gradient-norm" in found) == (name not in ("without_gradients", "none", "strings"))
     assert len(svg) < 300_000
+
+
+@pytest.mark.parametrize("method", ["l-bfgs-b", "random-search"])
+def test_minimize_draws_its_convergence(client: Client, method: str) -> None:
+    body = {
+        "expression": ROSENBROCK,
+        "inputs": {"x": -1.2, "y": 1},
+        "method": method,
+        "bounds": {"x": [-2, 2], "y": [-2, 2]},
+    }
+    response = client.post("/v1/minimize", json=body, headers={"accept": SVG})
+    assert response.headers["content-type"] == SVG
+    assert "value" in groups(response.content)
+    response = client.post("/v1/minimize", json=body, headers={"accept": PNG})
+    assert size(response.content) == (1080, 810)
 
 
 # ------------------------------------------------------------------------------------------------------------- scales
