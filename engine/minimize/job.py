@@ -24,6 +24,7 @@ from engine.errors import (
     MistakeCollector,
     NonScalarOutput,
     NotDifferentiable,
+    SingularMatrix,
     UnknownNode,
     Where,
     nearest,
@@ -62,6 +63,21 @@ def prepare_minimize(
     """The job. Inputs have the values of `start`, else of `inputs`; one without either that is bounded on both sides starts in
     the middle. Raises what `derive.prepare` raises, and `InvalidField` for fields that make no sense."""
     program = request.program
+    mistakes = MistakeCollector()
+    for where, names in (("start", fields.start), ("bounds", fields.bounds)):
+        for name in names:
+            if name not in program.index:
+                near = nearest(name, program.index)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                mistakes.add(
+                    UnknownNode(
+                        f"The program has no node {quoted(name)}.{hint}",
+                        node=name,
+                        where=Where(pointer=f"/{where}/{pointer_part(name)}"),
+                        suggestions=near,
+                    )
+                )
+    mistakes.raise_if_any()
     own = set(program.input_ids)
     inputs = {**request.inputs, **{name: given for name, given in fields.start.items() if name in own}}
     for name, (low, high) in fields.bounds.items():
@@ -444,28 +460,32 @@ class Minimize(Job):
 
     def _warnings(self, point: Array, value: float, gradient: Array, meter: Meter) -> list[dict[str, Any]]:
         """What is to be said of the point that was found."""
-        arrays = self.objective.unpack(point)
-        inputs = {self.id(i) for i in self.program.inputs}
-        at = self.blank()
-        at.load(
-            self.request,
-            {
-                self.id(i): arrays[self.id(i)] if self.id(i) in arrays and self.id(i) in inputs else a
-                for i, a in zip(self.program.inputs, self.arguments, strict=True)
-            },
-            meter,
-        )
+        at = self._at(point, meter)
         watch = explain(at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt)
         found: list[dict[str, Any]] = watch.warnings
         count = sum(f.singular for f in self._functions())
         if count and not any(w["kind"] == "singular-matrix" for w in found):
+            where = self._at(point if self.problem.undefined is None else self.problem.undefined, meter)
+            blamed = where.traced(SingularMatrix("A matrix is singular."), meter)
             found.append(
                 {
                     "kind": "singular-matrix",
-                    "node": self.id(self.of),
+                    "node": blamed.node or self.id(self.of),
                     "index": [],
                     "count": count,
-                    "detail": f"a matrix was singular at {count} of the points; the objective counts as NaN there",
+                    "detail": "a matrix was singular at some of the points; the objective counts as NaN there",
                 }
             )
         return found[: self.limits.warnings]
+
+    def _at(self, point: Array, meter: Meter) -> Minimize:
+        """This job with the inputs of a point."""
+        arrays = self.objective.unpack(point)
+        at = self.blank()
+        names = [self.id(i) for i in self.program.inputs]
+        at.load(
+            self.request,
+            {n: arrays.get(n, a) for n, a in zip(names, self.arguments, strict=True)},
+            meter,
+        )
+        return at
