@@ -23,7 +23,6 @@ from engine.errors import (
     LimitExceeded,
     MistakeCollector,
     NonScalarOutput,
-    NotDifferentiable,
     SingularMatrix,
     UnknownNode,
     Where,
@@ -373,6 +372,17 @@ class Minimize(Job):
         per = size + 3 if self.fields.record else 3
         check_answer([*self.avals, Aval((2 * per,), "float64")], limits)
         self.most = int(max(2, min(MOST, (limits.response_elements - size) // per)))
+        vectors = 2 * self.options.get("memory", 0) + 30
+        needed = 8 * size * vectors
+        if needed > limits.memory_bytes // 2:
+            raise LimitExceeded(
+                "memory_bytes",
+                limits.memory_bytes // 2,
+                needed,
+                f"{self.method} keeps about {vectors} vectors of these {size:,} variables, {needed:,} bytes; at most "
+                f"{limits.memory_bytes // 2:,} are allowed.",
+                where=Where(pointer="/options/memory" if "memory" in self.options else "/method"),
+            )
         matrix = size * size if method.dense else residuals * size if method.residual else 0
         if matrix > limits.elements:
             raise LimitExceeded(
@@ -422,6 +432,9 @@ class Minimize(Job):
             if path.iteration < 0:
                 raise
             outcome = Outcome("deadline", "The time is over. The best point so far is the answer.")
+        if meter.deadline is not None:  # what is looked at last must not cost the answer
+            now = time.monotonic()
+            meter = Meter(now + 0.5 * max(0.0, meter.deadline - now), meter.cancelled)
         for f in self._functions():
             f.meter = meter
         return self._answer(outcome, path, meter)
@@ -439,7 +452,7 @@ class Minimize(Job):
             # Not counted: the method made its way without it.
             try:
                 gradient = f.gradient(point)[1]
-            except (DeadlineExceeded, NotDifferentiable):
+            except EngineError:
                 gradient = np.full(problem.size, np.nan)
         answer: dict[str, Any] = {
             "of": self.id(self.of),

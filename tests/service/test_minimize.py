@@ -220,7 +220,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "record": ({"record": 0}, "invalid-field", "/record", "positive integer"),
     "record-type": ({"record": "yes"}, "invalid-field", "/record", "true, false"),
     "start": ({"start": {"x": 1, "y": None}}, "invalid-array", "/start/y", "null"),
-    "start-shape": ({"start": {"x": 1, "y": [1, [2]]}}, "invalid-array", "/start/y/1", "rectangular"),
+    "start-shape": ({"start": {"x": 1, "y": [1, [2]]}}, "invalid-array", "/start/y/1", "not a number"),
     "start-name": ({"start": {"x": 1, "y": 1, "yy": 1}}, "unknown-node", "/start/yy", "Did you mean y?"),
     "bounds": ({"bounds": {"x": 3}}, "invalid-field", "/bounds/x", "[low, high]"),
     "bounds-null": ({"bounds": {"x": [0, None]}}, "invalid-array", "/bounds/x/1", "null"),
