@@ -15,13 +15,16 @@ from engine.derive.diagnose import explain
 from engine.derive.job import Job
 from engine.derive.request import fitting, named_arrays, resolve_of, resolve_wrt
 from engine.execute.meter import Meter
-from engine.graph import Graph
+from engine.graph import Graph, Node
 from engine.numeric.complex_step import complex_derivatives
-from engine.numeric.differences import Lines, default_steps, sweep
+from engine.numeric.differences import Lines, Sweep, default_steps, sweep
 from engine.numeric.function import Function
 from engine.numeric.report import Report
 from engine.numeric.sample import Group, chosen, dense_direction, groups_of, locate
-from engine.numeric.verdict import Seen, Tolerance, judge
+from engine.numeric.verdict import Seen, Tolerance, confirmed, judge
+from engine.ops.control.checkpoint import stop_gradient
+from engine.specialize import Typed
+from engine.transforms.pull import depends_on
 from engine.values import Given
 
 MOST_ENTRIES = 100
@@ -142,6 +145,7 @@ class Check(Job):
         """One reverse sweep for each seed, the differences, and the comparison."""
         f = self.function
         f.meter = meter
+        self._kinks: list[tuple[int, int, int, float, float]] = []
         with naming(self, meter):
             value, gradients = self._gradients()
             found = self._compare(gradients)
@@ -151,7 +155,10 @@ class Check(Job):
         answer |= self.head(self.of)
         answer["inputs"] = found
         answer["evaluations"] = {"numerical": 2 * f.size, "reverse": 1, "spent": f.counts.value}
-        return answer | {"graph_id": self.program.digest, "warnings": self._warnings(value, gradients, meter)}
+        return answer | {
+            "graph_id": self.program.digest,
+            "warnings": self._warnings(value, gradients, answer["disagrees"], meter),
+        }
 
     def _gradients(self) -> tuple[Array, Array]:
         """The value, and the gradients by seed, [seeds, size]."""
@@ -171,14 +178,23 @@ class Check(Job):
         """Differences along lines, and what they say of the gradients of the nodes `which`, [seeds, entries]."""
         data = sweep(self.function, lines, steps, self.seeds)
         with np.errstate(all="ignore"):
-            claimed = gradients[:, lines.entries]
             natural = data.size[:, None] / lines.scale
             if lines.direction is not None:
-                along = np.where(lines.direction == 0, 0.0, gradients * lines.direction)
-                claimed = np.concatenate([claimed, along.sum(axis=1, keepdims=True)], axis=1)
                 natural = np.concatenate([natural, data.size[:, None]], axis=1)
         eps = float(np.finfo(self.dtype).eps)
-        return Seen(lines, data, judge(claimed, data, self.tolerance, eps, natural))
+        return Seen(lines, data, judge(self._claimed(gradients, lines), data, self.tolerance, eps, natural))
+
+    @staticmethod
+    def _claimed(gradients: Array, lines: Lines) -> Array:
+        """Derivatives along lines as the gradients have them, [seeds, lines]."""
+        claimed = gradients[:, lines.entries]
+        if lines.direction is None:
+            return claimed
+        with np.errstate(all="ignore"):
+            along = np.where(lines.direction == 0, 0.0, gradients * lines.direction).sum(
+                axis=1, keepdims=True
+            )
+        return np.concatenate([claimed, along], axis=1)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -199,6 +215,13 @@ class Check(Job):
         for k, aval in enumerate(f.avals):
             if k not in found:  # without elements
                 found[k] = Report(f.names[k], np.zeros(aval.shape))
+        for k, i in enumerate(self.wrt):
+            if found[k].bad.any():
+                names = rules_between(self.typed, [i], self.of, "core.custom")
+                if names:
+                    found[
+                        k
+                    ].remark = f"On the way there is a rule of the program's own: {', '.join(names[:3])}."
         return {f.names[k]: found[k].fields() for k in range(len(f.avals))}
 
     def _compare_group(self, which: tuple[int, ...], gradients: Array, scale: Array) -> dict[int, Report]:
@@ -219,14 +242,21 @@ class Check(Job):
         entries = np.concatenate([p + b for p, b in zip(places, begins, strict=False)])
         direction = dense_direction(scale) if len(entries) < len(scale) else None
         lines = Lines(which, entries, scale[entries], direction)
-        seen = self._look(which, gradients, lines, default_steps())
         exact = complex_derivatives(f, lines, self.seeds)
-        if exact is not None:
-            seen.hear(exact, Tolerance(EXACT_RTOL[self.dtype], self.tolerance.atol))
-        self._look_again(seen, gradients)
-        curve = seen.data
+        strict = Tolerance(EXACT_RTOL[self.dtype], self.tolerance.atol)
+        curve: Sweep | None = None
         if self.options.steps is not None:
             curve = sweep(f, Lines(which, entries, scale[entries]), self.steps, self.seeds)
+        seen = None
+        if curve is not None and exact is not None:  # then the differences are for the picture alone
+            seen = confirmed(self._claimed(gradients, lines), exact, lines, curve, strict)
+        if seen is None:
+            seen = self._look(which, gradients, lines, default_steps())
+            if exact is not None:
+                seen.hear(exact, strict)
+            self._look_again(seen, gradients)
+        self._kinks += seen.kinks(which, begins)
+        curve = seen.data if curve is None else curve
         first = 0
         for k, place in zip(which, places, strict=True):
             rows = slice(first, first + len(place))
@@ -331,16 +361,75 @@ class Check(Job):
         report.elsewhere = "It was found by looking at all entries together."
         report.point_at(place - begins[at], float(seen.numerical[0, 0]))
 
-    def _warnings(self, value: Array, gradients: Array, meter: Meter) -> list[dict[str, Any]]:
+    def _warnings(
+        self, value: Array, gradients: Array, disagrees: Sequence[str], meter: Meter
+    ) -> list[dict[str, Any]]:
         """What grad would warn of, and what the differences showed besides."""
         f = self.function
         self.runner.kinked = f.runner.kinked
         seed = self.seeds[0].reshape(f.aval.shape).astype(self.dtype)
         watch = explain(self, meter, found=[value, gradients[0]], of={self.of: seed}, wrt=self.wrt, order=1)
-        return watch.warnings
+        told = watch.warnings
+        if not any(w["kind"] == "non-differentiable" for w in told):
+            told += [self._kink(*kink) for kink in self._kinks]
+        wrong = [i for i in self.wrt if self.id(i) in disagrees]
+        for name in rules_between(self.typed, wrong, self.of, "stop_gradient"):
+            detail = (
+                f"{name} is taken for a constant, as stop_gradient says: the gradient is not that of the values, and "
+                "differences disagree with it."
+            )
+            convention = stop_gradient.convention
+            told.append(
+                {"kind": "non-differentiable", "node": name, "convention": convention, "detail": detail}
+            )
+        if f.singular:
+            detail = f"At {f.singular} of the points that were looked at a matrix is singular; the value there is NaN."
+            told.append({"kind": "singular-matrix", "node": self.id(self.of), "detail": detail})
+        return told[: self.limits.warnings]
+
+    def _kink(self, k: int, place: int, count: int, left: float, right: float) -> dict[str, Any]:
+        """The warning of derivatives that differ from side to side."""
+        f = self.function
+        shape = f.avals[k].shape
+        index = [int(i) for i in np.unravel_index(place, shape)] if shape else []
+        at = f"{f.names[k]}{index if index else ''}"
+        return {
+            "kind": "non-differentiable",
+            "node": f.names[k],
+            "index": index,
+            "count": count,
+            "detail": f"{self.id(self.of)} has no derivative by {at}: from below it is {left:.6g}, from above {right:.6g}.",
+        }
 
 
 def scale_of(base: Array) -> Array:
     """max(1, |x|): what a step of 1 moves an entry by."""
     size = np.abs(base)
     return np.where(np.isfinite(size), np.maximum(size, 1.0), 1.0)
+
+
+def rules_between(typed: Typed, wrt: Sequence[int], of: int, name: str) -> list[str]:
+    """Ids of the steps between some and another in which a core op of this name is, in a body or not."""
+    if not wrt:
+        return []
+    nodes = typed.graph.nodes
+    active = depends_on(nodes, [typed.node(i) for i in wrt])
+    needed = [False] * len(nodes)
+    needed[typed.node(of)] = True
+    found: dict[str, None] = {}
+    for i in range(len(nodes) - 1, -1, -1):
+        if not needed[i]:
+            continue
+        for j in nodes[i].inputs:
+            needed[j] = True
+        if any(active[j] for j in nodes[i].inputs) and _holds(nodes[i], name):
+            found[typed.program.steps[typed.owner(i)].id] = None
+    return list(found)
+
+
+def _holds(node: Node, name: str) -> bool:
+    if node.op.name == name:
+        return True
+    return node.op.subgraphs and any(
+        _holds(inner, name) for _, p in node.params if isinstance(p, Graph) for inner in p.nodes
+    )

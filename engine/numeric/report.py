@@ -40,6 +40,8 @@ class Report:
         self.complex_error: float | None = None
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, float | None] = {"forward": None, "central": None}
+        self.remark = ""
+        """Added to what is said of a wrong gradient."""
         self.elsewhere = ""
         """What is wrong with entries that were not looked at one by one."""
 
@@ -220,6 +222,8 @@ class Report:
             )
         if self.elsewhere:
             text += f" {self.elsewhere}"
+        if self.remark:
+            text += f" {self.remark}"
         return {"detail": text, "worst": numbers}
 
     def _side(self, row: int) -> str:

@@ -6,6 +6,7 @@ derivative only beyond its own error, and of a function that bends or jumps near
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,3 +122,28 @@ class Seen:
         told = there & ~v.kink
         self.refuted = np.asarray((self.refuted & ~(there & same)) | (told & ~same & ~v.conclusive))
         self.numerical = np.where(told & (same | self.refuted), exact, self.numerical)
+
+    def kinks(self, which: Sequence[int], begins: Sequence[int]) -> list[tuple[int, int, int, float, float]]:
+        """Where derivatives from both sides differ, by node: its position, a place in it, how many, and the two."""
+        found = []
+        entries = self.lines.entries
+        rows = np.flatnonzero(self.verdict.kink[0, : len(entries)])
+        for k, begin, end in zip(which, begins[:-1], begins[1:], strict=True):
+            own = [r for r in rows if begin <= entries[r] < end]
+            if own:
+                sides = float(self.verdict.left[0, own[0]]), float(self.verdict.right[0, own[0]])
+                found.append((k, int(entries[own[0]]) - begin, len(own), *sides))
+        return found
+
+
+def confirmed(claimed: Array, exact: Array, lines: Lines, data: Sweep, tolerance: Tolerance) -> Seen | None:
+    """What is seen where complex steps agree with all that is claimed; None where they do not."""
+    with np.errstate(all="ignore"):
+        same = np.abs(claimed - exact) <= tolerance.of(claimed, exact)
+    if not same.all():
+        return None
+    yes, no = np.ones(claimed.shape, bool), np.zeros(claimed.shape, bool)
+    verdict = Verdict(claimed, exact, np.zeros(claimed.shape), yes, yes, no, exact, exact)
+    seen = Seen(lines, data, verdict)
+    seen.exact = yes
+    return seen
