@@ -69,6 +69,8 @@ def _power(a: Any, b: Any) -> Array:
     at_zero = joined(0.0, np.where(exponent == 1, imaginary(a), np.where(exponent < 1, np.inf, 0.0)))
     still = (imaginary(a) == 0) | (exponent == 0)
     at_zero = np.where(still, 0.0, at_zero)
+    # A real power of a negative number has no neighbours that are real.
+    found = np.where((base < 0) & ~flipped, np.nan, found)
     return np.where(base == 0, at_zero, found)
 
 
@@ -237,8 +239,10 @@ def _spherical_ratio(params: Mapping[str, Any], z: Any) -> Array:
     for k in range(1, 12 + 2 * n):
         term = term * u / (k * (2 * n + 2 * k + 1))
         series = series + term
-    big = np.where(small, 1.0 + n, np.where(np.real(z) < 0, -z, z))
-    return np.where(small, series, scipy.special.spherical_jn(n, big) / big**n)
+    if n:  # a derivative of sinc; SciPy's functions lose small imaginary parts
+        return np.where(small, series, np.nan)
+    big = np.where(small, 1.0, z)
+    return np.where(small, series, np.sin(big) / big)
 
 
 # -------------------------------------------------------------------------------------------------------------- reductions

@@ -25,22 +25,37 @@ STEP = 1e-50
 """h, times |x| where that is less than 1: its square is nothing beside x, and products with derivatives of 10⁻²⁵⁰ are still
 normal numbers."""
 
-SMALLEST = 1e-250
-"""No step is smaller."""
+SMALL = 1e-8
+"""h by |x| where x is so small that there are no numbers so much smaller: the square is still less than rounding."""
+
+SMALLEST = 1e-298
+"""Of numbers that are smaller and not 0 nothing is found out."""
 
 
 class Unavailable(Exception):
     """An op does not take complex numbers."""
 
 
-def complex_derivatives(function: Function, lines: Lines, seeds: Array) -> Array | None:
-    """d/dt Σ seed·f along each line, [seeds, lines]; None where an op of the program does not take complex numbers."""
+UNDERFLOW = 1e-290
+"""Imaginary parts that are smaller have lost digits on the way, or all."""
+
+
+def complex_derivatives(
+    function: Function, lines: Lines, seeds: Array, shift: Array | float = 0.0
+) -> tuple[Array, Array] | None:
+    """d/dt Σ seed·f along each line, [seeds, lines], and below which size of it nothing is known, [lines].
+
+    None where an op of the program does not take complex numbers. NaN along lines from infinity. With `shift`, at another
+    point nearby.
+    """
     span = function.span(lines.which)
-    start, count = function.start[span], lines.count
+    start, count = function.start[span] + shift, lines.count
     size = np.abs(function.base[span][lines.entries])
     step = np.full(count, STEP)
     own = len(lines.entries)
-    step[:own] = np.maximum(STEP * np.where((size > 0) & (size < 1), size, 1.0), SMALLEST)
+    part = np.where((size > 0) & (size < 1), size, 1.0)
+    step[:own] = np.where(part < 1e-200, SMALL * part, STEP * part)
+    unknown = ~np.isfinite(size) | (part < SMALLEST)
     found = np.empty((len(seeds), count))
     live = (seeds != 0).any(axis=0)
     batch = max(1, min(count, function.together(4 * count, lines.which) // 4))
@@ -61,7 +76,8 @@ def complex_derivatives(function: Function, lines: Lines, seeds: Array) -> Array
                 ]
     except Unavailable:
         return None
-    return found
+    found[:, :own] = np.where(unknown, np.nan, found[:, :own])
+    return found, UNDERFLOW / step
 
 
 def _at(function: Function, points: Array, which: Sequence[int]) -> Array:
@@ -215,7 +231,7 @@ def _with(value: Any, found: Any, operands: Sequence[Any], elementwise: bool) ->
     if isinstance(value, tuple):
         return tuple(_with(v, f, operands, elementwise) for v, f in zip(value, found, strict=True))
     imag = np.broadcast_to(imaginary(found), np.shape(value))
-    imag = np.where(np.isnan(value), np.nan, imag)
+    imag = np.where(np.isfinite(value), imag, np.nan)
     if elementwise:
         still = np.ones((), bool)
         for x in operands:

@@ -218,13 +218,15 @@ class Table:
 
 
 def noise(of: Sweep, eps: float) -> tuple[Array, Array]:
-    """How much f wavers from point to point by rounding: for each line, [seeds, lines], and up to each step.
+    """How much f wavers from point to point by rounding, [seeds, lines, steps]: for the whole sweep, and up to each step.
 
     Second differences f(x+h) − 2f(x) + f(x−h) fall as h² (at a kink as h) until only rounding is left, so the noise is the
     largest of those below the step from which on they grow steadily. It is never less than the rounding of f itself.
     """
     with np.errstate(all="ignore"):
         second = np.abs(of.above - of.below)
+        # Values at x ± h round by their own size, which far from a zero of f is more than that of f(x).
+        own = eps * np.fmax(np.abs(of.above), np.abs(of.below))
     second = np.where(np.isnan(second), np.inf, second)
     second = np.where((of.up == 0) | (of.down == 0), 0.0, second)
     least = np.maximum(eps * of.size, np.finfo(np.float64).smallest_subnormal)
@@ -240,7 +242,8 @@ def noise(of: Sweep, eps: float) -> tuple[Array, Array]:
             growing |= onset & (beyond > 2.5 * above) | np.isinf(second[..., j])
         total = np.where(growing, total, np.maximum(total, second[..., j]))
         running[..., j] = total
-    return total, running
+    own = np.where(np.isfinite(own), own, 0.0)
+    return total[..., None] + own, running + own
 
 
 def _extrapolated(quotient: Array, factors: Sequence[float]) -> list[Array]:
@@ -272,7 +275,7 @@ def _table(
             rounding = np.where(step > 0, gain / np.where(step > 0, step, 1.0), np.inf)
             # The digits of the quotient itself, which the extrapolation cannot do better than.
             digits = 4 * np.finfo(np.float64).eps * np.abs(value)
-            errors.append(change + rounding * of[..., None] + digits)
+            errors.append(change + rounding * of + digits)
             hopeful.append(change + rounding * upto + digits)
         values.append(value)
         previous = value

@@ -111,13 +111,13 @@ class Seen:
         found: Array = self.refuted.any(axis=0)
         return found
 
-    def hear(self, exact: Array, tolerance: Tolerance) -> None:
+    def hear(self, exact: Array, least: Array, tolerance: Tolerance) -> None:
         """Take complex steps into account: what agrees with them is right whatever differences say, and what does not is
         wrong where differences cannot tell."""
         v = self.verdict
         there = np.isfinite(exact)
         with np.errstate(all="ignore"):
-            same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact)
+            same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact) + least
         self.exact = there
         told = there & ~v.kink
         self.refuted = np.asarray((self.refuted & ~(there & same)) | (told & ~same & ~v.conclusive))
@@ -136,10 +136,12 @@ class Seen:
         return found
 
 
-def confirmed(claimed: Array, exact: Array, lines: Lines, data: Sweep, tolerance: Tolerance) -> Seen | None:
+def confirmed(
+    claimed: Array, exact: Array, least: Array, lines: Lines, data: Sweep, tolerance: Tolerance
+) -> Seen | None:
     """What is seen where complex steps agree with all that is claimed; None where they do not."""
     with np.errstate(all="ignore"):
-        same = np.abs(claimed - exact) <= tolerance.of(claimed, exact)
+        same = np.abs(claimed - exact) <= tolerance.of(claimed, exact) + least
     if not same.all():
         return None
     yes, no = np.ones(claimed.shape, bool), np.zeros(claimed.shape, bool)
