@@ -284,7 +284,7 @@ class Check(Job):
         if not len(bad):
             return
         v = seen.verdict
-        spread = self._wavering(seen.lines, bad, seen.exact[:, bad].any())
+        spread = self._wavering(seen.lines, bad, bool(seen.exact[:, bad].any()))
         for n, i in enumerate(bad):
             gap = np.abs(v.claimed[:, i] - seen.numerical[:, i])
             seen.refuted[:, i] &= ~(gap <= 10 * spread[:, n] + 3 * np.minimum(v.error[:, i], gap / 4))

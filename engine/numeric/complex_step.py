@@ -16,7 +16,8 @@ from engine.aval import Array
 from engine.builder import EagerBuilder
 from engine.errors import EngineError
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
-from engine.numeric.complex_rules import PASSING, RULES, imaginary, joined
+from engine.numeric.complex_pointwise import imaginary, joined
+from engine.numeric.complex_rules import PASSING, RULES
 from engine.numeric.differences import Lines
 from engine.numeric.function import Function
 from engine.op import Linear, Zero

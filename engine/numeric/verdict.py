@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,8 @@ def judge(claimed: Array, of: Sweep, tolerance: Tolerance, eps: float, natural: 
         # Another estimate, of finer steps, that is good by itself and takes the claimed side.
         own = np.fmax(np.abs(table.value), np.abs(claimed)[None, ..., None])
         near = np.abs(table.value - claimed[None, ..., None]) <= 2 * table.hopeful + tolerance.rtol * own
-        agrees |= (near & (table.hopeful <= FINE * own)).any(axis=(0, -1))
+        finer = (near & (table.hopeful <= FINE * own)).any(axis=(0, -1))
+        agrees |= finer
         size = np.maximum(np.abs(left), np.abs(right))
         gap = np.abs(right - left)
         kink = (
@@ -85,6 +87,7 @@ def judge(claimed: Array, of: Sweep, tolerance: Tolerance, eps: float, natural: 
         margin = tolerance.of(low, high) + 3 * (left_error + right_error)
         agrees |= kink & (claimed >= low - margin) & (claimed <= high + margin)
         conclusive = (error <= CREDIBLE * np.abs(value) + 1e-6 * natural) & np.isfinite(value)
+        conclusive |= finer
         # An infinite derivative, or none at all, is refuted by a good estimate only.
         lost = ~np.isfinite(claimed)
         agrees = np.where(lost, ~conclusive | kink, agrees | ~np.isfinite(value))
@@ -100,7 +103,7 @@ class Seen:
     verdict: Verdict
 
     def __post_init__(self) -> None:
-        self.refuted: Array = ~self.verdict.agrees
+        self.refuted: Any = ~self.verdict.agrees
         self.numerical = self.verdict.numerical.copy()
         self.exact = np.zeros(self.refuted.shape, bool)
         """Where complex steps give the derivative."""
@@ -115,7 +118,7 @@ class Seen:
         """Take complex steps into account: what agrees with them is right whatever differences say, and what does not is
         wrong where differences cannot tell."""
         v = self.verdict
-        there = np.isfinite(exact)
+        there = np.isfinite(exact) & np.isfinite(self.data.size)[:, None]
         with np.errstate(all="ignore"):
             same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact) + least
         self.exact = there
