@@ -152,7 +152,8 @@ def read_envelope(
     known: Known | Nobody | None
     if ref is None:
         fields = read_fields(verb, model, body, mistakes)
-        known = read_program(fields, body, fields.inputs, settings, registered, mistakes)
+        named = {**fields.inputs, **getattr(fields, "start", {}), **getattr(fields, "bounds", {})}
+        known = read_program(fields, body, named, settings, registered, mistakes)
     else:
         known = registered(ref)
         if isinstance(known, Nobody):
@@ -372,7 +373,7 @@ def _inputs(
             if name not in names:
                 mistakes.add_if_wanted(partial(_unknown_input, name, names, "inputs"))
     found = read_map(known, "inputs", "input", settings, mistakes)
-    if mistakes.mistakes and verb not in ("parse", "render", "derivative"):
+    if mistakes.mistakes and verb not in ("parse", "render", "derivative", "minimize"):
         for name, has_default in names.items():
             if name not in given and not has_default:
                 mistakes.add_if_wanted(partial(_missing_input, name))

@@ -15,7 +15,7 @@ from service import __version__
 from service.components import COMPONENTS, Schema, ref, resolved
 from service.envelope import PROGRAMS, REQUESTS
 from service.examples import Example
-from service.media import JSON
+from service.media import EVENTS, JSON
 from service.problems import KINDS, MEDIA_TYPE
 from service.schemas import Answer
 
@@ -141,6 +141,11 @@ def describe_operation(
         content[kind] = {
             "schema": {"type": "string", **({"format": "binary"} if kind == "image/png" else {})}
         }
+        if kind == EVENTS:
+            content[kind]["schema"]["description"] = (
+                "Server-sent events: `iteration` each, with its fields as JSON in `data`, then `result` with the answer, or "
+                "`problem` with the problem document. A slow client misses iterations, as the ids show."
+            )
     return {
         "summary": f"{operation.summary}, of a registered program" if path else operation.summary,
         "description": operation.description,

@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval, DType
-from engine.builder import GraphBuilder
+from engine.builder import GraphBuilder, Var
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.second_order import Perturbed
 from engine.errors import DeadlineExceeded, EngineError, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.numeric.quick import Quick
 from engine.ops.control.subgraph import unbounded
 from engine.specialize import Typed
+from engine.tape import expanded_of
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
@@ -56,7 +58,8 @@ class Counts:
 
 
 class Function:
-    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`.
+    """Node `of` as a function of the nodes `wrt` (steps of the program), at the inputs `arguments`; `squared`: the sum of the
+    squares of its entries.
 
     Vectors are float64[size], whatever the program computes in. A matrix that is singular at a point gives NaN there, and
     is counted in `singular`. Raises `LimitExceeded` where one evaluation is over a limit, before it is computed; methods raise
@@ -72,6 +75,8 @@ class Function:
         limits: Limits,
         meter: Meter,
         blame: Callable[[int, EngineError], EngineError] | None = None,
+        *,
+        squared: bool = False,
     ) -> None:
         self.typed = typed
         self.dtype: DType = typed.dtype
@@ -80,7 +85,7 @@ class Function:
         self.wrt = list(wrt)
         self.names = [typed.program.steps[i].id for i in wrt]
         self.avals = [typed.aval(i) for i in wrt]
-        self.aval = typed.aval(of)
+        self.aval = Aval((), self.dtype) if squared else typed.aval(of)
         """Of the value."""
         self.counts = Counts()
         self.singular = 0
@@ -88,6 +93,11 @@ class Function:
         self.runner.guarded = typed.differentiates
         perturbed = Perturbed(typed, list(wrt), self.dtype)
         self._graph = perturbed.graph.with_outputs([perturbed.value[typed.node(of)]])
+        self._places = perturbed.graph.with_outputs([perturbed.value[typed.node(i)] for i in wrt])
+        if squared:
+            b = GraphBuilder.on(self._graph, self.dtype)
+            r = Var(b, self._graph.outputs[0])
+            self._graph = b.build([(r * r).sum().ref])
         self._rows = [perturbed.seed[i] for i in wrt]
         place = {node: k for k, node in enumerate(self._graph.inputs)}
         self._variables = [place[r] for r in self._rows]
@@ -111,6 +121,7 @@ class Function:
         self._made: dict[Any, Graph] = {}
         self._members: dict[Any, int] = {}
         self._seed = np.ones(self.aval.shape, self.dtype)
+        self._quick: Quick | None = None
         self.cost: Cost = cost_of(self._made_of("value"))
         """Of one value."""
 
@@ -124,6 +135,14 @@ class Function:
         graph = simplify(graph, self.dtype, self.meter.check)
         found = self._run("value", graph, self.fixed[: len(graph.inputs)])
         return np.full(self.size, np.nan) if found is None else self._flat(found)
+
+    def rebind(self, arrays: Mapping[str, Array]) -> None:
+        """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
+        steps = self.typed.program.steps
+        for k, i in enumerate(self.typed.program.inputs):
+            if steps[i].id in arrays:
+                self.fixed[k] = arrays[steps[i].id]
+        self._quick = None
 
     # -- points
 
@@ -141,6 +160,10 @@ class Function:
             )
             begin = end
         return np.concatenate(parts) if parts else np.zeros(0)
+
+    def part(self, k: int) -> slice:
+        """Where the k-th node is in the vector."""
+        return slice(self._ends[k] - self.avals[k].size, self._ends[k])
 
     def entry(self, k: int) -> tuple[str, tuple[int, ...]]:
         """Id and index of an entry of the vector."""
@@ -167,6 +190,16 @@ class Function:
     def _flat(self, parts: Sequence[Any], lead: tuple[int, ...] = ()) -> Array:
         rows = [np.asarray(p, np.float64).reshape(*lead, -1) for p in parts]
         return np.concatenate(rows, axis=-1) if rows else np.zeros((*lead, 0))
+
+    def at(self, point: Array) -> dict[str, Array]:
+        """The values of the nodes by id: of an input the vector's entries, of an intermediate op(…) + δ."""
+        if not any(self.intermediate):
+            return self.unpack(point)
+        arguments = self._arguments(self._pieces(np.asarray(point)))
+        found = self._run("places", self._places, arguments)
+        if found is None:
+            return {n: np.full(a.shape, np.nan, a.dtype) for n, a in zip(self.names, self.avals, strict=True)}
+        return dict(zip(self.names, found, strict=True))
 
     # -- graphs
 
@@ -220,11 +253,25 @@ class Function:
             arguments[k] = piece
         return arguments
 
+    def quick(self) -> Quick | None:
+        """f on the tape machine, where it is small enough; None where it is not. Made anew when inputs are bound again."""
+        if self._quick is None:
+            graph = self._made_of("value")
+            fits = self.dtype == "float64" and not self.runner.guarded and self.size
+            expanded = expanded_of(graph) if fits else None
+            self._quick = Quick(expanded, self.fixed, self._variables)
+        return self._quick if self._quick.tape is not None else None
+
     # -- one point
 
     def value(self, point: Array) -> Array:
         """f(point), of shape `aval.shape`, float64."""
         self.counts.value += 1
+        quick = self.quick()
+        if quick is not None:
+            known = quick.value(point)
+            if known is not None:
+                return known.reshape(self.aval.shape)
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         return np.full(self.aval.shape, np.nan) if found is None else np.asarray(found[0], np.float64)
 
@@ -232,6 +279,11 @@ class Function:
         """f(point), and the gradient float64[size] of Σ seed·f there (of f, where it is a scalar)."""
         self.counts.gradient += 1
         cotangent = self._seed if seed is None else np.asarray(seed, self.dtype)
+        quick = self.quick()
+        if quick is not None:
+            known = quick.gradient(point, cotangent)
+            if known is not None:
+                return known[0].reshape(self.aval.shape), known[1]
         arguments = [*self._arguments(self._pieces(point)), cotangent]
         found = self._run("gradient", self._made_of("gradient"), arguments)
         if found is None:
@@ -259,6 +311,11 @@ class Function:
         """f(point) flat, float64[m], and its Jacobian float64[m, size]: by columns, or by rows where they are fewer."""
         self.counts.jacobian += 1
         flat = self.aval.size
+        quick = self.quick()
+        if quick is not None:
+            known = quick.jacobian(point)
+            if known is not None:
+                return known
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         if found is None:
             return np.full(flat, np.nan), np.full((flat, self.size), np.nan)

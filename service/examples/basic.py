@@ -174,6 +174,15 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "With dual numbers and multipliers",
             {**PRODUCT, "tangents": {"x": 1}, "lagrangian": True},
         ),
+        Example(
+            "seed",
+            "An array, backward from a seed",
+            {
+                "expression": "tanh(W @ x)",
+                "inputs": {"W": [[1, 2], [3, 4]], "x": [0.5, -0.25]},
+                "seed": [1, 0],
+            },
+        ),
     ),
     "parse": (
         Example("product", "What the ids are", {"expression": "(x + y) * z"}),

@@ -5,11 +5,12 @@ Their models are in `service/schemas/`, their examples in `service/examples/`, e
 
 from __future__ import annotations
 
-from service.learn import check, compare, derivative, landscape, minimize, propagate
+from service.learn import check, compare, derivative, landscape, minimize, propagate, trace
 from service.openapi import Operation
 from service.work import Work
 
 OPERATIONS: dict[str, Operation] = {
+    "trace": trace.OPERATION,
     "check": check.OPERATION,
     "derivative": derivative.OPERATION,
     "landscape": landscape.OPERATION,
@@ -19,6 +20,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 WORK: dict[str, type[Work]] = {
+    "trace": trace.TraceWork,
     "check": check.CheckWork,
     "derivative": derivative.DerivativeWork,
     "landscape": landscape.LandscapeWork,

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 
 from engine import kernels
-from engine.aval import Aval, Avals
+from engine.aval import Array, Aval, Avals
 from engine.builder import Builder, Var, call
 from engine.op import Example, General, Into, Op, Operand, registry
 from engine.ops.pointwise.elementwise import Elementwise, Kernelled
@@ -402,6 +402,24 @@ xlogy = _row(
 )
 
 
+def spherical_ratio(x: Array, n: int) -> Array:
+    """j_n(x) / xⁿ: power series for small |x|, else by j_n."""
+    small = np.abs(x) < 1.0 + n
+    t = np.where(small, x, 0.0).astype(np.float64)
+    u = -0.5 * t * t
+    term = np.full_like(u, 1.0 / np.prod(np.arange(2 * n + 1, 0, -2, dtype=np.float64)))
+    series = term.copy()
+    for k in range(1, 12 + 2 * n):
+        term = term * u / (k * (2 * n + 2 * k + 1))
+        series = series + term
+    with np.errstate(all="ignore"):
+        big = np.where(small, 1.0 + n, x).astype(np.float64)
+        sign = np.where(big < 0, -1.0, 1.0) ** n
+        far = sign * scipy.special.spherical_jn(n, np.abs(big)) / big**n
+    result: Array = np.where(small, series, far).astype(x.dtype)[()]
+    return result
+
+
 class SphericalRatio(Op):
     r"""g_n(x) = x⁻ⁿ j_n(x) with the spherical Bessel function j_n: an even entire function, g_n(0) = 1/(2n+1)!!.
 
@@ -422,21 +440,7 @@ class SphericalRatio(Op):
 
     def evaluate(self, *arrays: Any, **params: Any) -> Any:
         """Power series for small |x|, else j_n(x) / xⁿ."""
-        n = params.get("order", 0)
-        x = np.asarray(arrays[0])
-        small = np.abs(x) < 1.0 + n
-        t = np.where(small, x, 0.0).astype(np.float64)
-        u = -0.5 * t * t
-        term = np.full_like(u, 1.0 / np.prod(np.arange(2 * n + 1, 0, -2, dtype=np.float64)))
-        series = term.copy()
-        for k in range(1, 12 + 2 * n):
-            term = term * u / (k * (2 * n + 2 * k + 1))
-            series = series + term
-        with np.errstate(all="ignore"):
-            big = np.where(small, 1.0 + n, x).astype(np.float64)
-            sign = np.where(big < 0, -1.0, 1.0) ** n
-            far = sign * scipy.special.spherical_jn(n, np.abs(big)) / big**n
-        return np.where(small, series, far).astype(x.dtype)[()]
+        return spherical_ratio(np.asarray(arrays[0]), params.get("order", 0))
 
     def jvp(self, y: Any, xs: Sequence[Var], dxs: Sequence[Var | None], **params: Any) -> Any:
         """−x·g_{n+1}(x)·ẋ."""

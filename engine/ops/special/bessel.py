@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.special
+from scipy import special
 
 from engine.attrs import NUMBER
 from engine.aval import Array
@@ -26,21 +26,121 @@ INF = float("inf")
 MAX_ORDER = 1000.0
 
 Function = Callable[[float, Array], Any]
-special = scipy.special
 
 
-def _named(letter: str, general: Function) -> Function:
-    """Orders 0 and 1 by functions of their own, which are more accurate."""
-    plain, scaled = letter[0], letter[1:]
-    zero, one = getattr(special, f"{plain}0{scaled}"), getattr(special, f"{plain}1{scaled}")
-    odd = -1.0 if plain in "jy" else 1.0
+def bessel_j(v: float, x: Array) -> Any:
+    """J, orders 0 and 1 by functions of their own, which are more accurate; so are those below."""
+    if v == 0:
+        return special.j0(x)
+    return v * special.j1(x) if abs(v) == 1 else special.jv(v, x)
 
-    def value(v: float, x: Array) -> Any:
-        if v == 0:
-            return zero(x)
-        return one(x) if v == 1 else odd * one(x) if v == -1 else general(v, x)
 
-    return value
+def bessel_y(v: float, x: Array) -> Any:
+    """Y."""
+    if v == 0:
+        return special.y0(x)
+    return v * special.y1(x) if abs(v) == 1 else special.yv(v, x)
+
+
+def bessel_i(v: float, x: Array) -> Any:
+    """I."""
+    if v == 0:
+        return special.i0(x)
+    return special.i1(x) if abs(v) == 1 else special.iv(v, x)
+
+
+def bessel_k(v: float, x: Array) -> Any:
+    """K."""
+    if v == 0:
+        return special.k0(x)
+    return special.k1(x) if abs(v) == 1 else special.kv(v, x)
+
+
+def scaled_i(v: float, x: Array) -> Any:
+    """e^(−|x|)·I."""
+    if v == 0:
+        return special.i0e(x)
+    return special.i1e(x) if abs(v) == 1 else special.ive(v, x)
+
+
+def scaled_k(v: float, x: Array) -> Any:
+    """e^x·K."""
+    if v == 0:
+        return special.k0e(x)
+    return special.k1e(x) if abs(v) == 1 else special.kve(v, x)
+
+
+def neighbours(function: Function, v: float, x: Array, order: int, alternate: float, sign: float) -> Array:
+    """Derivative as a sum over neighbouring orders, of which `alternate` is the sign between two, `sign` that of the first."""
+    total = np.zeros_like(x)
+    for k in range(order + 1):
+        weight = alternate**k * math.comb(order, k)
+        total = total + weight * function(v - order + 2 * k, x)
+    return np.asarray(sign**order * total / 2.0**order)
+
+
+def neighbours_from_zero(
+    function: Function, v: float, x: Array, order: int, alternate: float, sign: float
+) -> Array:
+    """The same, of a function that is infinite at 0, with a sign that alternates from derivative to derivative."""
+    total = neighbours(function, v, x, order, alternate, sign)
+    return np.where(x == 0, function(v, x) * (-1.0) ** order, total) if v >= 0 else total
+
+
+def _asymptotic(x: Array, v: float, order: int, sign: float) -> Array:
+    """Derivative of x^(−1/2)·Σ signᵏ a_k(v) x⁻ᵏ (DLMF 10.40.1, 10.40.2)."""
+    total = np.zeros_like(x)
+    coefficient = 1.0
+    for k in range(40):
+        power = -0.5 - k
+        falling = math.prod(power - i for i in range(order))
+        term = coefficient * falling * x ** (power - order)
+        total = total + np.where(np.abs(term) > 1e-17 * np.abs(total), term, 0.0)
+        coefficient *= sign * (4.0 * v * v - (2 * k + 1) ** 2) / (8.0 * (k + 1))
+    return total
+
+
+def scaled_i_derivative(v: float, x: Array, order: int) -> Array:
+    """For x > 0 by differences, and where they would cancel by the asymptotic series; even or odd with v."""
+    size = np.abs(x)
+    if order == 0:
+        return np.asarray(scaled_i(v, x))
+    total = np.zeros_like(x)
+    for k in range(2 * order + 1):
+        total = total + (-1.0) ** k * math.comb(2 * order, k) * scaled_i(v - order + k, size)
+    total = total / 2.0**order
+    start = max(40.0, v * v / 4)
+    far = _asymptotic(np.maximum(size, start), v, order, -1.0) / math.sqrt(2 * math.pi)
+    total = np.where(size > start, far, total)
+    if v != math.floor(v):
+        return np.where(x < 0, np.nan, total)
+    odd = (v + order) % 2 == 1
+    return np.where(x == 0, 0.0, np.where(x < 0, -total, total)) if odd else total
+
+
+def scaled_k_derivative(v: float, x: Array, order: int) -> Array:
+    """By the integral, around 0 and for large v by the difference over neighbouring orders."""
+    v = abs(v)
+    value = np.asarray(scaled_k(v, x))
+    if order == 0:
+        return value
+    total = np.zeros_like(x)
+    for k in range(2 * order + 1):
+        total = total + (-1.0) ** k * math.comb(2 * order, k) * scaled_k(abs(v - order + k), x)
+    total = (-0.5) ** order * total
+    if v <= 100:
+        flat = np.clip(x, 2.0, 1e300).reshape(-1)
+
+        def f(t: Array, part: slice) -> Array:
+            versine = 2.0 * np.sinh(0.5 * t) ** 2
+            weight = np.exp(v * t - flat[part] * versine) + np.exp(-v * t - flat[part] * versine)
+            return np.asarray(np.where(np.isfinite(weight), weight, 0.0) * versine**order * 0.5)
+
+        scale = np.arcsinh(v / flat) + 1.0 / np.sqrt(flat)
+        with np.errstate(all="ignore"):
+            integral = integrate(lambda t, part: np.nan_to_num(f(t, part)), scale, HALF_LINE)
+        total = np.where(x >= 2.0, (-1.0) ** order * integral.reshape(x.shape), total)
+    return np.where(x == 0, value * (-1.0) ** order, np.where(np.isnan(value), value, total))
 
 
 class Bessel(Tower):
@@ -86,28 +186,21 @@ class Bessel(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """The sum over neighbouring orders."""
-        v = self.order_of(static)
-        total = np.zeros_like(x)
-        for k in range(order + 1):
-            weight = self.alternate**k * math.comb(order, k)
-            total = total + weight * type(self).function(v - order + 2 * k, x)
-        total = self.sign**order * total / 2.0**order
-        if self.at_zero and v >= 0:
-            return np.where(x == 0, type(self).function(v, x) * (-1.0) ** order, total)
-        return np.asarray(total)
+        summed = neighbours_from_zero if self.at_zero else neighbours
+        return summed(type(self).function, self.order_of(static), x, order, self.alternate, self.sign)
 
 
 class BesselJ(Bessel):
     """J."""
 
-    function = staticmethod(_named("j", special.jv))
+    function = staticmethod(bessel_j)
     alternate = -1.0
 
 
 class BesselY(Bessel):
     """Y."""
 
-    function = staticmethod(_named("y", special.yv))
+    function = staticmethod(bessel_y)
     alternate = -1.0
     at_zero = True
     domain = ((0.3, 3.0),)
@@ -117,30 +210,17 @@ class BesselY(Bessel):
 class BesselI(Bessel):
     """I."""
 
-    function = staticmethod(_named("i", special.iv))
+    function = staticmethod(bessel_i)
 
 
 class BesselK(Bessel):
     """K."""
 
-    function = staticmethod(_named("k", special.kv))
+    function = staticmethod(bessel_k)
     sign = -1.0
     at_zero = True
     domain = ((0.3, 3.0),)
     convention = BesselY.convention
-
-
-def _asymptotic(x: Array, v: float, order: int, sign: float) -> Array:
-    """Derivative of x^(−1/2)·Σ signᵏ a_k(v) x⁻ᵏ (DLMF 10.40.1, 10.40.2)."""
-    total = np.zeros_like(x)
-    coefficient = 1.0
-    for k in range(40):
-        power = -0.5 - k
-        falling = math.prod(power - i for i in range(order))
-        term = coefficient * falling * x ** (power - order)
-        total = total + np.where(np.abs(term) > 1e-17 * np.abs(total), term, 0.0)
-        coefficient *= sign * (4.0 * v * v - (2 * k + 1) ** 2) / (8.0 * (k + 1))
-    return total
 
 
 class ScaledI(Bessel):
@@ -150,25 +230,11 @@ class ScaledI(Bessel):
     which cancels where x is large: there it is taken from the asymptotic series.
     """
 
-    function = staticmethod(_named("ie", special.ive))
+    function = staticmethod(scaled_i)
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """For x > 0; the function is even or odd with v."""
-        v = self.order_of(static)
-        size = np.abs(x)
-        if order == 0:
-            return np.asarray(type(self).function(v, x))
-        total = np.zeros_like(x)
-        for k in range(2 * order + 1):
-            total = total + (-1.0) ** k * math.comb(2 * order, k) * type(self).function(v - order + k, size)
-        total = total / 2.0**order
-        start = max(40.0, v * v / 4)
-        far = _asymptotic(np.maximum(size, start), v, order, -1.0) / math.sqrt(2 * math.pi)
-        total = np.where(size > start, far, total)
-        if v != math.floor(v):
-            return np.where(x < 0, np.nan, total)
-        odd = (v + order) % 2 == 1
-        return np.where(x == 0, 0.0, np.where(x < 0, -total, total)) if odd else total
+        return scaled_i_derivative(self.order_of(static), x, order)
 
     def kink(self, arrays: Any, y: Array, **params: Any) -> Array | None:
         """At 0, where the next derivative is odd and does not vanish: v ≤ n + 1 of different parity."""
@@ -183,34 +249,14 @@ class ScaledI(Bessel):
 class ScaledK(Bessel):
     """e^x·K, with derivatives (−1)ⁿ ∫₀^∞ (cosh t − 1)ⁿ e^(−x(cosh t − 1)) cosh(v t) dt (DLMF 10.32.9)."""
 
-    function = staticmethod(_named("ke", special.kve))
+    function = staticmethod(scaled_k)
     at_zero = True
     domain = ((0.3, 3.0),)
     convention = BesselY.convention
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By the integral, around 0 and for large v by the difference over neighbouring orders."""
-        v = abs(self.order_of(static))
-        value = np.asarray(type(self).function(v, x))
-        if order == 0:
-            return value
-        total = np.zeros_like(x)
-        for k in range(2 * order + 1):
-            total = total + (-1.0) ** k * math.comb(2 * order, k) * type(self).function(abs(v - order + k), x)
-        total = (-0.5) ** order * total
-        if v <= 100:
-            flat = np.clip(x, 2.0, 1e300).reshape(-1)
-
-            def f(t: Array, part: slice) -> Array:
-                versine = 2.0 * np.sinh(0.5 * t) ** 2
-                weight = np.exp(v * t - flat[part] * versine) + np.exp(-v * t - flat[part] * versine)
-                return np.asarray(np.where(np.isfinite(weight), weight, 0.0) * versine**order * 0.5)
-
-            scale = np.arcsinh(v / flat) + 1.0 / np.sqrt(flat)
-            with np.errstate(all="ignore"):
-                integral = integrate(lambda t, part: np.nan_to_num(f(t, part)), scale, HALF_LINE)
-            total = np.where(x >= 2.0, (-1.0) ** order * integral.reshape(x.shape), total)
-        return np.where(x == 0, value * (-1.0) ** order, np.where(np.isnan(value), value, total))
+        return scaled_k_derivative(self.order_of(static), x, order)
 
 
 _EVERYWHERE = (

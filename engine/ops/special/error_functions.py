@@ -136,6 +136,23 @@ ndtri_exp = _row(
 )
 
 
+def erfcx_derivative(x: Array, order: int) -> Array:
+    """By SciPy, the integral, or the recurrence."""
+    first = scipy.special.erfcx(x)
+    if order == 0:
+        return np.asarray(first)
+    flat = np.clip(x, 0.0, 1e300).reshape(-1)
+    right = integrate(
+        lambda t, part: (-2.0 * t) ** order * np.exp(-t * t - 2.0 * flat[part] * t),
+        1.0 / (1.0 + flat),
+        HALF_LINE,
+    ).reshape(x.shape) * (2.0 / np.sqrt(np.pi))
+    before, left = first, 2.0 * x * first - 2.0 / np.sqrt(np.pi)
+    for n in range(1, order):
+        before, left = left, 2.0 * x * left + 2.0 * n * before
+    return np.where(x < 0, left, np.where(np.isnan(x), x, right))
+
+
 class Erfcx(Tower):
     r"""Scaled complementary error function, exp(x²)·erfc(x), without overflow in the right tail.
 
@@ -156,19 +173,38 @@ class Erfcx(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, the integral, or the recurrence."""
-        first = scipy.special.erfcx(x)
-        if order == 0:
-            return np.asarray(first)
-        flat = np.clip(x, 0.0, 1e300).reshape(-1)
-        right = integrate(
-            lambda t, part: (-2.0 * t) ** order * np.exp(-t * t - 2.0 * flat[part] * t),
-            1.0 / (1.0 + flat),
-            HALF_LINE,
-        ).reshape(x.shape) * (2.0 / np.sqrt(np.pi))
-        before, left = first, 2.0 * x * first - 2.0 / np.sqrt(np.pi)
-        for n in range(1, order):
-            before, left = left, 2.0 * x * left + 2.0 * n * before
-        return np.where(x < 0, left, np.where(np.isnan(x), x, right))
+        return erfcx_derivative(x, order)
+
+def dawson_derivative(x: Array, order: int) -> Array:
+    """By SciPy, the sum, or the series."""
+    if order == 0:
+        return np.asarray(scipy.special.dawsn(x))
+    size = np.abs(x)
+    near, far = np.minimum(size, 7.0), np.maximum(size, 7.0)
+    h, total = 0.2, np.zeros_like(x)
+    for k in range(-75, 76, 2):
+        z = near - k * h
+        total = total + scipy.special.eval_hermite(order, z) * np.exp(-z * z) / k
+    total = total * (-1.0) ** order / np.sqrt(np.pi)
+    term = 0.5 * (-1.0) ** order * scipy.special.poch(1.0, order) * far ** (-1.0 - order)
+    series = np.zeros_like(x)
+    for k in range(30):
+        series = series + term
+        more = (
+            (2 * k + 1.0)
+            / 2
+            * scipy.special.poch(2 * k + 3.0, order)
+            / scipy.special.poch(2 * k + 1.0, order)
+        )
+        term = term * more / far / far
+    sign = np.where(x < 0, -1.0, 1.0) ** (order + 1)
+    # Around 0, where the sum leaves rounding errors in place of an odd function's zero, all terms have one sign.
+    before = np.asarray(scipy.special.dawsn(x))
+    small = 1.0 - 2.0 * x * before
+    for n in range(1, order):
+        before, small = small, -2.0 * x * small - 2.0 * n * before
+    small = np.where(size < 0.5, small, sign * np.where(size < 7.0, total, series))
+    return np.where(np.isnan(x), x, small)
 
 
 class Dawson(Tower):
@@ -192,35 +228,7 @@ class Dawson(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, the sum, or the series."""
-        if order == 0:
-            return np.asarray(scipy.special.dawsn(x))
-        size = np.abs(x)
-        near, far = np.minimum(size, 7.0), np.maximum(size, 7.0)
-        h, total = 0.2, np.zeros_like(x)
-        for k in range(-75, 76, 2):
-            z = near - k * h
-            total = total + scipy.special.eval_hermite(order, z) * np.exp(-z * z) / k
-        total = total * (-1.0) ** order / np.sqrt(np.pi)
-        term = 0.5 * (-1.0) ** order * scipy.special.poch(1.0, order) * far ** (-1.0 - order)
-        series = np.zeros_like(x)
-        for k in range(30):
-            series = series + term
-            more = (
-                (2 * k + 1.0)
-                / 2
-                * scipy.special.poch(2 * k + 3.0, order)
-                / scipy.special.poch(2 * k + 1.0, order)
-            )
-            term = term * more / far / far
-        sign = np.where(x < 0, -1.0, 1.0) ** (order + 1)
-        # Around 0, where the sum leaves rounding errors in place of an odd function's zero, all terms have one sign.
-        before = np.asarray(scipy.special.dawsn(x))
-        small = 1.0 - 2.0 * x * before
-        for n in range(1, order):
-            before, small = small, -2.0 * x * small - 2.0 * n * before
-        small = np.where(size < 0.5, small, sign * np.where(size < 7.0, total, series))
-        return np.where(np.isnan(x), x, small)
-
+        return dawson_derivative(x, order)
 
 for _op in (Erfcx(), Dawson()):
     registry.add(_op)

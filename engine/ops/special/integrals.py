@@ -69,6 +69,20 @@ spence = _row(
 )
 
 
+def log_quotient_derivative(x: Array, order: int) -> Array:
+    """Minus h and its derivatives."""
+    u = x - 1.0
+    near = np.abs(u) < 0.3
+    small = np.where(near, u, 0.0)
+    series = np.zeros_like(x)
+    for k in range(order + 40, order - 1, -1):
+        series = series * small + (-1.0) ** k * math.perm(k, order) / (k + 1)
+    far = np.log(x) / u
+    for n in range(1, order + 1):
+        far = ((-1.0) ** (n - 1) * math.factorial(n - 1) / x**n - n * far) / u
+    return -np.where(near, series, far)
+
+
 class LogQuotient(Tower):
     """log x / (1 − x), and −1 at 1, with all derivatives: a power series around 1, else a recurrence.
 
@@ -81,16 +95,21 @@ class LogQuotient(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """Minus h and its derivatives."""
-        u = x - 1.0
-        near = np.abs(u) < 0.3
-        small = np.where(near, u, 0.0)
-        series = np.zeros_like(x)
-        for k in range(order + 40, order - 1, -1):
-            series = series * small + (-1.0) ** k * math.perm(k, order) / (k + 1)
-        far = np.log(x) / u
-        for n in range(1, order + 1):
-            far = ((-1.0) ** (n - 1) * math.factorial(n - 1) / x**n - n * far) / u
-        return -np.where(near, series, far)
+        return log_quotient_derivative(x, order)
+
+def exprel_derivative(x: Array, order: int) -> Array:
+    """By SciPy, quadrature or the recurrence."""
+    value = np.asarray(scipy.special.exprel(x))
+    if order == 0:
+        return value
+    small = np.clip(x, -20.0, 20.0)
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    total = np.zeros_like(x)
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        total = total + weight * node**order * np.exp(small * node)
+    for n in range(1, order + 1):
+        value = np.where(np.isposinf(x), x, (np.exp(x) - n * value) / x)
+    return np.where(np.abs(x) <= 20.0, total, value)
 
 
 class Exprel(Tower):
@@ -108,21 +127,10 @@ class Exprel(Tower):
         Example(([-50.0, -1e5, 100.0, 19.0, -21.0],), note="the tails"),
         Example(([1000.0, INF, -INF],), smooth=False, note="overflow"),
     )
-    nodes, weights = np.polynomial.legendre.leggauss(40)
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, quadrature or the recurrence."""
-        value = np.asarray(scipy.special.exprel(x))
-        if order == 0:
-            return value
-        small = np.clip(x, -20.0, 20.0)
-        total = np.zeros_like(x)
-        for node, weight in zip((self.nodes + 1) / 2, self.weights / 2, strict=True):
-            total = total + weight * node**order * np.exp(small * node)
-        for n in range(1, order + 1):
-            value = np.where(np.isposinf(x), x, (np.exp(x) - n * value) / x)
-        return np.where(np.abs(x) <= 20.0, total, value)
-
+        return exprel_derivative(x, order)
 
 class Expn(Op):
     """Generalised exponential integral E_n(x), ∫₁^∞ e^(−xt) t⁻ⁿ dt, for an integer n from 0 to 1000. DLMF 8.19.3."""
@@ -265,6 +273,31 @@ for _name, _k in (("lambertw_principal", 0), ("lambertw_lower", -1)):
     )  # fmt: skip
 
 
+def elliptic_derivative(x: Array, order: int, power: float) -> Array:
+    """By SciPy, the integral or the equation."""
+    k, e = np.asarray(scipy.special.ellipk(x)), np.asarray(scipy.special.ellipe(x))
+    if order == 0:
+        return k if power < 0 else e
+    small = np.clip(x, -0.5, 0.5)
+    n, total = 48, np.zeros_like(x)
+    for i in range(n):
+        s = math.sin(math.pi * (i + 0.5) / (2 * n)) ** 2
+        total = total + s**order * (1.0 - small * s) ** (power - order)
+    rising = math.prod(i - power for i in range(order))
+    total = total * rising * math.pi / (2 * n)
+    # y'' and so on from m(1 − m)·y⁽ⁿ⁺²⁾ + ((n + c)(1 − 2m) + …)·y⁽ⁿ⁺¹⁾ + …·y⁽ⁿ⁾ = 0, differentiated n times.
+    m1 = 1.0 - x
+    if power < 0:
+        before, now = k, np.where(m1 == 0, INF, (e / m1 - k) / (2.0 * x))
+        for j in range(order - 1):
+            before, now = now, ((j + 0.5) ** 2 * before - (j + 1) * (m1 - x) * now) / (x * m1)
+    else:
+        before, now = e, (e - k) / (2.0 * x)
+        for j in range(order - 1):
+            before, now = now, ((j * j - 0.25) * before - (m1 + j * (m1 - x)) * now) / (x * m1)
+    return np.where(np.abs(x) < 0.5, total, now)
+
+
 class Elliptic(Tower):
     """Complete elliptic integrals of the parameter m ≤ 1: ∫₀^(π/2) (1 − m sin²θ)^p dθ, p = ∓½. DLMF 19.2.8.
 
@@ -278,28 +311,7 @@ class Elliptic(Tower):
 
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, the integral or the equation."""
-        k, e = np.asarray(scipy.special.ellipk(x)), np.asarray(scipy.special.ellipe(x))
-        if order == 0:
-            return k if self.power < 0 else e
-        small = np.clip(x, -0.5, 0.5)
-        n, total = 48, np.zeros_like(x)
-        for i in range(n):
-            s = math.sin(math.pi * (i + 0.5) / (2 * n)) ** 2
-            total = total + s**order * (1.0 - small * s) ** (self.power - order)
-        rising = math.prod(i - self.power for i in range(order))
-        total = total * rising * math.pi / (2 * n)
-        # y'' and so on from m(1 − m)·y⁽ⁿ⁺²⁾ + ((n + c)(1 − 2m) + …)·y⁽ⁿ⁺¹⁾ + …·y⁽ⁿ⁾ = 0, differentiated n times.
-        m1 = 1.0 - x
-        if self.power < 0:
-            before, now = k, np.where(m1 == 0, INF, (e / m1 - k) / (2.0 * x))
-            for j in range(order - 1):
-                before, now = now, ((j + 0.5) ** 2 * before - (j + 1) * (m1 - x) * now) / (x * m1)
-        else:
-            before, now = e, (e - k) / (2.0 * x)
-            for j in range(order - 1):
-                before, now = now, ((j * j - 0.25) * before - (m1 + j * (m1 - x)) * now) / (x * m1)
-        return np.where(np.abs(x) < 0.5, total, now)
-
+        return elliptic_derivative(x, order, self.power)
 
 class EllipK(Elliptic):
     """Complete elliptic integral of the first kind, K(m), of the parameter m = k² ≤ 1. DLMF 19.2.8."""
