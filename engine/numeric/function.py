@@ -128,13 +128,7 @@ class Function:
     @cached_property
     def base(self) -> Array:
         """Values of the nodes at the start: of inputs the point itself, of intermediates what δ is added to."""
-        if not self.offset.any():
-            return self.start
-        typed = self.typed
-        graph = typed.graph.with_outputs([typed.node(i) for i in self.wrt])
-        graph = simplify(graph, self.dtype, self.meter.check)
-        found = self._run("value", graph, self.fixed[: len(graph.inputs)])
-        return np.full(self.size, np.nan) if found is None else self._flat(found)
+        return self._flat(list(self.at(self.start).values()))
 
     def rebind(self, arrays: Mapping[str, Array]) -> None:
         """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
