@@ -61,11 +61,15 @@ def _wishes(unit: Unit, space: Namespace) -> dict[int, str]:
         name = unit.names.ids.get(step)
         wishes[node] = name if name is not None else plain(step, "t")
     taken: dict[str, int] = {}
-    # A name goes to one node: ids of the user's program may give the same identifier.
+    # A name goes to one node: other ids may give the same identifier. Those of `of` and of what is differentiated by are kept
+    # for them, if they are no inputs.
+    kept = set(unit.names.ids.values()) - {unit.names.ids[i] for i in unit.inputs}
     for node, name in list(wishes.items()):
-        own = name in unit.names.space
-        if taken.setdefault(name, node) != node or (own and name not in unit.names.ids.values()):
+        if taken.setdefault(name, node) != node or (name in space and name not in kept):
             del wishes[node]
+    for name in taken:
+        if name in kept:
+            space.give_back(name)
     primal = set(_primal(unit))
     for key, node in zip(("value", *[f"d_{k}" for k in unit.names.keys]), unit.graph.outputs, strict=True):
         if node in primal and key != "value":

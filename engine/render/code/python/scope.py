@@ -121,6 +121,7 @@ class Scope:
         self.exprs: dict[int, Expr] = {}
         self.bound_at: set[int] = set()
         self._counter = 0
+        self._wished = frozenset(wishes.values())
         self._ends = frozenset(graph.outputs)
         self._items: dict[int, dict[int, int]] = {}
         self._results: dict[int, list[str]] = {}
@@ -195,7 +196,7 @@ class Scope:
         while True:
             self._counter += 1
             name = f"t{self._counter}"
-            if name not in self.space:
+            if name not in self.space and name not in self._wished:
                 return self.space.take(name)
 
     def assign(self, expr: Expr, wish: str = "") -> Expr:
