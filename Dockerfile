@@ -12,9 +12,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 # No pip in what is shipped: the one of the base image installs into it from outside.
 RUN /usr/local/bin/python3 -m venv --without-pip /opt/wengert
-COPY requirements/fast.txt requirements/
+COPY requirements/server.txt requirements/
 RUN /usr/local/bin/python3 -m pip --python /opt/wengert/bin/python install --quiet --no-compile \
-        --require-hashes --only-binary :all: --requirement requirements/fast.txt \
+        --require-hashes --only-binary :all: --requirement requirements/server.txt \
     # NumPy's, SciPy's and Numba's own tests are a fifth of it all.
     && find /opt/wengert/lib/python3*/site-packages/numpy /opt/wengert/lib/python3*/site-packages/scipy \
         /opt/wengert/lib/python3*/site-packages/numba -type d -name tests -prune -exec rm -rf {} + \

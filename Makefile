@@ -107,9 +107,9 @@ endef
 $(VENV)/.made:
 	$(call venv,$(VENV))
 
-# With Numba, and what it compiles compiled, so that no request waits for that.
-$(VENV)/.runtime: $(VENV)/.made requirements/build.txt requirements/fast.txt requirements/runtime.in requirements/fast.in pyproject.toml
-	$(call install,$(BIN),fast.txt)
+# With both extras, and what Numba compiles compiled, so that no request waits for that.
+$(VENV)/.runtime: $(VENV)/.made requirements/build.txt requirements/server.txt requirements/runtime.in requirements/fast.in requirements/plots.in pyproject.toml
+	$(call install,$(BIN),server.txt)
 	@$(BIN)/python -m engine.tape.ahead
 	@touch $@
 
@@ -177,8 +177,8 @@ lock: $(LOCK_VENV)/.tools ## write requirements/*.txt anew from requirements/*.i
 	    echo "Locks are made with Python 3.11, the oldest supported: make clean; make lock PYTHON=python3.11" >&2; exit 1; }
 	$(call sealed,build,build,--allow-unsafe)
 	$(call sealed,runtime,runtime,)
-	$(call sealed,fast,runtime fast,--constraint requirements/runtime.txt)
-	$(call sealed,test,runtime fast test,--constraint requirements/fast.txt)
+	$(call sealed,server,runtime fast plots,--constraint requirements/runtime.txt)
+	$(call sealed,test,runtime fast plots test,--constraint requirements/server.txt)
 	$(call sealed,lint,runtime lint,--constraint requirements/runtime.txt --constraint requirements/test.txt)
 	$(call beside,peers,--constraint requirements/test.txt)
 	$(call beside,bench,--constraint requirements/test.txt --constraint requirements/peers.txt)

@@ -31,6 +31,9 @@ class Limits:
     step_flops: int = 100_000_000_000
     response_elements: int = 20_000_000
     taylor_order: int = 100
+    landscape_points: int = 1_000_000
+    minimize_iterations: int = 1_000_000
+    derivative_order: int = 10
     errors: int = 20
     warnings: int = 20
 

@@ -19,23 +19,30 @@ from engine.aval import MAX_RANK, Aval, DType
 from engine.derive import Request
 from engine.errors import EngineError, nearest, quoted
 from engine.language import TextLimits
-from engine.program import NON_FINITE, Program
+from engine.program import Program
 from engine.spec import GraphLimits, read_graph
-from engine.values import SAFE_INTEGER, Given, read_value
+from engine.values import Given
 from service import signatures
 from service.arrays import Form
 from service.problems import Collector, Mistake, Problem, pointer_to
 from service.programs import program_of_text
+from service.reader import Reader, read_map, read_one
 from service.registered import Known, Nobody, unknown
 from service.schemas import (
+    CheckRequest,
+    CompareRequest,
+    DerivativeRequest,
     EvaluateRequest,
     GradRequest,
     HessianRequest,
     HvpRequest,
     JacobianRequest,
     JvpRequest,
+    LandscapeRequest,
+    MinimizeRequest,
     ParseRequest,
     ProgramRequest,
+    PropagateRequest,
     RenderRequest,
     TaylorRequest,
     TraceRequest,
@@ -56,6 +63,12 @@ REQUESTS: dict[str, type[ProgramRequest]] = {
     "hvp": HvpRequest,
     "taylor": TaylorRequest,
     "trace": TraceRequest,
+    "check": CheckRequest,
+    "derivative": DerivativeRequest,
+    "landscape": LandscapeRequest,
+    "minimize": MinimizeRequest,
+    "compare": CompareRequest,
+    "propagate": PropagateRequest,
     "parse": ParseRequest,
     "render": RenderRequest,
 }
@@ -111,6 +124,8 @@ class Envelope:
     request: Request
     fields: Any
     """The request's model; one that fits the verb."""
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """What was read of the verb's own fields (`ProgramRequest.read`)."""
     form: Form = "list"
     signature: Mapping[str, Aval] = field(default_factory=dict)
     like: Like | None = None
@@ -137,7 +152,8 @@ def read_envelope(
     known: Known | Nobody | None
     if ref is None:
         fields = read_fields(verb, model, body, mistakes)
-        known = read_program(fields, body, fields.inputs, settings, registered, mistakes)
+        named = {**fields.inputs, **getattr(fields, "start", {}), **getattr(fields, "bounds", {})}
+        known = read_program(fields, body, named, settings, registered, mistakes)
     else:
         known = registered(ref)
         if isinstance(known, Nobody):
@@ -154,11 +170,12 @@ def read_envelope(
         *([("direction", "direction of")] if verb == "taylor" else []),
     ):
         if name in model.model_fields:
-            maps[name] = _values(getattr(fields, name), name, what, settings, mistakes)
+            maps[name] = read_map(getattr(fields, name), name, what, settings, mistakes)
     seed = getattr(fields, "seed", None)
     if seed is not None:
-        seed = _value(seed, "the seed", "/seed", settings, mistakes)
+        seed = read_one(seed, "the seed", "/seed", settings, mistakes)
     inputs = _inputs(fields.inputs, program, settings, verb, mistakes)
+    given = fields.read(Reader(settings, mistakes, program))
     if known is not None and known.signature:
         signature = {**known.signature, **signature}
         inputs = signatures.fitted(known.program, known.signature, inputs, in_axes, mistakes)
@@ -181,7 +198,7 @@ def read_envelope(
         include=frozenset(fields.include),
         **maps,
     )
-    return Envelope(verb, request, fields, fields.arrays, signature)
+    return Envelope(verb, request, fields, given, fields.arrays, signature)
 
 
 # ----------------------------------------------------------------------------------------------------------- fields
@@ -198,7 +215,7 @@ def read_fields(verb: str, model: type[BaseModel], body: dict[str, Any], mistake
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        for name, mistake in _invalid_fields(error, given).items():
+        for name, mistake in _invalid_fields(error, given, model).items():
             mistakes.add(mistake)
             del given[name]
         return model.model_validate(given)
@@ -221,8 +238,11 @@ def _unknown_field(verb: str, name: str, known: Iterable[str]) -> Mistake:
     )
 
 
-def _invalid_fields(error: ValidationError, given: dict[str, Any]) -> dict[str, Mistake]:
+def _invalid_fields(
+    error: ValidationError, given: dict[str, Any], model: type[BaseModel]
+) -> dict[str, Mistake]:
     """One mistake for each field that is wrong. (A union has several errors; the deepest place is what is meant.)"""
+    own: Mapping[str, str] = getattr(model, "MUST_BE", {})
     found: dict[str, Mistake] = {}
     places: dict[str, tuple[str | int, ...]] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
@@ -234,7 +254,7 @@ def _invalid_fields(error: ValidationError, given: dict[str, Any]) -> dict[str, 
         value = given[name]
         for index in place:
             value = value[index]
-        must = _MUST_BE[name]
+        must = own.get(name) or _MUST_BE[name]
         choices = _choices(name) if isinstance(value, str) else ()
         found[name] = Mistake(
             "invalid-field",
@@ -338,42 +358,13 @@ def read_program(
 # ----------------------------------------------------------------------------------------------------------- values
 
 
-def _value(value: Any, what: str, pointer: str, settings: Settings, mistakes: Collector) -> Given | None:
-    """A value; None where it is wrong, which is noted."""
-    try:
-        return read_value(value, most_elements=settings.elements, what=what, pointer=pointer)
-    except EngineError as error:
-        mistakes.add_engine(error)
-        return None
-
-
-def _values(
-    values: Mapping[str, Any], name: str, what: str, settings: Settings, mistakes: Collector
-) -> dict[str, Given]:
-    """The values of a map, without those that are wrong."""
-    found: dict[str, Given] = {}
-    for key, value in values.items():
-        kind = type(value)
-        if kind is float and value - value == 0.0:  # most values are plain finite numbers
-            found[key] = Given(np.array(value), True, False)
-        elif kind is int and -SAFE_INTEGER <= value <= SAFE_INTEGER:
-            found[key] = Given(np.array(float(value)), True, True)
-        elif not mistakes.full:
-            given = _value(value, f"{what} {quoted(key)}", f"/{name}{pointer_to([key])}", settings, mistakes)
-            if given is not None:
-                found[key] = given
-        elif value is None or (kind is str and value not in NON_FINITE):
-            mistakes.omitted += 1  # no longer described; and arrays are no longer looked at
-    return found
-
-
 def _inputs(
     given: Mapping[str, Any], program: Program | None, settings: Settings, verb: str, mistakes: Collector
 ) -> dict[str, Given]:
     """The values of inputs. Names that are no inputs are mistakes; missing ones are left to `prepare`, unless other
     mistakes keep it from being asked."""
     if program is None:
-        return _values(given, "inputs", "input", settings, mistakes)
+        return read_map(given, "inputs", "input", settings, mistakes)
     steps = program.steps
     names = {steps[i].id: "value" in steps[i].attrs for i in program.inputs}
     known = {k: v for k, v in given.items() if k in names}
@@ -381,8 +372,8 @@ def _inputs(
         for name in given:
             if name not in names:
                 mistakes.add_if_wanted(partial(_unknown_input, name, names, "inputs"))
-    found = _values(known, "inputs", "input", settings, mistakes)
-    if mistakes.mistakes and verb not in ("parse", "render"):
+    found = read_map(known, "inputs", "input", settings, mistakes)
+    if mistakes.mistakes and verb not in ("parse", "render", "derivative", "minimize"):
         for name, has_default in names.items():
             if name not in given and not has_default:
                 mistakes.add_if_wanted(partial(_missing_input, name))

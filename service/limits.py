@@ -30,6 +30,8 @@ def engine_limits(settings: Settings) -> Limits:
         flops=settings.flops,
         response_elements=settings.response_elements,
         taylor_order=settings.taylor_order,
+        landscape_points=settings.landscape_points,
+        minimize_iterations=settings.minimize_iterations,
         errors=ERRORS,
         warnings=WARNINGS,
     )
@@ -54,6 +56,8 @@ def published(settings: Settings) -> dict[str, object]:
             "timeout_s": settings.timeout_s,
             "expression_chars": settings.expression_chars,
             "taylor_order": settings.taylor_order,
+            "landscape_points": settings.landscape_points,
+            "minimize_iterations": settings.minimize_iterations,
             "render_nodes": settings.render_nodes,
             "store_programs": settings.store_programs,
             "store_bytes": settings.store_bytes,

@@ -1,74 +1,66 @@
-"""The answer of `trace` as Markdown tables, for notebooks and lessons."""
+"""The answer of `trace` as Markdown tables, for notebooks and lessons.
+
+Ids come from users, and may hold whatever Markdown has a meaning for. They are shown as code; where that could be left, as
+text in which every sign is a character reference, which no dialect takes for the end of a cell, for code or for a tag.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from service import arrays
+MOST = 16
+"""Longest array that is shown with all its entries."""
 
-MOST = 64
-"""Largest array that is shown with its entries."""
-
-LONGEST = 60
-"""Longest content of a cell that is no id."""
+_TROUBLE = frozenset("`|\\")
+"""Ends a cell or a piece of code in one dialect or another."""
 
 
-def trace_table(answer: Mapping[str, Any]) -> str:
-    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers."""
-    forward: Sequence[Mapping[str, Any]] = answer["forward"]
-    dual = any("tangent" in step for step in forward)
+def trace_markdown(answer: Mapping[str, Any], look: Callable[[], None] = lambda: None) -> str:
+    """Tables of the forward walk, the backward walk and, where they are in the answer, the Lagrange multipliers; warnings.
+
+    With tangents, values are dual numbers. `look` is called between rows, and may raise.
+    """
+    steps: Sequence[Mapping[str, Any]] = answer["forward"]
+    dual = any("tangent" in step for step in steps)
+    head = ["step", "node", "op", "inputs", "dual number" if dual else "value", "partial derivatives"]
     parts = [
-        f"## Trace of {_code(answer['of'])}",
+        f"## Trace of {code(answer['of'])}",
         "### Forward",
-        _table(
-            ["step", "node", "op", "inputs", "value", *(["tangent"] if dual else []), "partial derivatives"],
-            (
-                [
-                    str(k),
-                    _code(step["node"]),
-                    _cell(step["op"]),
-                    ", ".join(map(_operand, step["inputs"])),
-                    _value(step["value"]),
-                    *([_value(step.get("tangent"))] if dual else []),
-                    _partials(step),
-                ]
-                for k, step in enumerate(forward, start=1)
-            ),
-        ),
-        "### Reverse",
-        _table(
-            ["step", "node", "adjoint", "contributions"],
-            (
-                [str(k), _code(step["node"]), _value(step["adjoint"]), _contributions(step["contributions"])]
-                for k, step in enumerate(answer["reverse"], start=1)
-            ),
-        ),
+        table(head, (_forward(k, step) for k, step in enumerate(steps, start=1)), look),
     ]
+    if answer["reverse"]:
+        head = ["step", "node", "adjoint", "to", "partial", "amount", "total"]
+        rows = (row for k, step in enumerate(answer["reverse"], start=1) for row in _reverse(k, step))
+        parts += ["### Reverse", table(head, rows, look)]
     if "lagrangian" in answer:
-        parts += [
-            "### Lagrangian",
-            _table(
-                ["node", "constraint", "multiplier"],
-                (
-                    [_code(c["node"]), _code(c["constraint"]), _value(c["multiplier"])]
-                    for c in answer["lagrangian"]
-                ),
-            ),
-        ]
+        rows = (
+            [code(c["node"]), code(c["constraint"]), value_text(c["multiplier"])]
+            for c in answer["lagrangian"]
+        )
+        parts += ["### Lagrangian", table(["node", "constraint", "multiplier"], rows, look)]
+    if answer["warnings"]:
+        parts += ["### Warnings", "\n".join(f"- {code(w['detail'])}" for w in answer["warnings"])]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Callable[[], None] = lambda: None) -> str:
+    """A table of cells that are Markdown already."""
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    for row in rows:
+        look()
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
-def _operand(operand: Any) -> str:
-    return _code(operand) if isinstance(operand, str) else _value(operand)
+def _forward(k: int, step: Mapping[str, Any]) -> list[str]:
+    value = value_text(step["value"])
+    if step.get("tangent") is not None:
+        value = dual_text(value, value_text(step["tangent"]), "ε")
+    inputs = ", ".join(code(i) if isinstance(i, str) else value_text(i) for i in step["inputs"])
+    return [str(k), code(step["node"]), step["op"].replace("_", "\\_"), inputs, value, _partials(step)]
 
 
 def _partials(step: Mapping[str, Any]) -> str:
@@ -76,39 +68,67 @@ def _partials(step: Mapping[str, Any]) -> str:
         return ""
     if step["partials"] is None:
         return "not elementwise"
-    return ", ".join(f"∂/∂{_code(name)} = {_value(value)}" for name, value in step["partials"].items())
+    return ", ".join(f"∂/∂{code(name)} = {value_text(value)}" for name, value in step["partials"].items())
 
 
-def _contributions(contributions: Iterable[Mapping[str, Any]]) -> str:
-    return "; ".join(
-        f"{_code(c['to'])} += {_value(c['amount'])} → {_value(c['total'])}" for c in contributions
-    )
+def _reverse(k: int, step: Mapping[str, Any]) -> Iterable[list[str]]:
+    """A row for each contribution; the first has the node."""
+    begin = [str(k), code(step["node"]), value_text(step["adjoint"])]
+    for c in step["contributions"]:
+        partial = value_text(c["partial"]) if "partial" in c else ""
+        yield [*begin, code(c["to"]), partial, value_text(c["amount"]), value_text(c["total"])]
+        begin = ["", "", ""]
+    if not step["contributions"]:
+        yield [*begin, "", "", "", ""]
 
 
-def _value(value: Any) -> str:
-    """A number with ten digits; of an array the beginning."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f":
-        if value.ndim == 0:
-            return f"{float(value):.10g}"
-        if value.size <= MOST:
-            value = np.array([float(f"{v:.6g}") for v in value.ravel()]).reshape(value.shape)
-    if isinstance(value, np.ndarray) and value.size > MOST:
-        return _cell(f"array of shape {list(value.shape)}")
-    return _cell(arrays.encode(value).decode().replace(",", ", "))
+def dual_text(value: str, tangent: str, epsilon: str) -> str:
+    """v + v̇ε as one writes it."""
+    negative = tangent.startswith("-")
+    return f"{value} {'-' if negative else '+'} {tangent.removeprefix('-')}{epsilon}"
 
 
-def _cell(text: str) -> str:
-    """Text that breaks no table and is no markup."""
-    shown = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    return "".join(f"\\{c}" if c in "\\|`*_<>[]~" else c for c in shown.replace("\n", " "))
+def value_text(value: Any) -> str:
+    """A number by its shortest digits, whole ones without a point; a short array with six digits; else its shape."""
+    if isinstance(value, Mapping):
+        return f"array of shape {list(value['shape'])}"
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return number_text(array[()])
+    if array.size > MOST or not array.size:
+        return f"array of shape {list(array.shape)}"
+    return _listed(array)
 
 
-def _code(text: str) -> str:
-    """An id as code; a bar would end the cell even there."""
-    shown = text.replace("|", "\\|").replace("\n", " ")
-    fence = "``" if "`" in shown else "`"
-    return f"{fence} {shown} {fence}" if fence == "``" else f"`{shown}`"
+def _listed(array: Any) -> str:
+    if array.ndim == 0:
+        value = array[()]
+        return number_text(float(f"{value:.6g}") if array.dtype.kind == "f" else value)
+    return f"[{', '.join(map(_listed, array))}]"
+
+
+def number_text(x: Any) -> str:
+    """A number; non-finite ones by the names that they have in JSON."""
+    if isinstance(x, str):
+        return x
+    if isinstance(x, bool | np.bool_):
+        return "true" if x else "false"
+    if isinstance(x, int | np.integer):
+        return str(int(x))
+    if np.isfinite(x):
+        return str(x).removesuffix(".0")
+    return "NaN" if np.isnan(x) else "Infinity" if x > 0 else "-Infinity"
+
+
+def code(text: str) -> str:
+    """An id, or text with ids in it, so that it ends no cell and begins nothing."""
+    if text.isprintable() and not _TROUBLE.intersection(text) and text == text.strip():
+        return f"`{text}`"
+    return "".join(_reference(c) for c in text)
+
+
+def _reference(c: str) -> str:
+    """A character of plain text; what breaks lines or turns their direction is named."""
+    if not c.isprintable():
+        return f"U+{ord(c):04X}"
+    return c if c.isalnum() else f"&#{ord(c)};"

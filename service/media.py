@@ -10,6 +10,9 @@ from service.problems import problem
 
 JSON = "application/json"
 MARKDOWN = "text/markdown"
+EVENTS = "text/event-stream"
+LATEX = ("application/x-latex", "application/x-tex", "text/x-tex", "text/x-latex")
+"""What LaTeX is called; no name is registered."""
 DRAWINGS = {"dot": "text/vnd.graphviz", "svg": "image/svg+xml", "png": "image/png"}
 """Media types of drawings by `format`."""
 

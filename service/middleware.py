@@ -56,12 +56,10 @@ class Context:
         except ClientDisconnect:
             exchange.status = CLIENT_CLOSED
         except Exception as error:
-            if not isinstance(error, Problem | EngineError):
-                what = "out of memory" if isinstance(error, MemoryError) else "bug"
-                errors.exception(what, extra={"request_id": request_id, "path": scope["path"][:200]})
+            response = respond_to(error, scope)
             if exchange.status:
                 raise
-            await _respond(error, scope, request_id)(scope, receive, exchange.send)
+            await response(scope, receive, exchange.send)
         finally:
             if self.log is not None:
                 self.log.write(
@@ -74,9 +72,13 @@ class Context:
                 )
 
 
-def _respond(error: Exception, scope: Scope, request_id: str) -> Response:
-    """The problem document for what went wrong."""
+def respond_to(error: Exception, scope: Scope) -> Response:
+    """The problem document for what went wrong. What is no mistake of the client's is logged."""
     instance = problems.instance_of(scope)
+    request_id = scope["state"]["request_id"]
+    if not isinstance(error, Problem | EngineError):
+        what = "out of memory" if isinstance(error, MemoryError) else "bug"
+        errors.exception(what, extra={"request_id": request_id, "path": scope["path"][:200]})
     if isinstance(error, Problem | EngineError):
         return problems.respond(error, instance)
     if isinstance(error, MemoryError):

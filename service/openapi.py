@@ -15,13 +15,16 @@ from service import __version__
 from service.components import COMPONENTS, Schema, ref, resolved
 from service.envelope import PROGRAMS, REQUESTS
 from service.examples import Example
-from service.media import JSON
+from service.media import EVENTS, JSON
 from service.problems import KINDS, MEDIA_TYPE
 from service.schemas import Answer
 
 TAGS = [
     {"name": "derivatives", "description": "Values and derivatives of programs."},
-    {"name": "learning", "description": "What happens inside, step by step."},
+    {
+        "name": "learning",
+        "description": "What happens inside, whether it is right, and what can be done with it.",
+    },
     {"name": "programs", "description": "Programs, looked at and drawn."},
     {
         "name": "registry",
@@ -30,7 +33,13 @@ TAGS = [
     {"name": "server", "description": "The op catalogue, the limits, and whether the server works."},
 ]
 
-_TAG_OF = {"trace": "learning", "parse": "programs", "render": "programs"}
+_TAG_OF = {
+    **dict.fromkeys(
+        ("trace", "check", "derivative", "landscape", "minimize", "compare", "propagate"), "learning"
+    ),
+    "parse": "programs",
+    "render": "programs",
+}
 
 DESCRIPTION = """\
 Automatic differentiation over HTTP. Send a program, as text in a safe subset of Python or as a JSON computation graph,
@@ -132,6 +141,11 @@ def describe_operation(
         content[kind] = {
             "schema": {"type": "string", **({"format": "binary"} if kind == "image/png" else {})}
         }
+        if kind == EVENTS:
+            content[kind]["schema"]["description"] = (
+                "Server-sent events: `iteration` each, with its fields as JSON in `data`, then `result` with the answer, or "
+                "`problem` with the problem document. A slow client misses iterations, as the ids show."
+            )
     return {
         "summary": f"{operation.summary}, of a registered program" if path else operation.summary,
         "description": operation.description,

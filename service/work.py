@@ -6,9 +6,9 @@ in a thread of the pool from where they are not."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 import orjson
@@ -20,6 +20,7 @@ from engine.derive import MAPPED, Job, Plans, prepare
 from engine.derive.named import as_dicts
 from engine.describe import describe, known_types
 from engine.errors import DeadlineExceeded, NonScalarOutput, NotDifferentiable, Unsupported, Where
+from engine.execute.meter import Meter
 from engine.render.dot import to_dot
 from engine.specialize import integer_inputs, typed_array
 from service import arrays, plain
@@ -27,8 +28,7 @@ from service.admission import INLINE_BYTES, INLINE_SECONDS, Admission, Ticket, o
 from service.drawing import DrawingFailed, DrawingTimeout, DrawingUnavailable, draw
 from service.envelope import Envelope
 from service.json_body import read_object
-from service.markdown import trace_table
-from service.media import JSON, MARKDOWN
+from service.media import EVENTS, JSON
 from service.problems import problem
 from service.readings import Readings
 from service.registered import Programs
@@ -42,6 +42,19 @@ INLINE_STEPS = 100
 
 SMALL_BYTES = 8 * arrays.LONG
 """Up to this memory of a computation its answer counts as small: no array in it is long."""
+
+
+Report: TypeAlias = Callable[[Mapping[str, Any]], None]
+
+
+class Reporting(Protocol):
+    """A job that tells of each iteration: of a verb that answers with a stream of events, too.
+
+    `report` is called from the computation's thread with the fields of the event, and has read them when it returns. It
+    does not wait for the client, and raises nothing."""
+
+    def run(self, meter: Meter, report: Report | None = None) -> dict[str, Any]:
+        """The answer's fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,8 @@ class Work:
         """A long answer's pieces but the last one, which is `body`."""
         self.body = b""
         self.dot: str | None = None
+        self.report: Report | None = None
+        """Takes the fields of each iteration as it is done, where the answer is a stream of them (`events.py`)."""
 
     # -- the steps
 
@@ -135,7 +150,7 @@ class Work:
             self.dot = self.make_dot()
             if "dot" in self.envelope.include:
                 self.answer["dot"] = self.dot
-        self.meter.look()
+        self.ticket.check()
         start = time.perf_counter()
         self.body = self.encode()
         self.times["encode_ms"] = _ms(start)
@@ -189,13 +204,15 @@ class Work:
     def run(self) -> None:
         """Run the job."""
         assert self.job is not None
-        self.answer = as_dicts(self.job.run(self.meter))
+        if self.report is None:
+            found = self.job.run(self.meter)
+        else:
+            found = cast("Reporting", self.job).run(self.meter, self.report)
+        self.answer = as_dicts(found)
         self.peak_bytes = self.job.peak_bytes
 
     def encode(self) -> bytes:
         """The answer as bytes; in `encoding` what `write` makes of them if there are long arrays."""
-        if self.media == MARKDOWN:
-            return trace_table(self.answer).encode()
         small = self.peak_bytes < SMALL_BYTES
         self.encoding = arrays.Encoding(self.answer, self.envelope.form, small=small)
         return self.encoding.text
@@ -243,7 +260,7 @@ class Work:
 
     def add(self, name: str, value: Any) -> None:
         """One more field at the end of the encoded answer (tables have no place for it)."""
-        if self.media != JSON:
+        if self.media not in (JSON, EVENTS):
             return
         self.body = b'%b,"%b":%b}' % (self.body[:-1], name.encode(), orjson.dumps(value))
 
@@ -355,7 +372,7 @@ def refuse_in_axes(envelope: Envelope) -> None:
 
 
 async def perform(work: Work, receive: Receive) -> None:
-    """Do the work: on the event loop while it is small, in a thread as soon as it is not.
+    """Do the work: on the event loop while it is small, in a thread as soon as it is not, or as it reports.
 
     Raises `Problem`, `EngineError`.
     """
@@ -371,7 +388,7 @@ async def perform(work: Work, receive: Receive) -> None:
 
 async def _compute(work: Work, receive: Receive) -> None:
     admission = work.services.admission
-    if len(work.data) > INLINE_BYTES:
+    if len(work.data) > INLINE_BYTES or work.report is not None:
         await admission.run(work.all, work.ticket, receive)
         return
     try:
@@ -395,4 +412,4 @@ def _ms(start: float) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-__all__ = ["ParseWork", "RenderWork", "Services", "Work", "perform"]
+__all__ = ["ParseWork", "RenderWork", "Report", "Reporting", "Services", "Work", "perform"]

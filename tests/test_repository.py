@@ -35,7 +35,9 @@ LAYERS = [
     ["execute", "sparsity"],
     ["structured"],
     ["derive", "trace"],
-    ["render", "numeric", "minimize"],
+    ["numeric", "render"],
+    ["symbolic"],
+    ["compare", "landscape", "minimize", "propagate"],
     ["describe", "catalogue"],
 ]
 """Modules and packages of the engine, bottom first: each imports from its own layer and those before it only."""
@@ -250,7 +252,7 @@ def test_the_patterns_find_what_they_are_for() -> None:
     [
         "build.txt",
         "runtime.txt",
-        "fast.txt",
+        "server.txt",
         "test.txt",
         "lint.txt",
         "peers.txt",
@@ -277,7 +279,7 @@ ONE_WHEEL = {"fastapi-swagger"}
 """Packages published as one wheel for all machines, without their source."""
 
 
-@pytest.mark.parametrize("name", ["build", "runtime", "fast", "test", "lint"])
+@pytest.mark.parametrize("name", ["build", "runtime", "server", "test", "lint"])
 def test_locks_are_sealed_for_more_than_one_machine(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]
@@ -289,20 +291,20 @@ def test_locks_are_sealed_for_more_than_one_machine(name: str) -> None:
 
 
 def test_locks_have_what_is_wanted_and_agree() -> None:
-    runtime, fast, test, lint, peers = (
-        pins(f"{name}.txt") for name in ("runtime", "fast", "test", "lint", "peers")
+    runtime, server, test, lint, peers = (
+        pins(f"{name}.txt") for name in ("runtime", "server", "test", "lint", "peers")
     )
     assert wanted("build.in") <= set(pins("build.txt"))
     assert wanted("runtime.in") <= set(runtime)
-    assert wanted("fast.in") <= set(fast)
+    assert wanted("fast.in") | wanted("plots.in") <= set(server)
     assert wanted("test.in") <= set(test)
     assert wanted("lint.in") <= set(lint)
     assert wanted("peers.in") <= set(peers)
     bench = pins("bench.txt")
     assert wanted("bench.in") <= set(bench)
     assert wanted("tesseract.in") <= set(pins("tesseract.txt"))
-    assert runtime.items() <= fast.items()
-    assert fast.items() <= test.items()
+    assert runtime.items() <= server.items()
+    assert server.items() <= test.items()
     assert runtime.items() <= lint.items()
     known = runtime | lint | test
     for name, others in (("peers.txt", peers), ("bench.txt", bench)):

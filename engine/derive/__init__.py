@@ -6,11 +6,14 @@ computes the answer: field names of `api.md`, with NumPy arrays as leaves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 
 from engine.aval import Array, aval_of
 from engine.cost import Limits
-from engine.derive.batch import read_batch
+from engine.derive.batch import Batch, read_batch
 from engine.derive.first_order import FirstOrder
 from engine.derive.jacobian import ForwardGrad, Jacobian
 from engine.derive.job import Job
@@ -22,10 +25,12 @@ from engine.derive.taylor import Taylor
 from engine.derive.trace import Trace
 from engine.errors import Unsupported, Where
 from engine.execute.meter import Meter
-from engine.specialize import input_arrays, specialize
+from engine.specialize import Typed, input_arrays, specialize
+
+J = TypeVar("J", bound=Job)
 
 VERBS = ("evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "trace")
-MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor"})
+MAPPED = frozenset({"evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "propagate"})
 """Verbs that take `in_axes`."""
 
 
@@ -61,6 +66,52 @@ def prepare(
     return job
 
 
+def prepare_with(
+    kind: Callable[..., J],
+    request: Request,
+    limits: Limits | None = None,
+    meter: Meter | None = None,
+    *,
+    mapped: bool = False,
+) -> J:
+    """A job of another package: `kind(typed, request, arrays, batch, limits, meter)`, which is what a `Job` is made with.
+
+    Types the program for the request's inputs. Unless `mapped`, `in_axes` is refused. Raises what `prepare` raises. Such jobs
+    are not kept; the compiled plans of the graphs they run are made once for each job.
+    """
+    limits = limits or _LIMITS
+    meter = meter or Meter()
+    arrays, integers = input_arrays(request.program, request.inputs, request.dtype, limits.errors)
+    statics = {n: arrays[n] for n in integers if arrays[n].size <= 64}
+    if request.in_axes and not mapped:
+        raise Unsupported(
+            "This verb does not take in_axes.",
+            where=Where(pointer="/in_axes"),
+        )
+    with np.errstate(all="ignore"):
+        return kind(*_typed(request, limits, meter, arrays, statics))
+
+
+def _typed(
+    request: Request,
+    limits: Limits,
+    meter: Meter,
+    arrays: dict[str, Array],
+    statics: dict[str, Array],
+) -> tuple[Typed, Request, dict[str, Array], Batch | None, Limits, Meter]:
+    """What a job is made of."""
+    batch = None
+    avals = {name: aval_of(a) for name, a in arrays.items()}
+    if request.in_axes:
+        batch = read_batch(request.program, arrays, request.in_axes)
+        avals = dict(batch.cores)
+        statics = {n: a for n, a in statics.items() if n not in batch.axes}
+    typed = specialize(
+        request.program, avals, dtype=request.dtype, limits=limits, statics=statics, step=meter.check
+    )
+    return typed, request, arrays, batch, limits, meter
+
+
 def _prepare(
     verb: str,
     request: Request,
@@ -69,29 +120,20 @@ def _prepare(
     arrays: dict[str, Array],
     statics: dict[str, Array],
 ) -> Job:
-    batch = None
-    avals = {name: aval_of(a) for name, a in arrays.items()}
-    if request.in_axes:
-        if verb not in MAPPED:
-            raise Unsupported(f"{verb} does not take in_axes.", where=Where(pointer="/in_axes"))
-        batch = read_batch(request.program, arrays, request.in_axes)
-        avals = dict(batch.cores)
-        statics = {n: a for n, a in statics.items() if n not in batch.axes}
+    if request.in_axes and verb not in MAPPED:
+        raise Unsupported(f"{verb} does not take in_axes.", where=Where(pointer="/in_axes"))
     if request.sparse and verb not in SPARSE:
         raise Unsupported(
             f"{verb} has no sparse answer; jacobian and hessian have.", where=Where(pointer="/sparse")
         )
-    if request.sparse and batch is not None:
+    if request.sparse and request.in_axes:
         raise Unsupported(
             "Sparse blocks have no batch axis, so `sparse` and `in_axes` do not go together. Ask for dense blocks, or for "
             "the sparse ones of the whole batch as one program.",
             where=Where(pointer="/sparse"),
         )
     with np.errstate(all="ignore"):
-        typed = specialize(
-            request.program, avals, dtype=request.dtype, limits=limits, statics=statics, step=meter.check
-        )
-        parts = (typed, request, arrays, batch, limits, meter)
+        parts = _typed(request, limits, meter, arrays, statics)
         match verb:
             case "evaluate" | "jvp" | "vjp":
                 return FirstOrder(verb, *parts)
@@ -111,4 +153,4 @@ def _prepare(
 _LIMITS = Limits()
 
 
-__all__ = ["MAPPED", "VERBS", "Job", "Plans", "Request", "prepare"]
+__all__ = ["MAPPED", "VERBS", "Job", "Plans", "Request", "prepare", "prepare_with"]

@@ -50,7 +50,7 @@ def run_again(
     blame: Callable[[int, EngineError], EngineError],
 ) -> list[Any]:
     """Values of all nodes of a graph that `over_maps` gave."""
-    moved = [_batch_first(np.asarray(a), k) for a, k in zip(arguments, axes, strict=True)]
+    moved = [batch_first(np.asarray(a), k) for a, k in zip(arguments, axes, strict=True)]
     with np.errstate(all="ignore"):
         return forward(graph, [m[()] for m in moved], job.eager(meter), meter, blame)
 
@@ -83,7 +83,7 @@ def _named(job: Job, meter: Meter, error: EngineError) -> EngineError | None:
     return None
 
 
-def _batch_first(array: Array, axes: Sequence[int | None]) -> Array:
+def batch_first(array: Array, axes: Sequence[int | None]) -> Array:
     """The mapped axes in front, outermost first."""
     front = 0
     for axis in axes:

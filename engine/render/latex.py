@@ -11,7 +11,7 @@ more than `MAX_STEPS` nodes is no formula for people, and is not written.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -81,6 +81,31 @@ def program_latex(program: Program) -> str | None:
     """
     box = program_layout(program)
     return None if box is None else latex_of(box)
+
+
+def steps_latex(program: Program, look: Callable[[], None]) -> tuple[dict[str, str], dict[str, str]]:
+    r"""Each step by itself, in terms of its operands' names: LaTeX by id of all names, and of what op nodes are.
+
+    An item is written with the op that it is a result of. `look` is called before each step, and may raise.
+    """
+    names = Names(_letters(program, range(len(program.steps))))
+    writer = _Writer(program, (), names)
+    shown: dict[str, str] = {}
+    formulas: dict[str, str] = {}
+    for i, step in enumerate(program.steps):
+        look()
+        source = step.operands[0] if step.op is ITEM else None
+        if step.op in (INPUT, CONSTANT):
+            pass
+        elif isinstance(source, int):
+            base = writer._written(program.steps[source])
+            index = number(step.attrs.get("index", 0)).box
+            formulas[step.id] = latex_of(Script(fenced(base, "[", "]").box, index))
+        else:
+            formulas[step.id] = latex_of(writer._written(step).box)
+        writer.exprs[i] = names.symbol(step.id)
+        shown[step.id] = latex_of(writer.exprs[i].box)
+    return shown, formulas
 
 
 def program_mathml(program: Program) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.aval import Array, Aval, Avals, Shape
+from engine.builder import Var, broadcast_to, call
 from engine.graph import Constant
-from engine.op import Into, Op, Params
+from engine.op import Into, Linear, Op, Params
 
 Range = slice | Array
 """Positions: a slice where they are evenly spaced."""
@@ -86,6 +87,21 @@ def lay(
             flat[..., way.write] += own
 
 
+def _taken(ct: Var, k: int, operands: Sequence[Var], **params: Any) -> Var:
+    """Transpose: the entries of the cotangent at the places where those of operand k went."""
+    targets = params["targets"]
+    if params["base"]:
+        if k == 0:
+            return ct
+        k -= 1
+    where, rank = targets[k].value, len(params["shape"])
+    lead = ct.shape[: ct.rank - rank]
+    flat = ct.reshape((*lead, prod(ct.shape[ct.rank - rank :])))
+    found = call(ct.b, "take", flat, ct.b.var(np.maximum(where, 0).reshape(-1)), axis=-1)
+    there = broadcast_to(ct.b.var((where >= 0).reshape(-1)), found.shape)
+    return call(ct.b, "where", there, found, 0.0).reshape((*lead, *where.shape))
+
+
 class Place(Op):
     """Zeros of a trailing `shape`, or the first operand if `base`, to which operand k is added entry by entry, at flat
     `targets[k]` (−1: nowhere)."""
@@ -93,6 +109,7 @@ class Place(Op):
     name = "core.place"
     family = "core"
     internal = True
+    rules = (Linear(_taken, joint=True),)
 
     def infer(self, *avals: Aval, **params: Any) -> Avals:
         """Leading axes of the operands, then `shape`."""

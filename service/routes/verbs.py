@@ -1,4 +1,4 @@
-"""`POST /v1/{verb}`: the verbs that answer with JSON (and `trace`, which can answer with Markdown)."""
+"""`POST /v1/{verb}`: the verbs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import examples, media
+from service import examples, learn, media
 from service.admission import Ticket
+from service.events import EventsResponse
 from service.exchange import lines
 from service.head import Head, head_of
 from service.openapi import Operation, describe_operation
@@ -24,7 +25,6 @@ from service.schemas import (
     JvpAnswer,
     ParseAnswer,
     TaylorAnswer,
-    TraceAnswer,
     VjpAnswer,
 )
 from service.transfer import PiecesResponse, whole_body
@@ -72,18 +72,12 @@ OPERATIONS: dict[str, Operation] = {
         "of(inputs + t·direction) = Σ cₖ tᵏ: all derivatives along a line up to `order`, in one sweep of series arithmetic.",
         TaylorAnswer,
     ),
-    "trace": Operation(
-        "Both walks, step by step",
-        "The evaluation trace as one writes it by hand: values, local partial derivatives, adjoints and what each step "
-        "adds to them. `Accept: text/markdown` gives tables.",
-        TraceAnswer,
-        (media.MARKDOWN,),
-    ),
     "parse": Operation(
         "A program, looked at",
         "Reads a program and shows its graph, formulas, cost and shapes. Runs nothing.",
         ParseAnswer,
     ),
+    **learn.OPERATIONS,
 }
 """What the documentation says about each verb, and in which media types besides JSON it answers."""
 
@@ -112,6 +106,10 @@ def needs_json(head: Head, ref: str | None) -> bool:
     )
 
 
+WORK: dict[str, type[Work]] = {"parse": ParseWork, **learn.WORK}
+"""What answers a verb, where it is not the general one."""
+
+
 class Verb:
     """The endpoint of a verb: pure ASGI, past FastAPI's routing (`app.Application`).
 
@@ -122,7 +120,7 @@ class Verb:
         self.offered = offered
         self.services = services
         self.ref: str | None = None
-        self.kind = ParseWork if verb == "parse" else Work
+        self.kind = WORK.get(verb, Work)
         self.headers = [(b"content-type", b"application/json")]
         """Headers of an answer in JSON."""
         if len(offered) > 1:
@@ -136,7 +134,7 @@ class Verb:
         return other
 
     async def work(self, scope: Scope, receive: Receive) -> Work:
-        """The request, answered. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
+        """The request, answered; one that asks for events only taken. Raises `Problem`, `EngineError`, `ClientDisconnect`."""
         head = head_of(scope)
         chosen = media.JSON
         if head.get(b"accept", b"*/*") not in PLAINLY_JSON or len(head) < len(scope["headers"]):
@@ -152,13 +150,16 @@ class Verb:
             chosen,
             self.ref,
         )
-        await perform(work, receive)
+        if chosen != media.EVENTS:
+            await perform(work, receive)
         return work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request."""
         work = await self.work(scope, receive)
-        if work.begin:
+        if work.media == media.EVENTS:
+            await EventsResponse(work)(scope, receive, send)
+        elif work.begin:
             await in_pieces(work, self.offered)(scope, receive, send)
         elif work.media == media.JSON:
             headers = [(b"content-length", b"%d" % len(work.body)), *self.headers]
@@ -185,6 +186,8 @@ def endpoint(verb: Verb) -> Callable[[Request], Awaitable[Response]]:
         ref = request.path_params.get("ref")
         asked = verb if ref is None else verb.of(ref)
         work = await asked.work(request.scope, request.receive)
+        if work.media == media.EVENTS:
+            return EventsResponse(work)
         if work.begin:
             return in_pieces(work, asked.offered)
         headers = {"Vary": "Accept"} if len(verb.offered) > 1 else None

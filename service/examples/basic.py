@@ -1,27 +1,16 @@
-"""Requests and answers for the documentation. All of them are true: a test sends each and compares the answers."""
+"""Bodies for the verbs for values and derivatives, for trace, parse and render."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from service.examples.example import Example
 
 _PRODUCT_ID = "sha256-34635505412c64eec18f322ede7b7697cf50f141d40bd26ff4bb7f11b7642fdd"
 
+PRODUCT: dict[str, Any] = {"expression": "(x + y) * z", "inputs": {"x": -2, "y": 5, "z": -4}}
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A body that works; with the answer where it is short."""
-
-    name: str
-    summary: str
-    body: dict[str, Any]
-    answer: dict[str, Any] | None = None
-
-
-_PRODUCT: dict[str, Any] = {"expression": "(x + y) * z", "inputs": {"x": -2, "y": 5, "z": -4}}
-
-_GRAPH: dict[str, Any] = {
+GRAPH: dict[str, Any] = {
     "graph": {
         "nodes": [
             {"id": "w", "op": "input"},
@@ -49,7 +38,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example(
             "product",
             "An expression",
-            _PRODUCT,
+            PRODUCT,
             {
                 "output_ids": ["t2"],
                 "outputs": {"t2": -12.0},
@@ -58,7 +47,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "warnings": [],
             },
         ),
-        Example("graph", "A JSON graph with a default", _GRAPH),
+        Example("graph", "A JSON graph with a default", GRAPH),
         Example(
             "batch",
             "Many points at once",
@@ -74,7 +63,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example(
             "product",
             "The gradient of (x + y)·z",
-            _PRODUCT,
+            PRODUCT,
             {
                 "value": -12.0,
                 "of": "t2",
@@ -87,7 +76,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
                 "warnings": [],
             },
         ),
-        Example("graph", "A JSON graph with a default", _GRAPH),
+        Example("graph", "A JSON graph with a default", GRAPH),
         Example(
             "least_squares",
             "Arrays, and the residuals as a second output",
@@ -103,7 +92,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         Example(
             "product",
             "One direction",
-            {**_PRODUCT, "tangents": {"x": 1}},
+            {**PRODUCT, "tangents": {"x": 1}},
             {
                 "output_ids": ["t2"],
                 "outputs": {"t2": -12.0},
@@ -179,11 +168,20 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "hvp": (Example("rosenbrock", "One column of the Hessian", {**_ROSENBROCK, "vector": {"x": 1}}),),
     "trace": (
-        Example("product", "Forward and backward, by hand", _PRODUCT),
+        Example("product", "Forward and backward, by hand", PRODUCT),
         Example(
             "dual",
             "With dual numbers and multipliers",
-            {**_PRODUCT, "tangents": {"x": 1}, "lagrangian": True},
+            {**PRODUCT, "tangents": {"x": 1}, "lagrangian": True},
+        ),
+        Example(
+            "seed",
+            "An array, backward from a seed",
+            {
+                "expression": "tanh(W @ x)",
+                "inputs": {"W": [[1, 2], [3, 4]], "x": [0.5, -0.25]},
+                "seed": [1, 0],
+            },
         ),
     ),
     "parse": (
@@ -199,39 +197,6 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "render": (
         Example("structure", "The structure, for Graphviz", {"expression": "(x + y) * z", "format": "dot"}),
-        Example("gradients", "Values and gradients", {**_PRODUCT, "format": "dot", "direction": "TB"}),
+        Example("gradients", "Values and gradients", {**PRODUCT, "format": "dot", "direction": "TB"}),
     ),
 }
-
-
-REGISTER: tuple[Example, ...] = (
-    Example(
-        "product",
-        "A program of two lines, under a name",
-        {
-            "expression": "p = x + y\np * z",
-            "name": "product",
-            "description": "The first example of every text on automatic differentiation",
-        },
-    ),
-    Example(
-        "least_squares",
-        "With a signature, which values by this name must fit",
-        {
-            "expression": "r = A @ x - b\nsum(r**2), r",
-            "name": "least-squares",
-            "signature": {
-                "A": {"shape": [3, 2]},
-                "x": {"shape": [2]},
-                "b": {"shape": [3], "dtype": "float64"},
-            },
-        },
-    ),
-    Example("graph", "A JSON graph with a default, by its id alone", {"graph": _GRAPH["graph"]}),
-)
-"""Bodies for `POST /v1/graphs`."""
-
-
-def of(verb: str) -> Sequence[Example]:
-    """The examples of a verb; the first is what the documentation shows."""
-    return EXAMPLES[verb]

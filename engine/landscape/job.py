@@ -1,0 +1,165 @@
+"""landscape: a scalar node over a grid of one or two scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from engine.aval import Array, Aval
+from engine.cost import Cost, check, check_answer
+from engine.derive.job import Job
+from engine.derive.request import resolve_of, resolve_wrt
+from engine.errors import LimitExceeded, NonScalarOutput, Where
+from engine.execute.meter import Meter
+from engine.landscape.axes import Axis, Placed, coordinates, placed
+from engine.landscape.section import Section
+from engine.landscape.substitute import worth_it
+from engine.landscape.told import Told
+from engine.values import Given
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The fields of the request that are the verb's own."""
+
+    axes: tuple[Axis, ...]
+    gradients: bool = False
+    path: tuple[Sequence[float] | Mapping[str, Given], ...] | None = None
+
+    @property
+    def points(self) -> int:
+        """How many points are to be computed."""
+        return prod(a.num for a in self.axes) + len(self.path or ())
+
+
+class Landscape(Job):
+    """Values, and with `gradients` derivatives, at all points of the grid, and values at those of the path."""
+
+    reusable = False
+
+    def __init__(self, asked: Asked, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked = asked
+        typed, request, limits = self.typed, self.request, self.limits
+        check_points(asked.points, limits.landscape_points)
+        self.of = resolve_of(typed, request)
+        resolve_wrt(typed, request)
+        aval = typed.aval(self.of)
+        if aval.shape:
+            raise NonScalarOutput(
+                f"'{self.id(self.of)}' has shape {list(aval.shape)}; a landscape is of one number. Choose a scalar node "
+                "with `of`, or write sum(…), mean(…) or an entry of it into the program.",
+                node=self.id(self.of),
+                where=Where(pointer="/of"),
+            )
+        self.over: list[Placed] = placed(typed, asked.axes)
+        self.values_of = [p.axis.values(self.dtype) for p in self.over]
+        shape = tuple(p.axis.num for p in self.over)
+        derivatives = len(shape) * asked.gradients
+        check_answer([Aval(shape, self.dtype)] * (1 + derivatives), limits)
+        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.over], np.float64)
+        self.path: Array | None = None
+        if asked.path is not None:
+            self.path = coordinates(typed, self.over, asked.path, start)
+
+        self.whole = not worth_it(typed, self.over)
+        self.section = self._section(gradients=asked.gradients, whole=self.whole)
+        self.grid = self.section.grid(self.values_of)
+        self.along = None
+        if self.path is not None:
+            value = (
+                self.section
+                if self.whole and not asked.gradients
+                else self._section(gradients=False, whole=True)
+            )
+            self.along = value.points(self.path)
+        parts = [self.section.cost, self.grid.cost, *([] if self.along is None else [self.along.cost])]
+        self.cost = Cost(
+            sum(c.nodes for c in parts),
+            sum(c.flops for c in parts),
+            sum(c.bytes for c in parts),
+            max(c.largest_step for c in parts),
+        )
+        check(self.cost, limits, "This landscape")
+
+    def run(self, meter: Meter) -> dict[str, Any]:
+        """The answer's fields."""
+        surface, *gradients = self._computed(meter)
+        answer = self.head(self.of)
+        answer["axes"] = [
+            {
+                "input": p.axis.input,
+                **({"index": list(p.axis.index)} if p.axis.index else {}),
+                "label": p.axis.label,
+                "start": p.axis.start,
+                "stop": p.axis.stop,
+                "num": p.axis.num,
+                "values": values,
+            }
+            for p, values in zip(self.over, self.values_of, strict=True)
+        ]
+        answer["surface"] = surface
+        if self.asked.gradients:
+            answer["gradients"] = gradients
+        answer["minimum"] = self._minimum(surface)
+        if self.along is not None and self.path is not None:
+            values = self.along.run(meter)[0]
+            points = self.path.astype(self.dtype)
+            answer["path"] = [
+                {"value": v, "at": self._at(point)} for v, point in zip(values, points, strict=True)
+            ]
+        told = Told(self, surface, gradients)
+        return answer | self.tail(None) | {"warnings": told.warnings(meter)}
+
+    def _section(self, *, gradients: bool, whole: bool) -> Section:
+        return Section(
+            self.typed, self.of, self.over, self.arguments, self.limits, self.meter,
+            gradients=gradients, whole=whole, runner=self.runner,
+        )  # fmt: skip
+
+    def _computed(self, meter: Meter) -> list[Array]:
+        """The surface and its derivatives. Points whose numbers cannot be trusted are computed once more, with whole arrays."""
+        results = self.grid.run(meter)
+        if self.whole or self.section.singular is not None:
+            return results
+        doubtful = np.zeros(results[0].shape, bool)
+        for result in results:
+            doubtful |= ~np.isfinite(result)
+        if not self.section.trusted:
+            doubtful[...] = True
+        if doubtful.any():
+            places = np.nonzero(doubtful)
+            points = np.stack([v[at] for v, at in zip(self.values_of, places, strict=True)], axis=1)
+            again = self._section(gradients=self.asked.gradients, whole=True).points(points)
+            for result, found in zip(results, again.run(meter), strict=True):
+                result[places] = found
+        return results
+
+    def _minimum(self, surface: Array) -> dict[str, Any] | None:
+        """The smallest value and its first place in C order; None if there are only NaN."""
+        flat = surface.reshape(-1)
+        if np.isnan(flat).all():
+            return None
+        k = int(np.nanargmin(flat))
+        index = [int(i) for i in np.unravel_index(k, surface.shape)]
+        point = [v[i] for v, i in zip(self.values_of, index, strict=True)]
+        return {"value": flat[k], "at": self._at(point), "index": index}
+
+    def _at(self, point: Sequence[Any] | Array) -> dict[str, Any]:
+        return {p.axis.label: x for p, x in zip(self.over, point, strict=True)}
+
+
+def check_points(points: int, most: int) -> None:
+    """Raise `LimitExceeded` for a grid (with its path) of more points than are computed."""
+    if points > most:
+        raise LimitExceeded(
+            "landscape_points",
+            most,
+            points,
+            f"The landscape has {points:,} points; the limit is {most:,}.",
+            where=Where(pointer="/axes"),
+        )

@@ -1,0 +1,1 @@
+"""Programs as numerical functions: evaluated at many points, with counts of what that took."""

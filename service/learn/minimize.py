@@ -1,0 +1,34 @@
+"""`POST /v1/minimize`."""
+
+from __future__ import annotations
+
+from engine.minimize import Fields, prepare_minimize
+from service.media import EVENTS
+from service.openapi import Operation
+from service.schemas.minimize import MinimizeAnswer
+from service.work import Work, refuse_in_axes
+
+OPERATION = Operation(
+    "Search and descent",
+    "Minimises a scalar node, or the sum of squares of a residual. `Accept: text/event-stream` shows each iteration.",
+    MinimizeAnswer,
+    (EVENTS,),
+)
+
+
+class MinimizeWork(Work):
+    """A request for minimize."""
+
+    @property
+    def large(self) -> bool:
+        """Never planned on the event loop: derivatives are written out while planning, and what follows takes longer."""
+        return True
+
+    def make_plan(self) -> None:
+        """Ask the engine for a job."""
+        refuse_in_axes(self.envelope)
+        fields, given = self.envelope.fields, self.envelope.given
+        asked = Fields(fields.method, given["start"], given["bounds"], fields.options, fields.record)
+        self.job = prepare_minimize(self.envelope.request, asked, self.services.limits, self.meter)
+        self.peak_bytes = self.job.cost.bytes
+        self.seconds = self.job.seconds
