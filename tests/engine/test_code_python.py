@@ -346,10 +346,10 @@ def test_zero_times_infinity(tmp_path: Path) -> None:
         check(unit, arrays, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["chain", "named", "wide"])
+@pytest.mark.parametrize("kind", ["named", "wide"])
 def test_large_programs_take_linear_time_and_text(kind: str, tmp_path: Path) -> None:
     sizes = []
-    for n in (2500, 10_000):
+    for n in (1000, 4000) if kind == "wide" else (2500, 10_000):
         document, inputs = large(kind, n)
         unit, arrays = unit_of(document, inputs)
         counted = 0
@@ -364,6 +364,7 @@ def test_large_programs_take_linear_time_and_text(kind: str, tmp_path: Path) -> 
         finally:
             sys.setprofile(None)
         sizes.append((counted, len(text)))
+        assert counted < 300 * n
         assert max(map(len, text.splitlines())) < 2000
     assert all(b <= 4.3 * a for a, b in zip(*sizes, strict=True)), sizes
     check(unit, arrays, tmp_path)
@@ -557,7 +558,7 @@ ORDERS = {
     "picked": ("x[0] * x[2] ** 3 + x[1:] @ x[:2]", {"x": [0.5, 1.5, 2.0]}),
     "nothing": ("floor(x) + 0 * y", {"x": 2.5, "y": 1.0}),
     "loop": LOOPS["counted"],
-    "open loop": LOOPS["open"],
+    "open loop": ("y = a\nwhile abs(y * y - a) > 1e-4:\n    y = 0.5 * (y + a / y)\ny", {"a": 2.0}),
     "branch": LOOPS["branch"],
 }  # fmt: skip
 
