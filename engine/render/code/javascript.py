@@ -146,6 +146,7 @@ class JavaScript(Printer):
         return ["/**", *(f" * {line}".rstrip() for line in (first, *rest)), " */"]
 
     def function(self, function: Function) -> str:
+        self.prefix = function.prefix
         helpers, _ = self.helpers(function)
         value, *gradients = function.results
         tables = [s for s in function.body if isinstance(s, Table)]
@@ -213,7 +214,9 @@ class JavaScript(Printer):
         names = ", ".join(p.var.name for p in function.parameters)
         text += [
             "",
-            "Arrays are nested or typed arrays, in C order. Usage:",
+            "Arrays are nested or typed arrays, in C order; integers are exact up to 2^53.",
+            *function.remarks,
+            "Usage:",
             f"    const {{ value, gradients }} = {function.name}({names});",
         ]
         if gradients:

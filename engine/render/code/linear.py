@@ -147,6 +147,7 @@ def _empty(node: Node) -> bool:
 
 @writes("linear_systems", "strong_systems", "triangular_systems", "strong_triangular_systems")
 def _systems(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    low.refusing = True
     x, y = (low.settle(v) for v in xs)
     array, value = low.result(y.shape, "float")
     if not value.size:
@@ -202,6 +203,7 @@ def _triangular(low: Lowering, a: Matrix, b: Matrix, x: Tensor, lead: Index, par
 
 @writes("cholesky_factor")
 def _cholesky(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    low.refusing = True
     x = low.settle(xs[0])
     array, value = low.result(x.shape, "float")
     if not value.size:

@@ -197,8 +197,14 @@ class Function:
     parameters: list[Parameter]
     body: list[Stmt]
     results: list[Result]
-    limited: bool = False
-    """Whether there is a loop in it that can be walked back for a limited number of steps only."""
+    prefix: str = "ad_"
+    """What the names of helpers begin with, and no other name does."""
+    work: str = "work"
+    """A name that is free, for memory that the caller brings."""
+    shared: str = "v"
+    """A name that is free, for what goes from part to part of a long function."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know, for the comment."""
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
