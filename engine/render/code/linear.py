@@ -361,6 +361,31 @@ def _skipping(p: Expr, left_out: Expr) -> Expr:
     return Binary("+", p, Choice(less(p, left_out), integer(0), integer(1), "int"), "int")
 
 
+@writes("pivot_order")
+def _pivot_order(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    """The rows after one exchange after the other."""
+    pivots = low.settle(xs[0])
+    array, value = low.result(pivots.shape, "int")
+    n = pivots.shape[-1]
+    if not value.size:
+        return value
+    low.checked = True
+    with low.loops(pivots.shape[:-1]) as lead:
+
+        def place(i: Expr) -> Elem:
+            return Elem(array, ravel(pivots.shape, (*lead, i)))
+
+        with low.loop(0, n) as i:
+            low.put(Assign(place(i), i))
+        with low.loop(0, n) as i:
+            other = low.named(pivots.at((*lead, i)))
+            with low.when(both(Binary(">=", other, integer(0), "bool"), less(other, integer(n)))):
+                own = low.let(place(i))
+                low.put(Assign(place(i), place(other)))
+                low.put(Assign(place(other), own))
+    return value
+
+
 @writes("lu_factors")
 def _lu_factors(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
