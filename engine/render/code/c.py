@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from engine.render.code.function import function_of
@@ -11,8 +11,6 @@ from engine.render.code.printer import ATOM, UNARY, Printer, c_type, wrapped
 from engine.render.code.split import Parts, joined, parts_of
 from engine.render.code.statements import (
     Array,
-    Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -22,7 +20,6 @@ from engine.render.code.statements import (
     Local,
     Num,
     Result,
-    Stmt,
     Table,
     Var,
     walk,
@@ -344,9 +341,6 @@ def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def write(unit: Unit) -> str:
-    """The unit in C99. Raises `Unsupported`."""
-    return C().function(function_of(unit, "C"))
-
-
-__all__ = ["C", "Call", "Choice", "Stmt", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in C99. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return C().function(function_of(unit, "C", step))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.render.code.function import function_of
-from engine.render.code.printer import ATOM, EQUALITY, UNARY, Printer, wrapped
+from engine.render.code.printer import ATOM, EQUALITY, Printer, wrapped
 from engine.render.code.statements import (
     Array,
     Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -239,9 +238,6 @@ def _count(shape: Sequence[int]) -> int:
     return n
 
 
-def write(unit: Unit) -> str:
-    """The unit in JavaScript. Raises `Unsupported`."""
-    return JavaScript().function(function_of(unit, "JavaScript"))
-
-
-__all__ = ["ATOM", "UNARY", "Call", "Choice", "JavaScript", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in JavaScript. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return JavaScript().function(function_of(unit, "JavaScript", step))

@@ -6,9 +6,9 @@ are all there are. What one part computes for later ones goes through an array.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from engine.render.code.statements import (
     Array,
@@ -65,13 +65,13 @@ def parts_of(function: Function, array: str) -> Parts | None:
         if isinstance(e, Var) and e.name in part_of:
             slots.setdefault(e.name, len(slots))
     shared = Array(array, "float", len(slots))
-    parts = []
+    parts: list[Part] = []
     for start in range(0, len(body), PART):
         here: list[Stmt] = []
-        outside = {n: i for n, i in slots.items() if part_of[n] != start // PART}
+        inside = {s.var.name for s in body[start : start + PART] if isinstance(s, Let)}
         for s in body[start : start + PART]:
             assert isinstance(s, Let)
-            here.append(s._replace(value=_read(s.value, outside, shared)))
+            here.append(s._replace(value=_read(s.value, slots, shared, inside)))
             if s.var.name in slots:
                 place = Elem(shared, Num(slots[s.var.name], "int"))
                 here.append(Assign(place, converted(s.var, "float")))
@@ -79,22 +79,28 @@ def parts_of(function: Function, array: str) -> Parts | None:
     return Parts(parts, shared, [_read(e, slots, shared) for e in results])
 
 
-def _read(e: Expr, slots: Mapping[str, int], shared: Array) -> Expr:
-    """The expression with what stands in the array read from there. Expressions of one statement are shallow."""
+def _read(e: Expr, slots: Mapping[str, int], shared: Array, inside: Set[str] = frozenset()) -> Expr:
+    """The expression with what stands in the array, but for locals `inside`, read from there. It is shallow."""
     if isinstance(e, Var):
-        if e.name not in slots:
+        if e.name not in slots or e.name in inside:
             return e
         found: Expr = Elem(shared, Num(slots[e.name], "int"))
         return found if e.type == "float" else converted(found, e.type)
     if isinstance(e, Num | Elem):
         return e
-    changed: dict[str, Any] = {}
-    for name, part in zip(e._fields, e, strict=True):
-        if isinstance(part, tuple) and hasattr(part, "_fields"):
-            changed[name] = _read(part, slots, shared)  # type: ignore[arg-type]  # an expression
-        elif isinstance(part, tuple):
-            changed[name] = tuple(_read(p, slots, shared) for p in part)
-    return e._replace(**changed)  # type: ignore[no-any-return]  # of the same kind
+    changed: list[Any] = []
+    for part in e:
+        if isinstance(part, tuple):
+            whole = hasattr(part, "_fields")
+            changed.append(
+                _read(cast(Expr, part), slots, shared, inside)
+                if whole
+                else tuple(_read(p, slots, shared, inside) for p in part)
+            )
+        else:
+            changed.append(part)
+    made: Expr = type(e)(*changed)
+    return made
 
 
 def joined(parts: Sequence[Part]) -> list[Stmt]:
