@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         _ENGINE.landscape_points, ge=1, description="most points of a landscape, those of its path included"
     )
     minimize_iterations: int = Field(
-        _ENGINE.minimize_iterations, ge=1, description="most iterations of a minimisation, or points of a search"
+        _ENGINE.minimize_iterations,
+        ge=1,
+        description="most iterations of a minimisation, or points of a search",
     )
     nodes: int = Field(_ENGINE.nodes, ge=1, description="most nodes of a program")
     elements: int = Field(_ENGINE.elements, ge=1, description="most elements of one array")

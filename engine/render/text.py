@@ -206,11 +206,15 @@ class _Printer:
         arguments: list[str] = []
         by_name = False
         given = list(operands)
-        last = max((k for k, p in enumerate(op.parameters) if isinstance(p, Operand)), default=-1)
+        places = [k for k, p in enumerate(op.parameters) if isinstance(p, Operand)]
+        there = places if len(operands) >= len(places) else places[: len(operands)]
+        last = max(there, default=-1)
         for k, parameter in enumerate(op.parameters):
             if isinstance(parameter, Operand):
                 if parameter.variadic:
-                    arguments += self._many(op, given, following=any(isinstance(p, Operand) for p in op.parameters[k + 1 :]))
+                    arguments += self._many(
+                        op, given, following=any(isinstance(p, Operand) for p in op.parameters[k + 1 :])
+                    )
                     given = []
                     continue
                 piece = given.pop(0) if given else None

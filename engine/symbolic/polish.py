@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.symbolic.expressions import Algebra, Expr, order_of_factor
-from engine.symbolic.write import in_order, operations
+from engine.symbolic.functions import elementwise
+from engine.symbolic.write import in_order
 
+AGAIN = frozenset({"log", "exp", "sin", "cos", "tanh", "abs"})
+"""Functions whose own rules are asked again for a tidied operand."""
 MOST_TERMS = 64
 """Longest sum that is searched for common factors."""
 
@@ -37,12 +40,14 @@ def _one(alg: Algebra, e: Expr, new: Mapping[Expr, Expr]) -> Expr:
             return _factored(alg, _pythagoras(alg, made))
         case "product":
             if all(new[b] is b for _, b in e.terms):
-                return e
-            return alg.product([(p, new[b]) for p, b in e.terms])
+                return _product(alg, e)
+            return _product(alg, alg.product([(p, new[b]) for p, b in e.terms]))
         case "call":
             if all(p is None or new[p] is p for p in e.operands):
                 return e
             operands = [None if p is None else new[p] for p in e.operands]
+            if e.op in AGAIN and e.index is None and not e.data and operands[0] is not None:
+                return elementwise(alg, e.op, [p for p in operands if p is not None])
             return alg.call(e.op, operands, e.shape, e.dtype, e.data, e.index)
     return e
 
@@ -54,45 +59,61 @@ def _factors(e: Expr) -> dict[Expr, float]:
 
 
 def _factored(alg: Algebra, e: Expr) -> Expr:
-    """Σ cᵢ·f·gᵢ as f·Σ cᵢ·gᵢ, if f is more than letters."""
-    if e.kind != "sum" or e.number != 0 or not 2 <= len(e.terms) <= MOST_TERMS:
+    """Σ cᵢ·f·gᵢ as f·Σ cᵢ·gᵢ, or over a common denominator, if that is shorter; x³ + x stays."""
+    if e.kind != "sum" or not 2 <= len(e.terms) + (e.number != 0) <= MOST_TERMS:
         return e
-    common = _factors(e.terms[0][1])
-    for _, t in e.terms[1:]:
-        mine = _factors(t)
-        kept: dict[Expr, float] = {}
-        for b, p in common.items():
-            q = mine.get(b)
-            if q is not None and (p > 0) == (q > 0):
-                kept[b] = min(p, q) if p > 0 else max(p, q)
-        common = kept
-        if not common:
-            return e
-    if all(b.kind == "input" and p > 0 for b, p in common.items()):
-        return e
-    inner = [(c, alg.product([*_divided(t, common)])) for c, t in e.terms]
-    rest = alg.sum(inner)
-    outside = [(p, b) for b, p in sorted(common.items(), key=lambda k: order_of_factor(k[0]))]
-    made = alg.product([*outside, (1.0, rest)])
-    return made if _weight(made) < _weight(e) and made.shape == e.shape else e
+    parts = [(c, _factors(t)) for c, t in e.terms]
+    if e.number:
+        parts.append((e.number, {}))
+    best = e
+    for common in (_common(parts, False), _common(parts, True)):
+        if not common or all(b.kind == "input" and p > 0 for b, p in common.items()):
+            continue
+        rest = alg.sum([(c, alg.product(_divided(f, common))) for c, f in parts])
+        outside = sorted(common.items(), key=lambda k: order_of_factor(k[0]))
+        made = _product(alg, alg.product([*((p, b) for b, p in outside), (1.0, rest)]))
+        if alg.size(made) < alg.size(best) and made.shape == e.shape:
+            best = made
+    return best
 
 
-def _divided(t: Expr, common: Mapping[Expr, float]) -> list[tuple[float, Expr]]:
-    found = []
-    for b, p in _factors(t).items():
-        q = p - common.get(b, 0.0)
-        if q:
-            found.append((q, b))
+def _common(parts: Sequence[tuple[float, Mapping[Expr, float]]], fractions: bool) -> dict[Expr, float]:
+    """The factors that all terms have; with `fractions` also those that one of them is divided by."""
+    found: dict[Expr, float] = {}
+    bases = dict.fromkeys(b for _, f in parts for b in f) if fractions else parts[0][1]
+    for b in bases:
+        exponents = [f.get(b, 0.0) for _, f in parts]
+        least = min(exponents)
+        if least > 0 or (least < 0 and (fractions or max(exponents) < 0)):
+            found[b] = least
     return found
 
 
-def _weight(e: Expr) -> float:
-    """Operations near the top of an expression."""
-    total, level = 0.0, [e]
-    for _ in range(3):
-        total += sum(operations(x) + (x.kind == "call" and x.op != "where") for x in level)
-        level = [p for x in level if x.kind in ("sum", "product") for p in x.parts]
-    return total
+def _divided(factors: Mapping[Expr, float], common: Mapping[Expr, float]) -> list[tuple[float, Expr]]:
+    found = [(p - common.get(b, 0.0), b) for b, p in factors.items()]
+    found += [(-p, b) for b, p in common.items() if b not in factors]
+    return [(p, b) for p, b in found if p]
+
+
+def _product(alg: Algebra, e: Expr) -> Expr:
+    """(a + b·c)/c as a/c + b, if that is shorter."""
+    c, inner = alg.split(e)
+    if inner.kind != "product":
+        return e
+    powers = {b: p for p, b in inner.terms}
+    for p, s in inner.terms:
+        if p != 1 or s.kind != "sum" or not 1 < len(s.terms) + (s.number != 0) <= 8:
+            continue
+        if not any(p * powers.get(b, 0.0) < 0 for _, t in s.terms for b, p in _factors(t).items()):
+            continue
+        rest = [(q, b) for q, b in inner.terms if b is not s]
+        parts = [(c * a, alg.product([(1.0, t), *rest])) for a, t in s.terms]
+        if s.number:
+            parts.append((c * s.number, alg.product(rest)))
+        made = alg.sum(parts)
+        if alg.size(made) < alg.size(e) and made.shape == e.shape:
+            return made
+    return e
 
 
 def _pythagoras(alg: Algebra, e: Expr) -> Expr:

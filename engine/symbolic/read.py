@@ -79,7 +79,7 @@ class Reader:
             if uses[i] > 1:
                 self.alg.shared.add(e)
             name = self.ids.get(i)
-            if name is not None and e.kind != "input" and not e.is_number:
+            if name is not None and self.named(name) and e.kind != "input" and not e.is_number:
                 self.names.setdefault(e, name)
         return [self.whole(o) for o in self.graph.outputs]
 
@@ -102,8 +102,13 @@ class Reader:
         raise Unspelled(node.op.name)
 
     def constant(self, value: Any) -> Expr:
-        """A constant; an array of equal floats is a number, since that broadcasts."""
+        """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""
         array = np.asarray(value)
+        if array.dtype.kind == "f" and array.ndim == 2 and array.shape[0] == array.shape[1] > 1:
+            first = float(array[0, 0])
+            if first and np.array_equal(array, first * np.eye(len(array))):
+                eye = self.alg.call("eye", (), array.shape, None, (("n", len(array)),))
+                return self.alg.scaled(first, eye)
         if array.dtype.kind == "f" and array.size and bool((array == array.flat[0]).all()):
             if not (array.flat[0] == 0 and np.signbit(array.flat[0])):
                 return self.alg.number(float(array.flat[0]))
@@ -161,6 +166,11 @@ class Reader:
         """A plain number among operands."""
         return self.alg.number(float(a.value)) if a.value.dtype.kind == "f" else self.alg.array(a.value)
 
+    def named(self, name: str) -> bool:
+        """Whether the user gave a node its id."""
+        at = self.program.index.get(name)
+        return at is not None and self.program.steps[at].named
+
     # -- what rules ask
 
     def of(self, i: int) -> Expr:
@@ -186,7 +196,9 @@ class Reader:
         if inner is self.alg.one:
             if not 0 <= len(shape) <= 32:
                 return e
-            return self.alg.call("full", (), shape, self.dtype, (("fill_value", c), ("shape", shape)))
+            if c in (0.0, 1.0):
+                return self.alg.call("ones" if c else "zeros", (), shape, self.dtype, (("shape", shape),))
+            return self.alg.call("full", (e,), shape, self.dtype, (("shape", shape),))
         if e.dtype == self.dtype and c != 1:
             return self.alg.scaled(c, self.stretched(inner, shape))
         return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))
@@ -222,10 +234,6 @@ def where(reader: Reader, node: Node) -> Expr | None:
         return None
     (a, u), (b, v) = alg.split(p), alg.split(q)
     if p.is_number and q.is_number:
-        common = p.number or q.number
-        if common and common not in (1.0, -1.0) and (p.number == 0 or q.number == 0):
-            one = alg.call("where", (mask, alg.number(p.number / common), alg.number(q.number / common)), mask.shape)
-            return alg.scaled(common, one)
         return None
     if q is alg.zero and a != 1:
         return alg.scaled(a, alg.call("where", (mask, u, q), shape_of((mask, u))))

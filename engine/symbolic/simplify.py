@@ -10,9 +10,11 @@ from engine.symbolic.expressions import Algebra, Expr
 from engine.symbolic.orders import Derived
 from engine.symbolic.polish import polished
 from engine.symbolic.read import BASIC, Reader, Rule
+from engine.symbolic.spelling import SPELLINGS
+from engine.symbolic.tensors import TENSORS
 from engine.symbolic.write import Writer
 
-RULES: dict[str, tuple[Rule, ...]] = {**BASIC}
+RULES: dict[str, tuple[Rule, ...]] = {**SPELLINGS, **BASIC, **TENSORS}
 
 
 @dataclass(eq=False)

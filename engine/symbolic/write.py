@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.op import Op, registry
 from engine.program import CONSTANT, INPUT, ITEM, Argument, GraphSource, Literal, Program, Step
-from engine.symbolic.expressions import Algebra, Expr
+from engine.symbolic.expressions import Algebra, Expr, operations, order_of_factor
 
 WHOLE = 40
 """Operations up to which a derivative is written without any statement before it, however often its parts are read."""
@@ -36,9 +36,9 @@ class Sharing:
             self.uses[e] = self.uses.get(e, 0) + 1
         self.named: set[Expr] = set()
 
-    def choose(self, results: Sequence[Expr]) -> None:
-        """Decide what gets a name: nothing if the whole is short; else what is read more than once and is not short, and
-        what would nest too deeply."""
+    def choose(self, results: Sequence[Expr], names: Mapping[Expr, str]) -> None:
+        """Decide what gets a name: nothing if the whole is short; else what is read more than once and is not short (or had a
+        name), and what would nest too deeply."""
         total = _expanded(self.order, results)
         size: dict[Expr, int] = {}
         depth: dict[Expr, int] = {}
@@ -48,24 +48,9 @@ class Sharing:
             depth[e] = 1 + max((0 if p in self.named else depth[p] for p in e.parts), default=0)
             if own == 0 or e.is_number:
                 continue
-            shared = self.uses.get(e, 0) > 1 and size[e] > AGAIN and total > WHOLE
+            shared = self.uses.get(e, 0) > 1 and size[e] > (1 if e in names else AGAIN) and total > WHOLE
             if shared or size[e] > 400 or depth[e] > 24:
                 self.named.add(e)
-
-
-def operations(e: Expr) -> int:
-    """Operations that an expression itself needs, its parts aside."""
-    if e.kind in ("input", "array"):
-        return 0
-    if e.kind == "call":
-        return 1
-    if e.kind == "sum":
-        if not e.terms:
-            return 0
-        return len(e.terms) - 1 + (e.number != 0) + sum(c != 1 and c != -1 for c, _ in e.terms) + (
-            e.terms[0][0] == -1 and len(e.terms) == 1 and e.number == 0
-        )
-    return len(e.terms) - 1 + sum(p not in (1.0, -1.0) for p, _ in e.terms) + all(p < 0 for p, _ in e.terms)
 
 
 def in_order(results: Sequence[Expr]) -> list[Expr]:
@@ -116,9 +101,11 @@ class Writer:
         self.counter = 0
         self.done: dict[Expr, Argument] = {}
         self.several: dict[Any, int] = {}
+        self.inline = False
 
     def program(self, results: Sequence[Expr], *, inline: bool) -> Program:
         """The program that yields the results."""
+        self.inline = inline
         sharing = Sharing(results)
         read = {e.data for e in sharing.order if e.kind == "input"}
         for name, default in self.inputs:
@@ -127,7 +114,7 @@ class Writer:
                 attrs = {} if default is None else {"value": default}
                 self.steps.append(Step(name, INPUT, (), attrs))
         if inline:
-            sharing.choose(results)
+            sharing.choose(results, self.names)
         self.reserved = set(self.names.values()) | self.taken
         for e in sharing.order:
             if not inline or e in sharing.named:
@@ -139,7 +126,21 @@ class Writer:
             if not isinstance(out, int) or out in outputs:
                 out = self._output(out)
             outputs.append(out)
+        if inline:
+            self._renumber({self.done[e] for e in sharing.named})
         return Program(tuple(self.steps), tuple(outputs), GraphSource())
+
+    def _renumber(self, stated: set[Argument]) -> None:
+        """t1, t2, … for what gets a statement, in order; then the others."""
+        count = 0
+        for wanted in (True, False):
+            for i, step in enumerate(self.steps):
+                if step.op is INPUT or step.named or (i in stated) != wanted:
+                    continue
+                count += 1
+                while f"t{count}" in self.taken:
+                    count += 1
+                self.steps[i] = step._replace(id=f"t{count}")
 
     def _output(self, out: Argument) -> int:
         """A result that is a number, or another result as well."""
@@ -202,14 +203,15 @@ class Writer:
         if first is not None:
             terms.insert(0, terms.pop(first))
         total: Argument = None
-        if first is None and e.number > 0:
+        leads = e.number > 0 and (first is None or not any(_lettered(t) for _, t in terms))
+        if leads:
             total = self._number(e.number)
         for c, t in terms:
             if total is None:
                 total = self._scaled(c, t)
             else:
                 total = self._op("add" if c > 0 else "subtract", total, self._scaled(abs(c), t))
-        if e.number and not (first is None and e.number > 0):
+        if e.number and not leads:
             total = self._op("add" if e.number > 0 else "subtract", total, self._number(abs(e.number)))
         return total
 
@@ -217,25 +219,67 @@ class Writer:
         """A number times an expression: the number in front, its denominator below."""
         if c == 1 and (e.kind != "product" or e in self.done):
             return self._of(e)
+        if e.kind == "call" and e not in self.done and (special := self._scaled_call(c, e)) is not None:
+            return special
         known = e.kind != "product" or e in self.done
-        factors = [(1.0, e)] if known else list(e.terms)
+        factors = [(1.0, e)] if known else sorted(e.terms, key=self._place)
+        if c < 0:
+            c, factors = self._turned(c, factors)
         top, bottom = fraction(c)
         above: list[Argument] = []
         below: list[Argument] = []
         over = [(b, p) for p, b in factors if p > 0 or _is_exp(b)]
         under = [(b, -p) for p, b in factors if not (p > 0 or _is_exp(b))]
-        if abs(top) != 1 or not over:
+        named = abs(top) in ROOTS and bool(over)
+        if not (abs(top) == 1 or named) or not over:
             above.append(self._number(top))
         for b, p in over:
             above.append(self._power(b, p))
-        if top == -1 and over:
+        if named:
+            above.append(self._number(abs(top)))
+        if top < 0 and over and (named or top == -1):
             above[0] = self._op("negative", above[0])
-        if bottom != 1:
+        if bottom != 1 and bottom not in ROOTS:
             below.append(self._number(bottom))
         for b, p in under:
             below.append(self._power(b, p))
+        if bottom in ROOTS:
+            below.append(self._number(bottom))
         result = self._chain(above)
         return self._op("divide", result, self._chain(below)) if below else result
+
+    def _scaled_call(self, c: float, e: Expr) -> Argument:
+        """A number in front of a product of matrices, and sums that are means."""
+        x = e.operands[0] if e.operands else None
+        if e.op == "sum" and x is not None and len(e.operands) == 1 and c > 0 and c != 1:
+            attrs = {k: v for k, v in e.data}
+            if not {"initial", "where"} & attrs.keys() and c == 1 / max(
+                1, math.prod(x.shape) // max(1, math.prod(e.shape))
+            ):
+                return self._step(registry.core("mean"), (self._of(x),), attrs)
+        if e.op == "matmul" and self.inline and x is not None and c == int(c) and x.kind in ("input", "call"):
+            y = e.operands[1]
+            assert y is not None
+            return self._op("matmul", self._scaled(c, x), self._of(y))
+        return None
+
+    def _place(self, factor: tuple[float, Expr]) -> tuple[Any, ...]:
+        """Where a factor stands: what has a name is a letter."""
+        b = factor[1]
+        if b.kind != "input" and b in self.done and b in self.names:
+            return (0, self.names[b].casefold(), self.names[b], b.serial)
+        return order_of_factor(b)
+
+    def _turned(self, c: float, factors: list[tuple[float, Expr]]) -> tuple[float, list[tuple[float, Expr]]]:
+        """−(a − b)·c as (b − a)·c."""
+        for k, (p, s) in enumerate(factors):
+            if p == 1 and s.kind == "sum" and s not in self.done and len(s.terms) + (s.number != 0) == 2:
+                minus = [a for a, _ in s.terms if a < 0]
+                if minus or s.number < 0:
+                    factors = list(factors)
+                    factors[k] = (1.0, self.alg.sum([(-1.0, s)]))
+                    return -c, factors
+        return c, factors
 
     def _chain(self, factors: Sequence[Argument]) -> Argument:
         total = factors[0]
@@ -272,14 +316,33 @@ class Writer:
         return self._step(ITEM, (owner,), {"index": e.index})
 
 
+def _lettered(t: Expr) -> bool:
+    """Whether a term has letters outside of functions: numbers come behind such terms (x + 1), but 1 + eˣ."""
+    bases = [t] if t.kind != "product" else [b for _, b in t.terms]
+    return any(b.kind != "call" for b in bases)
+
+
 def _is_exp(b: Expr) -> bool:
     return b.kind == "call" and b.op == "exp"
 
 
+ROOTS = {
+    math.sqrt(2.0 * math.pi),
+    math.sqrt(math.pi),
+    math.log(2.0),
+    math.log(10.0),
+}
+"""Numbers that stand below a fraction by their names."""
+
+
 def fraction(c: float) -> tuple[float, float]:
-    """A number as numerator and denominator where people would write it so: 1/2, 2/3, but 0.1 and 1.5."""
-    if c == int(c) if math.isfinite(c) else True:
+    """A number as numerator and denominator where people would write it so: 1/2, 2/3, 1/√(2π), but 0.1 and 1.5."""
+    if not math.isfinite(c) or c == int(c):
         return c, 1.0
+    for bottom in ROOTS:
+        top = c * bottom
+        if 0.9 < abs(top) < 25 and abs(top - round(top)) <= 4e-16 * abs(top):
+            return float(round(top)), bottom
     near = Fraction(c).limit_denominator(1000)
     top, bottom = near.numerator, near.denominator
     if bottom == 1 or top / bottom != c:
