@@ -116,7 +116,11 @@ class Minimize(Job):
         if size == 0:
             raise InvalidField(
                 "There is nothing to vary: "
-                + ("the variables have no elements." if self.wrt else "the program has no floating-point inputs."),
+                + (
+                    "the variables have no elements."
+                    if self.wrt
+                    else "the program has no floating-point inputs."
+                ),
                 where=Where(pointer="/wrt"),
             )
         make = partial(Function, typed, self.of, self.wrt, self.arguments, limits, self.meter)
@@ -233,7 +237,9 @@ class Minimize(Job):
             )
         if (low == np.inf).any() or (high == -np.inf).any():
             raise InvalidField(
-                f"The bounds of {quoted(name)} leave no finite number.", node=name, where=Where(pointer=pointer)
+                f"The bounds of {quoted(name)} leave no finite number.",
+                node=name,
+                where=Where(pointer=pointer),
             )
         return low, high
 
@@ -290,7 +296,11 @@ class Minimize(Job):
             if total > 10**30:
                 break
         if total > most:
-            shown = f"{counts[0]}^{len(counts)} = {total:,}" if len(set(counts)) == 1 and total < 10**15 else "That many"
+            shown = (
+                f"{counts[0]}^{len(counts)} = {total:,}"
+                if len(set(counts)) == 1 and total < 10**15
+                else "That many"
+            )
             raise LimitExceeded(
                 "minimize_iterations",
                 most,
@@ -401,9 +411,7 @@ class Minimize(Job):
             },
             meter,
         )
-        watch = explain(
-            at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt
-        )
+        watch = explain(at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt)
         found: list[dict[str, Any]] = watch.warnings
         count = self.objective.singular + (self.residual.singular if self.residual is not None else 0)
         if count and not any(w["kind"] == "singular-matrix" for w in found):

@@ -166,7 +166,8 @@ def levenberg_marquardt(problem: Problem, options: Mapping[str, Any], path: Path
                     radius = factor * norm(np.where(scale > 0, scale, 1.0) * x) or factor
                     break
                 ending = Outcome(
-                    "converged", f"The next step would move the variables by less than xtol, {xtol:g}, of them."
+                    "converged",
+                    f"The next step would move the variables by less than xtol, {xtol:g}, of them.",
                 )
             elif abs(change) <= ftol * before and promised <= ftol * before and ratio <= 2:
                 ending = Outcome(
@@ -220,7 +221,8 @@ def gauss_newton(problem: Problem, options: Mapping[str, Any], path: Path) -> Ou
             return Outcome("converged", "The residuals are zero.")
         if moved <= options["xtol"] * norm(x):
             return Outcome(
-                "converged", f"The last step moved the variables by less than xtol, {options['xtol']:g}, of them."
+                "converged",
+                f"The last step moved the variables by less than xtol, {options['xtol']:g}, of them.",
             )
         lengths = np.sqrt(np.einsum("ij,ij->j", jac, jac))
         largest = _cosine(problem, x, gradient, lengths, value)

@@ -39,7 +39,12 @@ def _method(
 
 
 COMMON: dict[str, Any] = {"max_iterations": 10_000, "max_evaluations": None, "target": None}
-_DESCENT: dict[str, Any] = {"gtol": 1e-6, "ftol": 0.0, "learning_rate": None, "schedule": {"kind": "constant"}}
+_DESCENT: dict[str, Any] = {
+    "gtol": 1e-6,
+    "ftol": 0.0,
+    "learning_rate": None,
+    "schedule": {"kind": "constant"},
+}
 _BATCHES: dict[str, Any] = {"batch_size": None, "batch_inputs": None, "rng_seed": 0}
 _ADAM: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 _NO_ITERATIONS = {"max_evaluations": None, "target": None}

@@ -57,17 +57,27 @@ OPTIONS: dict[str, Option] = {
         "Length of a step, relative to the point, at which it stops.",
     ),
     "learning_rate": Option(
-        "a positive number", lambda v: v > 0, "Step length. gd and numerical-gd search for one where it is missing."
+        "a positive number",
+        lambda v: v > 0,
+        "Step length. gd and numerical-gd search for one where it is missing.",
     ),
     "momentum": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Factor μ."),
-    "alpha": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."),
-    "beta1": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g."),
-    "beta2": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."),
+    "alpha": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."
+    ),
+    "beta1": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g."
+    ),
+    "beta2": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."
+    ),
     "epsilon": Option("a positive number", lambda v: v > 0, "What is added to √v."),
     "weight_decay": Option("a number that is not negative", lambda v: v >= 0, "λ."),
     "memory": _integer(1, "a positive integer", "Pairs of steps and gradients that are remembered."),
     "radius": Option("a positive number", lambda v: v > 0, "First radius of the trust region."),
-    "factor": Option("a positive number", lambda v: v > 0, "First radius of the trust region, in lengths of the start."),
+    "factor": Option(
+        "a positive number", lambda v: v > 0, "First radius of the trust region, in lengths of the start."
+    ),
     "h": Option("a positive number", lambda v: v > 0, "Step of the differences."),
     "rng_seed": _integer(0, "an integer that is not negative", "Seed of NumPy's PCG64."),
     "samples": _integer(1, "a positive integer", "Points that are drawn."),

@@ -100,7 +100,9 @@ def _descend(
         x, value, g = y, new, gradient
         path.add(x, value, g)
         if moved <= options["xtol"] * max(float(np.abs(x).max(initial=0.0)), 1e-300):
-            return Outcome("converged", f"The last step is shorter than xtol, {options['xtol']:g}, of the point.")
+            return Outcome(
+                "converged", f"The last step is shorter than xtol, {options['xtol']:g}, of the point."
+            )
 
 
 def _arc(

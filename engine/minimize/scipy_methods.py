@@ -73,7 +73,13 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     limits = {"maxiter": WITHOUT_END, "maxfun": WITHOUT_END, "maxls": 50}
     told = {"maxcor": options["memory"], "ftol": options["ftol"], "gtol": options["gtol"]}
     found = minimize(
-        f, problem.start, method="L-BFGS-B", jac=True, bounds=bounds, callback=f.callback, options=limits | told
+        f,
+        problem.start,
+        method="L-BFGS-B",
+        jac=True,
+        bounds=bounds,
+        callback=f.callback,
+        options=limits | told,
     )
     if found.status == 0:
         return Outcome("converged", f"The objective changes by less than ftol, {options['ftol']:g}, of it.")
@@ -98,5 +104,7 @@ def newton_cg(problem: Problem, options: Mapping[str, Any], path: Path) -> Outco
         f, problem.start, method="Newton-CG", jac=True, hessp=f.hessp, callback=f.callback, options=told
     )
     if found.status == 0:
-        return Outcome("converged", f"The last step moved the variables by less than xtol, {options['xtol']:g}.")
+        return Outcome(
+            "converged", f"The last step moved the variables by less than xtol, {options['xtol']:g}."
+        )
     return no_progress(problem, f.at, f.value, f.slope)

@@ -1,8 +1,8 @@
 r"""Programs as program text that reads back: `2*x*y`, with statements for what is named or read more than once.
 
-The text's free names are the program's inputs, and what it computes is what the program computes, operation by operation; ids of
-nodes in between need not survive. Bodies of loops and choices become helpers. Nothing recurses over the program, and what would
-nest deeper than a reader (or the parser) follows gets a statement of its own.
+The text's free names are the program's inputs, and what it computes is what the program computes, operation by operation; ids
+of nodes in between need not survive. Bodies of loops and choices become helpers. Nothing recurses over the program, and what
+would nest deeper than a reader (or the parser) follows gets a statement of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -359,7 +359,7 @@ def _tuple(values: Sequence[Any]) -> str:
 def _known() -> dict[float, tuple[str, int, frozenset[str]]]:
     none: frozenset[str] = frozenset()
     pi = frozenset({"pi"})
-    found = {
+    return {
         math.pi: ("pi", ATOM, pi),
         math.e: ("e", ATOM, frozenset({"e"})),
         math.pi / 180.0: ("pi/180", MUL, pi),
@@ -377,7 +377,6 @@ def _known() -> dict[float, tuple[str, int, frozenset[str]]]:
         math.sqrt(2.0 * math.pi): ("sqrt(2*pi)", ATOM, pi),
         1.0 / math.sqrt(2.0 * math.pi): ("1/sqrt(2*pi)", MUL, pi),
     }
-    return found
 
 
 KNOWN = _known()

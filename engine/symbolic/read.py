@@ -3,8 +3,8 @@
 A node of the graph that holds the value of one of the user's nodes is read as what the user wrote where that says more
 (`softmax(x)`, `mean(x)`), everything else by the rules of `RULES`, `tensors` and `spelling`.
 
-The expression of a node may have fewer axes than the node: it broadcasts to its shape, as operands do in text. Where an op looks
-at the shape itself, `Reader.whole` stretches it.
+The expression of a node may have fewer axes than the node: it broadcasts to its shape, as operands do in text. Where an op
+looks at the shape itself, `Reader.whole` stretches it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,14 @@ class Unspelled(Exception):
 class Reader:
     """Reads the nodes of a graph, in order."""
 
-    def __init__(self, derived: Derived, program: Program, rules: Mapping[str, Sequence[Rule]]) -> None:
+    def __init__(
+        self,
+        derived: Derived,
+        program: Program,
+        rules: Mapping[str, Sequence[Rule]],
+        step: Callable[[], None] | None = None,
+    ) -> None:
+        self.step = step
         self.graph: Graph = derived.graph
         self.dtype = derived.dtype
         self.rules = rules
@@ -72,6 +79,8 @@ class Reader:
             self.read[i] = self.alg.input(self.inputs[k], aval.shape, aval.dtype)
         for i, _ in self.graph.schedule:
             self.node = i
+            if self.step is not None:
+                self.step()
             e = self._read(i, nodes[i])
             self.read[i] = e
             if e is None:
@@ -110,8 +119,7 @@ class Reader:
                 eye = self.alg.call("eye", (), array.shape, None, (("n", len(array)),))
                 return self.alg.scaled(first, eye)
         if array.dtype.kind == "f" and array.size and bool((array == array.flat[0]).all()):
-            if not (array.flat[0] == 0 and np.signbit(array.flat[0])):
-                return self.alg.number(float(array.flat[0]))
+            return self.alg.number(float(array.flat[0]) + 0.0)
         return self.alg.array(array)
 
     def _elementwise(self, node: Node) -> Expr:

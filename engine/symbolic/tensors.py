@@ -1,7 +1,7 @@
 """Arrays in derivatives as people write them: A @ x without the reshapes, outer products, sums, diagonals, transposes.
 
-Linear ops let numbers and scalar factors through, so that these meet in front. A vector stands where the core has a matrix of one
-row, and broadcasts there.
+Linear ops let numbers and scalar factors through, so that these meet in front. A vector stands where the core has a matrix of
+one row, and broadcasts there.
 """
 
 from __future__ import annotations
@@ -186,9 +186,9 @@ def as_vector(reader: Reader, e: Expr, shape: Shape) -> Expr | None:
         return e if shape[0] == 1 else None
     if e.shape == shape and e.kind == "call" and e.op == "getitem" and dict(e.data)["index"] == (ALL, None):
         return e.operands[0]
-    if e.shape == shape and e.kind in ("product", "sum") and len(e.terms) <= 8:
-        if all(t.shape == () or as_vector(reader, t, shape) is not None for _, t in e.terms):
-            return reshaped(reader, e, (n,))
+    small = e.shape == shape and e.kind in ("product", "sum") and len(e.terms) <= 8
+    if small and all(t.shape == () or as_vector(reader, t, shape) is not None for _, t in e.terms):
+        return reshaped(reader, e, (n,))
     return reader.stretched(e, (n,)) if e.shape == () else None
 
 
@@ -237,7 +237,6 @@ def permute(reader: Reader, node: Node) -> Expr:
 
 def permuted(reader: Reader, e: Expr, old: Shape, new: Shape, axes: tuple[int, ...]) -> Expr:
     """An expression of shape `old` (or broadcasting to it) with its axes in another order, counted from the end."""
-    alg = reader.alg
     if e.shape == ():
         return e
     scalars, c, inner = parted(reader, e)
@@ -467,7 +466,10 @@ def place(reader: Reader, node: Node) -> Expr:
             # Laid into zeros twice.
             given = dict(inside.params)
             first: Array = given["targets"][0].value
-            if len(given["shape"]) != len(single(inside.aval).shape) or single(inside.aval).shape != targets.shape:
+            if (
+                len(given["shape"]) != len(single(inside.aval).shape)
+                or single(inside.aval).shape != targets.shape
+            ):
                 break
             targets = np.where(first >= 0, targets.reshape(-1)[first], -1)
             (j,) = inside.inputs
@@ -518,9 +520,9 @@ def _delta(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr | None
     )
     if not np.array_equal(grid, targets):
         return None
-    if len(shape) == 2 and shape[0] == shape[1] and len(sizes) == 1 and sizes[0] == shape[0]:
-        if base == 0 and strides[0] == shape[0] + 1:
-            return _diagonal(reader, e, shape)
+    square = len(shape) == 2 and shape[0] == shape[1] and sizes == shape[:1]
+    if square and base == 0 and strides[0] == shape[0] + 1:
+        return _diagonal(reader, e, shape)
     own = [prod(shape[k + 1 :]) for k in range(len(shape))]
     if base != 0:
         return None

@@ -32,8 +32,7 @@ def _moved(ar: Arithmetic, op: Op, params: Params, *arrays: Any) -> Any:
     """Entries in other places: the op applied to their positions."""
     starts = np.cumsum([0, *[a.size for a in arrays]]).tolist()
     places = [
-        np.arange(start, start + a.size).reshape(a.shape)
-        for start, a in zip(starts, arrays, strict=False)
+        np.arange(start, start + a.size).reshape(a.shape) for start, a in zip(starts, arrays, strict=False)
     ]
     entries = np.concatenate([a.reshape(-1) for a in arrays])
     return entries[np.asarray(op.evaluate(*places, **params))]

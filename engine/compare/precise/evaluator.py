@@ -52,7 +52,9 @@ class Evaluator:
         """The outputs at a point: arrays of doubles, integers and booleans. Raises `Unavailable` naming the node."""
         self._first = True
         self._base = [None] * len(self.graph.nodes)
-        self._walk(self._base, dict(zip(self.graph.inputs, map(self._argument, arguments), strict=True)), None)
+        self._walk(
+            self._base, dict(zip(self.graph.inputs, map(self._argument, arguments), strict=True)), None
+        )
         return [self._base[o] for o in self.graph.outputs]
 
     def again(self, changes: Mapping[int, Array]) -> list[Any]:

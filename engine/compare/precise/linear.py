@@ -224,7 +224,9 @@ def _singular(ar: Arithmetic, a: Array) -> tuple[Array, Array, Array]:
 def _singular_factors(ar: Arithmetic, op: Op, params: Params, a: Array) -> Any:
     m, n = a.shape[-2:]
     if params["full"] and m != n:
-        raise Unavailable("the complete singular value decomposition of a matrix that is not square is not unique")
+        raise Unavailable(
+            "the complete singular value decomposition of a matrix that is not square is not unique"
+        )
     rough = np.asarray(op.evaluate(ar.rounded(a), **params)[0])
     k, lead = min(m, n), a.shape[:-2]
     us, ss, vs = _empty((*lead, m, k)), _empty((*lead, k)), _empty((*lead, k, n))
@@ -276,7 +278,9 @@ def _pinv(ar: Arithmetic, params: Params, u: Array, s: Array, vh: Array) -> Arra
 
 def _matrix_function(ar: Arithmetic, op: Op, params: Params, a: Array, *tangents: Array) -> Any:
     if tangents:
-        raise Unavailable("derivatives of matrix functions inside the program have no high-precision value here")
+        raise Unavailable(
+            "derivatives of matrix functions inside the program have no high-precision value here"
+        )
     c, n = ar.c, a.shape[-1]
     name = {"exp": "expm", "log": "logm", "sqrt": "sqrtm", "sin": "sinm", "cos": "cosm"}[params["function"]]
     out = _empty(a.shape)

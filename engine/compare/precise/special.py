@@ -84,9 +84,7 @@ def _ndtri_exp(c: Any, x: Any) -> Any:
     def residual(y: Any) -> Any:
         return _log_ndtr(c, y) - x
 
-    return _inverse(
-        c, start, residual, lambda y: c.exp(-y * y / 2 - _log_ndtr(c, y)) / c.sqrt(2 * c.pi)
-    )
+    return _inverse(c, start, residual, lambda y: c.exp(-y * y / 2 - _log_ndtr(c, y)) / c.sqrt(2 * c.pi))
 
 
 def _ndtr(c: Any, x: Any) -> Any:

@@ -202,7 +202,9 @@ def _usage(function: Function, size: int) -> list[str]:
     if declared:
         lines.append(f"double {', '.join(declared)};")
     arguments = [p.var.name for p in function.parameters]
-    arguments += [r.name if r.shape else f"&{r.name}" for r in (function.results if value.shape else gradients)]
+    arguments += [
+        r.name if r.shape else f"&{r.name}" for r in (function.results if value.shape else gradients)
+    ]
     if size:
         lines.append(f"void *work = malloc({size});")
         arguments.append("work")

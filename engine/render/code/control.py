@@ -175,9 +175,7 @@ def _while(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> 
         low.put(If(negated(going), [Break()], []))
         arguments = [*state.values, *constants, *([mask] if params["guarded"] else [])]
         news = _settled(low, low.graph(params["body"], arguments))
-        state.become(
-            [_chosen(mask, new, old) for new, old in zip(news, state.values, strict=True)]
-        )
+        state.become([_chosen(mask, new, old) for new, old in zip(news, state.values, strict=True)])
         with low.loop(0, size) as i:
             low.accumulate(count, i, converted(Elem(active, i), "int"))
     low.put(While(TRUE, body))

@@ -53,9 +53,7 @@ def function_of(unit: Unit, language: str, step: Callable[[], None] | None = Non
             if x.buffer != array:
                 low.fill(array, x)
         results.append(Result(name, value, aval.shape, title, type_of(aval.dtype)))
-    return Function(
-        unit.names.function, parameters, tidied(low.top, results), results, limited=low.limited
-    )
+    return Function(unit.names.function, parameters, tidied(low.top, results), results, limited=low.limited)
 
 
 def names_of(id: str) -> str:

@@ -182,9 +182,7 @@ def _argsort(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
             smaller = less(a, b)
             if x.type != "float":
                 return smaller
-            return either(
-                smaller, both(Binary("!=", b, b, "bool"), Binary("==", a, a, "bool"))
-            )
+            return either(smaller, both(Binary("!=", b, b, "bool"), Binary("==", a, a, "bool")))
 
         with low.loop(0, n) as k:
             low.store(order, k, k)

@@ -30,7 +30,7 @@ _MATH = (
     " floor ceil trunc"
 ).split()
 
-_FLAT = '''\
+_FLAT = """\
 /** The numbers of a nested or typed array in C order; `size` is how many there must be. */
 function {prefix}flat(x, size, name) {{
     const out = new Float64Array(size);
@@ -47,9 +47,9 @@ function {prefix}flat(x, size, name) {{
     if (n !== size) throw new RangeError(name + " must have " + size + " numbers; it has " + n);
     return out;
 }}
-'''
+"""
 
-_NESTED = '''\
+_NESTED = """\
 /** Numbers in C order as a nested array of a shape. */
 function {prefix}nested(flat, shape) {{
     let at = 0;
@@ -61,7 +61,7 @@ function {prefix}nested(flat, shape) {{
     }};
     return build(0);
 }}
-'''
+"""
 
 
 class JavaScript(Printer):
@@ -150,7 +150,7 @@ class JavaScript(Printer):
         value, *gradients = function.results
         tables = [s for s in function.body if isinstance(s, Table)]
         body = [
-            f"{self.indent}{p.var.name} = {self.prefix}flat({p.var.name}, {p.var.size}, \"{p.var.name}\");"
+            f'{self.indent}{p.var.name} = {self.prefix}flat({p.var.name}, {p.var.size}, "{p.var.name}");'
             for p in function.parameters
             if isinstance(p.var, Array)
         ]

@@ -181,9 +181,7 @@ def _systems(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
     return value
 
 
-def _triangular(
-    low: Lowering, a: Matrix, b: Matrix, x: Tensor, lead: Index, params: dict[str, Any]
-) -> Expr:
+def _triangular(low: Lowering, a: Matrix, b: Matrix, x: Tensor, lead: Index, params: dict[str, Any]) -> Expr:
     """b becomes T⁻¹ b; the condition under which that is nothing."""
     n = a.shape[0]
     lower, unit = params["lower"], params["unit"]

@@ -228,7 +228,9 @@ class Lowering:
             self.memos.pop()
 
     @contextmanager
-    def loop(self, start: Expr | int, stop: Expr | int, base: str = "i", *, down: bool = False) -> Iterator[Expr]:
+    def loop(
+        self, start: Expr | int, stop: Expr | int, base: str = "i", *, down: bool = False
+    ) -> Iterator[Expr]:
         """A loop; one of a single step is none."""
         first = integer(start) if isinstance(start, int) else start
         last = integer(stop) if isinstance(stop, int) else stop
@@ -408,7 +410,9 @@ class Lowering:
         """The value as later nodes get it: a local, an array, or pending."""
         if x.shape == ():
             e = x.expr
-            return scalar(e if isinstance(e, Num) else self.let(e, base or "t") if not isinstance(e, Var) else e)
+            return scalar(
+                e if isinstance(e, Num) else self.let(e, base or "t") if not isinstance(e, Var) else e
+            )
         if x.settled:
             return x
         one = len(users) == 1 and all(u >= 0 and graph.nodes[u].op.name in READS_ONCE for u in users)

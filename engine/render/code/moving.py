@@ -86,7 +86,8 @@ def _slice(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> 
 
     def to(index: Index) -> Index:
         moved = (
-            add(times(i, step), integer(start)) for i, (start, _, step) in zip(index[lead:], cuts, strict=True)
+            add(times(i, step), integer(start))
+            for i, (start, _, step) in zip(index[lead:], cuts, strict=True)
         )
         return (*index[:lead], *moved)
 
@@ -139,8 +140,7 @@ def _windows(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
     def to(index: Index) -> Index:
         place, inner = index[lead : lead + k], index[lead + k :]
         moved = (
-            add(times(p, s), times(w, d))
-            for p, w, s, d in zip(place, inner, strides, dilations, strict=True)
+            add(times(p, s), times(w, d)) for p, w, s, d in zip(place, inner, strides, dilations, strict=True)
         )
         return (*index[:lead], *moved)
 

@@ -158,9 +158,7 @@ def _arg_extreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
             else:
                 better = Binary(sign, e, top, "bool")
             if x.type == "float":
-                better = either(
-                    better, both(Binary("!=", e, e, "bool"), Binary("==", top, top, "bool"))
-                )
+                better = either(better, both(Binary("!=", e, e, "bool"), Binary("==", top, top, "bool")))
             with low.when(better):
                 low.put(Assign(best, k))
         return best
@@ -178,7 +176,13 @@ def _arg_extreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
 
 
 def _running(
-    low: Lowering, x: Tensor, axis: int, reverse: bool, kind: Type, step: Callable[[Var, Index], Expr], start: Expr
+    low: Lowering,
+    x: Tensor,
+    axis: int,
+    reverse: bool,
+    kind: Type,
+    step: Callable[[Var, Index], Expr],
+    start: Expr,
 ) -> Tensor:
     """`step` gives the next state from the state before and the index; the state is what is stored."""
     array, value = low.result(x.shape, kind)

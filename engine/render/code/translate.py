@@ -38,7 +38,16 @@ from engine.render.code.statements import (
 )
 from engine.tape import prelude
 
-MODULES: tuple[ModuleType, ...] = (prelude, missing, numbers, errors, gammas, bessel, integrals, distributions)
+MODULES: tuple[ModuleType, ...] = (
+    prelude,
+    missing,
+    numbers,
+    errors,
+    gammas,
+    bessel,
+    integrals,
+    distributions,
+)
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
 ALIASES: Mapping[str, str] = {"abs": "fabs", "remainder": "remainder_of", "round": "round_of"}
@@ -102,8 +111,8 @@ class _Reader:
                 return Num(-x.value, x.type) if isinstance(x, Num) else Unary("-", x, x.type)
             case ast.UnaryOp(op=ast.Not(), operand=inner):
                 return Unary("not", self.condition(inner), "bool")
-            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if (
-                isinstance(left, ast.Constant)
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if isinstance(
+                left, ast.Constant
             ):
                 return Num(float(left.value) ** n)  # type: ignore[arg-type]  # a literal number
             case ast.BinOp(left=ast.Constant(value=float() as x), op=ast.Pow(), right=ast.UnaryOp(operand=n)):

@@ -64,7 +64,12 @@ def _picked(c: Call) -> Expr | None:
     """A slice of one entry along some axes that are dropped then, as an index: `x[0]`."""
     node, at = c.operand(0), c.operands[0]
     scope = c.scope
-    if node.op.name != "slice" or at in scope.bound_at or scope.reads[at] != 1 or not isinstance(node.aval, Aval):
+    if (
+        node.op.name != "slice"
+        or at in scope.bound_at
+        or scope.reads[at] != 1
+        or not isinstance(node.aval, Aval)
+    ):
         return None
     source = scope.graph.nodes[node.inputs[0]].aval
     assert isinstance(source, Aval)
@@ -97,7 +102,9 @@ def _starts(source: Aval, index: Sequence[Any]) -> list[Any]:
 def _index(source: Aval, index: Sequence[Any]) -> list[str]:
     """(start, stop, step) of the last axes as text, one for each axis."""
     tail = source.shape[source.rank - len(index) :]
-    return [":"] * (source.rank - len(index)) + [_slice(a, e, s, n) for (a, e, s), n in zip(index, tail, strict=True)]
+    return [":"] * (source.rank - len(index)) + [
+        _slice(a, e, s, n) for (a, e, s), n in zip(index, tail, strict=True)
+    ]
 
 
 def _slice(start: Any, stop: Any, step: int, n: Any) -> str:
@@ -140,7 +147,9 @@ def _embed(c: Call) -> Expr:
             x = c.scope.exprs[inner.inputs[0]]
             if c.avals[0].size == 1:
                 starts = _starts(c.aval, c.params["index"])
-                index = [str(a) if n == 1 else t for a, t, n in zip(starts, index, c.avals[0].shape, strict=True)]
+                index = [
+                    str(a) if n == 1 else t for a, t, n in zip(starts, index, c.avals[0].shape, strict=True)
+                ]
     c.scope.line(f"{result.text}[{', '.join(index)}] = {x.text}")
     return result
 
@@ -207,7 +216,9 @@ def _gather(c: Call) -> Expr:
 @writes("scatter_add", "scatter_set", "scatter_max", "scatter_min")
 def _scatter(c: Call) -> Expr:
     x, indices, updates = (a.typed for a in c.args)
-    name = {"add": "np.add.at", "set": "np.put", "max": "np.maximum.at", "min": "np.minimum.at"}[c.node.op.name[-3:]]
+    name = {"add": "np.add.at", "set": "np.put", "max": "np.maximum.at", "min": "np.minimum.at"}[
+        c.node.op.name[-3:]
+    ]
     at, batch = c.avals[0].rank + c.params["axis"], c.params["batch_dims"]
     return call(c.helper("put_rows"), name, x, indices, updates, str(at), *([str(batch)] if batch else []))
 
@@ -246,7 +257,9 @@ def _reduction(c: Call) -> Expr:
 @writes("nanmax", "nanmin")
 def _nan_reduction(c: Call) -> Expr:
     ufunc = {"nanmax": "np.fmax", "nanmin": "np.fmin"}[c.node.op.name]
-    return call(f"{ufunc}.reduce", c.args[0], f"axis={shape([a + c.avals[0].rank for a in c.params['axes']])}")
+    return call(
+        f"{ufunc}.reduce", c.args[0], f"axis={shape([a + c.avals[0].rank for a in c.params['axes']])}"
+    )
 
 
 @writes("max_where")
@@ -297,7 +310,11 @@ def _argsort(c: Call) -> Expr:
 @writes("argmax", "argmin")
 def _arg_extreme(c: Call) -> Expr:
     x, axis, name = c.args[0], c.params["axis"], f"np.{c.node.op.name}"
-    return call(c.helper("last_place"), name, x, str(axis)) if c.params["last"] else call(name, x, f"axis={axis}")
+    return (
+        call(c.helper("last_place"), name, x, str(axis))
+        if c.params["last"]
+        else call(name, x, f"axis={axis}")
+    )
 
 
 @writes("vector_norm")

@@ -168,7 +168,10 @@ def _counted(c: Call) -> None:
 def _equation(c: Call, what: str, names: tuple[str, ...]) -> tuple[list[str], Any, Any]:
     """Functions of an equation, as arguments; the matrix in columns, and their number at a time."""
     p = c.params
-    found = [function(c, p[name], f"_{name}", f"{doc} of {what}.") for name, doc in zip(names, ("A function", "The Jacobian"), strict=False)]
+    found = [
+        function(c, p[name], f"_{name}", f"{doc} of {what}.")
+        for name, doc in zip(names, ("A function", "The Jacobian"), strict=False)
+    ]
     columns = p["columns"]
     if columns is None:
         return found, "None", 1

@@ -161,14 +161,21 @@ def _relu(c: Call) -> Expr:
 @writes("leaky_relu")
 def _leaky_relu(c: Call) -> Expr:
     x = c.bound(0).typed
-    found = call("np.where", binary(">", COMPARE, x, Expr("0")), x, binary("*", PRODUCT, x, Expr(repr(float(c.params["slope"])))))
+    found = call(
+        "np.where",
+        binary(">", COMPARE, x, Expr("0")),
+        x,
+        binary("*", PRODUCT, x, Expr(repr(float(c.params["slope"])))),
+    )
     return _item(c, found)
 
 
 @writes("elu")
 def _elu(c: Call) -> Expr:
     x = c.bound(0).typed
-    low = binary("*", PRODUCT, call("np.expm1", call("np.minimum", x, "0")), Expr(repr(float(c.params["alpha"]))))
+    low = binary(
+        "*", PRODUCT, call("np.expm1", call("np.minimum", x, "0")), Expr(repr(float(c.params["alpha"])))
+    )
     return _item(c, call("np.where", binary(">", COMPARE, x, Expr("0")), x, low))
 
 
@@ -250,14 +257,21 @@ def doubles(c: Call) -> list[Expr]:
     given = [a.typed for a in arguments(c)]
     if c.module.dtype == "float64":
         return given
-    return [Expr(f"{a.text if a.rank >= 13 else f'({a.text})'}.astype(np.float64)", depth=a.depth + 1) for a in given]
+    return [
+        Expr(f"{a.text if a.rank >= 13 else f'({a.text})'}.astype(np.float64)", depth=a.depth + 1)
+        for a in given
+    ]
 
 
 def precise(c: Call, found: Expr) -> Expr:
     """A result that was computed in double precision, in the program's dtype."""
     if c.module.dtype == "float64":
         return found
-    return call(f"np.{c.module.dtype}" if c.aval.shape == () else "np.asarray", found, *(["np.float32"] if c.aval.shape else []))
+    return call(
+        f"np.{c.module.dtype}" if c.aval.shape == () else "np.asarray",
+        found,
+        *(["np.float32"] if c.aval.shape else []),
+    )
 
 
 def special(c: Call, function: Callable[..., Any], *more: str, before: bool = False) -> Expr:
@@ -272,7 +286,9 @@ def row(c: Call) -> Expr:
     """Any other elementwise op: the function in its row, by the name that NumPy or SciPy gives it, or with its source."""
     op = c.node.op
     if not isinstance(op, Elementwise):
-        raise c.refuse(f"The op {op.name} has no form in Python code. Ask for the derivative as a graph, or without that node.")
+        raise c.refuse(
+            f"The op {op.name} has no form in Python code. Ask for the derivative as a graph, or without that node."
+        )
     fn, double = function_of(op.fn)
     given = [a.typed for a in arguments(c)] if double else arguments(c)
     if isinstance(fn, np.ufunc):

@@ -43,7 +43,7 @@ def python_code(unit: Unit) -> str:
     while any(function in line.replace(",", " ").split() for line in module.imports):
         function += "_"
     head = Scope(module, unit.graph, arguments, space, {}, indent=0)
-    head.line("@np.errstate(all=\"ignore\")  # infinities and NaN are results here, not mistakes")
+    head.line('@np.errstate(all="ignore")  # infinities and NaN are results here, not mistakes')
     head.line(f"def {function}({', '.join(arguments)}):")
     body = [*head.lines, *_docstring(unit, function), *scope.lines]
     return module.text(['"""A function and its derivatives, with NumPy 2."""'], body)
@@ -117,7 +117,9 @@ def _docstring(unit: Unit, function: str) -> list[str]:
         for i, aval in listed[:MOST_DESCRIBED]:
             lines.append(f"        {names.ids[i]}: {_array(aval)}")
         if len(listed) > MOST_DESCRIBED:
-            lines.append(f"        ... and {len(listed) - MOST_DESCRIBED} more, {_alike(avals[MOST_DESCRIBED:])}")
+            lines.append(
+                f"        ... and {len(listed) - MOST_DESCRIBED} more, {_alike(avals[MOST_DESCRIBED:])}"
+            )
         lines.append("")
     lines.append(f"    Returns the value ({_array(unit.value[1])}) and a dict:")
     outs = unit.graph.out_avals[1:]

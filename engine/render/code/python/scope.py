@@ -134,9 +134,7 @@ class Scope:
         if not node.op.elementwise or len(node.inputs) < 2 or node.op.name in _WHOLE:
             return node.inputs
         nodes = self.graph.nodes
-        sources = [
-            nodes[j].inputs[0] if nodes[j].op.name == "broadcast_to" else j for j in node.inputs
-        ]
+        sources = [nodes[j].inputs[0] if nodes[j].op.name == "broadcast_to" else j for j in node.inputs]
         if tuple(sources) == node.inputs:
             return node.inputs
         assert isinstance(node.aval, Aval)

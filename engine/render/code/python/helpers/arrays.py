@@ -71,7 +71,9 @@ def in_range(indices: Any, n: int, low: int) -> Any:
     """Indices into an axis of n entries, negative ones counted from its end, none below `low`."""
     indices = np.asarray(indices)
     if indices.size and (indices.min() < low or indices.max() >= n):
-        raise IndexError(f"indices must be from {low} to {n - 1}; they are {indices.min()} to {indices.max()}")
+        raise IndexError(
+            f"indices must be from {low} to {n - 1}; they are {indices.min()} to {indices.max()}"
+        )
     return np.where(indices < 0, indices + n, indices)[()]
 
 
@@ -199,7 +201,11 @@ def length(x: Any, axes: tuple[int, ...]) -> Any:
 def p_norm(x: Any, axes: tuple[int, ...], p: float) -> Any:
     """The p-norm, without overflow or underflow on the way."""
     size = np.abs(x)
-    unit = np.max(size, axis=axes, keepdims=True, initial=0) if p > 0 else np.min(size, axis=axes, keepdims=True, initial=np.inf)
+    unit = (
+        np.max(size, axis=axes, keepdims=True, initial=0)
+        if p > 0
+        else np.min(size, axis=axes, keepdims=True, initial=np.inf)
+    )
     unit = np.where(np.isfinite(unit) & (unit > 0), unit, x.dtype.type(1))
     total = np.sum(np.power(size / unit, p), axis=axes)
     return (np.power(total, 1 / p) * np.squeeze(unit, axis=axes))[()]

@@ -199,7 +199,9 @@ def sylvester(a: Any, b: Any, q: Any, raises: bool, strong: bool) -> Any:
             if found is not None:
                 x[at] = found
             elif raises:
-                raise np.linalg.LinAlgError("an eigenvalue of a is minus one of b: there is no solution, or many")
+                raise np.linalg.LinAlgError(
+                    "an eigenvalue of a is minus one of b: there is no solution, or many"
+                )
     return x
 
 
