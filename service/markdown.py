@@ -29,24 +29,25 @@ def trace_markdown(answer: Mapping[str, Any], look: Callable[[], None] = lambda:
     parts = [
         f"## Trace of {code(answer['of'])}",
         "### Forward",
-        _table(head, (_forward(k, step) for k, step in enumerate(steps, start=1)), look),
+        table(head, (_forward(k, step) for k, step in enumerate(steps, start=1)), look),
     ]
     if answer["reverse"]:
         head = ["step", "node", "adjoint", "to", "partial", "amount", "total"]
         rows = (row for k, step in enumerate(answer["reverse"], start=1) for row in _reverse(k, step))
-        parts += ["### Reverse", _table(head, rows, look)]
+        parts += ["### Reverse", table(head, rows, look)]
     if "lagrangian" in answer:
         rows = (
             [code(c["node"]), code(c["constraint"]), value_text(c["multiplier"])]
             for c in answer["lagrangian"]
         )
-        parts += ["### Lagrangian", _table(["node", "constraint", "multiplier"], rows, look)]
+        parts += ["### Lagrangian", table(["node", "constraint", "multiplier"], rows, look)]
     if answer["warnings"]:
         parts += ["### Warnings", "\n".join(f"- {code(w['detail'])}" for w in answer["warnings"])]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Callable[[], None]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Callable[[], None] = lambda: None) -> str:
+    """A table of cells that are Markdown already."""
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for row in rows:
         look()

@@ -17,6 +17,7 @@ from engine.errors import LimitExceeded, NonScalarOutput, Where
 from engine.execute.meter import Meter
 from engine.landscape.axes import Axis, Placed, coordinates, placed
 from engine.landscape.section import Section
+from engine.landscape.substitute import worth_it
 from engine.landscape.told import Told
 from engine.values import Given
 
@@ -55,28 +56,27 @@ class Landscape(Job):
                 node=self.id(self.of),
                 where=Where(pointer="/of"),
             )
-        self.axes: list[Placed] = placed(typed, asked.axes)
-        self.values_of = [p.axis.values(self.dtype) for p in self.axes]
-        shape = tuple(p.axis.num for p in self.axes)
+        self.over: list[Placed] = placed(typed, asked.axes)
+        self.values_of = [p.axis.values(self.dtype) for p in self.over]
+        shape = tuple(p.axis.num for p in self.over)
         derivatives = len(shape) * asked.gradients
         check_answer([Aval(shape, self.dtype)] * (1 + derivatives), limits)
-        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.axes], np.float64)
+        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.over], np.float64)
         self.path: Array | None = None
         if asked.path is not None:
-            self.path = coordinates(typed, self.axes, asked.path, start)
+            self.path = coordinates(typed, self.over, asked.path, start)
 
-        def section(*, gradients: bool) -> Section:
-            return Section(
-                typed, self.of, self.axes, self.arguments, limits, self.meter,
-                gradients=gradients, runner=self.runner,
-            )  # fmt: skip
-
-        self.section = section(gradients=asked.gradients)
+        self.whole = not worth_it(typed, self.over)
+        self.section = self._section(gradients=asked.gradients, whole=self.whole)
         self.grid = self.section.grid(self.values_of)
         self.along = None
         if self.path is not None:
-            whole = section(gradients=False) if asked.gradients else self.section
-            self.along = whole.points(self.path)
+            value = (
+                self.section
+                if self.whole and not asked.gradients
+                else self._section(gradients=False, whole=True)
+            )
+            self.along = value.points(self.path)
         parts = [self.section.cost, self.grid.cost, *([] if self.along is None else [self.along.cost])]
         self.cost = Cost(
             sum(c.nodes for c in parts),
@@ -88,7 +88,7 @@ class Landscape(Job):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The answer's fields."""
-        surface, *gradients = self.grid.run(meter)
+        surface, *gradients = self._computed(meter)
         answer = self.head(self.of)
         answer["axes"] = [
             {
@@ -100,7 +100,7 @@ class Landscape(Job):
                 "num": p.axis.num,
                 "values": values,
             }
-            for p, values in zip(self.axes, self.values_of, strict=True)
+            for p, values in zip(self.over, self.values_of, strict=True)
         ]
         answer["surface"] = surface
         if self.asked.gradients:
@@ -115,6 +115,30 @@ class Landscape(Job):
         told = Told(self, surface, gradients)
         return answer | self.tail(None) | {"warnings": told.warnings(meter)}
 
+    def _section(self, *, gradients: bool, whole: bool) -> Section:
+        return Section(
+            self.typed, self.of, self.over, self.arguments, self.limits, self.meter,
+            gradients=gradients, whole=whole, runner=self.runner,
+        )  # fmt: skip
+
+    def _computed(self, meter: Meter) -> list[Array]:
+        """The surface and its derivatives. Points whose numbers cannot be trusted are computed once more, with whole arrays."""
+        results = self.grid.run(meter)
+        if self.whole or self.section.singular is not None:
+            return results
+        doubtful = np.zeros(results[0].shape, bool)
+        for result in results:
+            doubtful |= ~np.isfinite(result)
+        if not self.section.trusted:
+            doubtful[...] = True
+        if doubtful.any():
+            places = np.nonzero(doubtful)
+            points = np.stack([v[at] for v, at in zip(self.values_of, places, strict=True)], axis=1)
+            again = self._section(gradients=self.asked.gradients, whole=True).points(points)
+            for result, found in zip(results, again.run(meter), strict=True):
+                result[places] = found
+        return results
+
     def _minimum(self, surface: Array) -> dict[str, Any] | None:
         """The smallest value and its first place in C order; None if there are only NaN."""
         flat = surface.reshape(-1)
@@ -126,7 +150,7 @@ class Landscape(Job):
         return {"value": flat[k], "at": self._at(point), "index": index}
 
     def _at(self, point: Sequence[Any] | Array) -> dict[str, Any]:
-        return {p.axis.label: x for p, x in zip(self.axes, point, strict=True)}
+        return {p.axis.label: x for p, x in zip(self.over, point, strict=True)}
 
 
 def check_points(points: int, most: int) -> None:

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import GraphBuilder, Var
+from engine.builder import GraphBuilder
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.first_order import with_one
@@ -21,9 +21,7 @@ from engine.errors import SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.landscape.axes import Placed
-from engine.ops.index.assign import scattered
-from engine.ops.index.gather import reshaped
-from engine.ops.layout.shape import joined
+from engine.landscape.substitute import finite, substituted
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
 from engine.transforms.simplify import simplify
@@ -39,6 +37,9 @@ SHARE = 4
 class Section:
     """The scalar node `of` as a function of the scalars `axes`, and with `gradients` its derivatives by them.
 
+    With `whole`, arrays of which an entry varies are computed with as they are; else (`substitute.py`) faster, but only what
+    comes out finite, from numbers that do not vary and are finite (`trusted`), is to be believed.
+
     Where a matrix is singular the values are NaN. Raises `LimitExceeded` for one evaluation that is over a limit.
     """
 
@@ -52,6 +53,7 @@ class Section:
         meter: Meter,
         *,
         gradients: bool,
+        whole: bool,
         runner: Runner,
     ) -> None:
         self.dtype = typed.dtype
@@ -63,8 +65,10 @@ class Section:
         """The value, and a derivative by each axis."""
         self.singular: SingularMatrix | None = None
         """The error of what does not depend on the scalars."""
+        self.trusted = True
+        """Whether what does not vary is finite; known when it is computed."""
         self.meter = meter
-        graph, variables = _substituted(typed, of, axes, limits, meter)
+        graph, variables = substituted(typed, of, axes, limits, meter, whole=whole)
         if gradients:
             derived = vjp_graph(
                 graph,
@@ -113,6 +117,7 @@ class Section:
             try:
                 with np.errstate(all="ignore"):
                     self._shared = self.runner.run(self.fixed, self.arguments, meter)
+                self.trusted = finite(self._shared)
             except SingularMatrix as error:
                 self.singular = error
         return self._shared
@@ -187,8 +192,12 @@ class Chunks:
                 padded(v[begins[k * self.crossed] : ends[k * self.crossed]], self.parts[k * self.crossed])
                 for k, v in enumerate(self.values)
             ]
-            with np.errstate(all="ignore"):
-                found = section.runner.run(self.graph, [*shared, *some], meter)
+            try:
+                with np.errstate(all="ignore"):
+                    found = section.runner.run(self.graph, [*shared, *some], meter)
+            except SingularMatrix as error:  # of all members at once: others are NaN by themselves
+                section.singular = error
+                break
             whole = tuple(slice(b, e) for b, e in zip(begins, ends, strict=True))
             kept = tuple(slice(0, e - b) for b, e in zip(begins, ends, strict=True))
             for result, part in zip(results, found, strict=True):
@@ -201,27 +210,6 @@ def padded(values: Array, size: int) -> Array:
     if len(values) == size:
         return values
     return np.concatenate([values, np.repeat(values[-1:], size - len(values))])
-
-
-def _substituted(
-    typed: Typed, of: int, axes: Sequence[Placed], limits: Limits, meter: Meter
-) -> tuple[Graph, list[int]]:
-    """The program's graph with new scalar inputs behind its own, which stand in the places of the axes."""
-    b = GraphBuilder(typed.dtype, max_elements=limits.elements, step=meter.check)
-    refs = [b.input(aval) for aval in typed.graph.in_avals]
-    variables = [b.input(Aval((), typed.dtype)) for _ in axes]
-    for position in dict.fromkeys(p.position for p in axes):
-        own = [(v, p) for v, p in zip(variables, axes, strict=True) if p.position == position]
-        array = Var(b, refs[position])
-        if not array.shape:
-            refs[position] = own[0][0]
-            continue
-        new = joined([reshaped(Var(b, v), (1,)) for v, _ in own], -1)
-        places = b.var(np.array([p.flat for _, p in own], np.int64), "int64")
-        refs[position] = scattered(array, places, new, "set").ref
-    # `inline` would take the substitutes for inputs that it need not copy: they are what the copies refer to.
-    outs = b.inline(typed.graph.with_outputs([typed.node(of)]), refs)
-    return b.build(outs), variables
 
 
 def split(graph: Graph, variables: int, dtype: str) -> tuple[Graph, Graph]:

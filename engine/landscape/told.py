@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from engine.execute.meter import Meter
 
 if TYPE_CHECKING:
     from engine.landscape.job import Landscape
-from dataclasses import replace
 
 MOST_VALUES = 20_000_000
 """So many values of nodes are looked at; of more, those at points that are spread evenly."""
@@ -72,12 +72,12 @@ class Told:
             return []
         index = np.unravel_index(asked, self.surface.shape)
         arrays = {job.id(i): a for i, a in zip(program.inputs, job.arguments, strict=True)}
-        names = list(dict.fromkeys(p.axis.input for p in job.axes))
+        names = list(dict.fromkeys(p.axis.input for p in job.over))
         cores = {n: typed.aval(program.index[n]) for n in names}
         for name in names:
             array = arrays[name]
             many = np.repeat(array.reshape(1, -1), len(asked), axis=0)
-            for p, values, at in zip(job.axes, job.values_of, index, strict=True):
+            for p, values, at in zip(job.over, job.values_of, index, strict=True):
                 if p.axis.input == name:
                     many[:, p.flat] = values[at]
             arrays[name] = many.reshape((len(asked), *array.shape))
@@ -90,7 +90,7 @@ class Told:
             mode="auto",
             include=frozenset(),
         )
-        batch = Batch((len(asked),), {n: (0,) for n in names}, cores)
+        batch = Batch((len(asked),), dict.fromkeys(names, (0,)), cores)
         verb = "grad" if self.gradients else "evaluate"
         try:
             again = FirstOrder(verb, typed, request, arrays, batch, job.limits, meter)

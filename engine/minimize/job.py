@@ -30,6 +30,7 @@ from engine.errors import (
     quoted,
 )
 from engine.execute.meter import Meter
+from engine.minimize.batches import Batches, data_inputs, follow_batches
 from engine.minimize.methods import BY_DEFAULT, METHODS
 from engine.minimize.options import read_options
 from engine.minimize.outcome import Finished, Outcome
@@ -37,7 +38,7 @@ from engine.minimize.path import MOST, Path, Report
 from engine.minimize.problem import Problem, norm
 from engine.numeric.function import Function
 from engine.program import Program
-from engine.specialize import pointer_part, typed_array
+from engine.specialize import pointer_part, specialize
 from engine.values import Given
 
 SPARED = 0.05
@@ -62,10 +63,7 @@ def prepare_minimize(
     the middle. Raises what `derive.prepare` raises, and `InvalidField` for fields that make no sense."""
     program = request.program
     own = set(program.input_ids)
-    inputs = dict(request.inputs)
-    for name, given in fields.start.items():
-        if name in own:
-            inputs[name] = given
+    inputs = {**request.inputs, **{name: given for name, given in fields.start.items() if name in own}}
     for name, (low, high) in fields.bounds.items():
         if name in own and name not in inputs and not _has_default(program, name):
             inputs[name] = _middle(low, high)
@@ -129,6 +127,7 @@ class Minimize(Job):
         low, high = self._bounds()
         self.problem = Problem(self.objective, self.residual, low, high, self._start())
         self._grid()
+        self.batches = self._batches()
         self._check_size(size, aval.size)
         cost = self.objective.cost
         self.cost = Cost(cost.nodes, 3 * cost.flops, 3 * cost.bytes, cost.largest_step)
@@ -312,6 +311,46 @@ class Minimize(Job):
             )
         self.options["points"] = counts
 
+    def _batches(self) -> Batches | None:
+        options = self.options
+        if options.get("batch_size") is None:
+            if options.get("batch_inputs") is not None:
+                raise InvalidField(
+                    "`batch_inputs` says what `batch_size` is of; without that it means nothing.",
+                    where=Where(pointer="/options/batch_inputs"),
+                )
+            return None
+        if options["learning_rate"] is None:
+            raise InvalidField(
+                "With batches `learning_rate` has to be said: a line search needs the whole objective.",
+                where=Where(pointer="/options/learning_rate"),
+            )
+        typed, f = self.typed, self.objective
+        arrays = {self.id(i): a for i, a in zip(self.program.inputs, self.arguments, strict=True)}
+        names = data_inputs(arrays, f.names, options["batch_inputs"])
+
+        def make(avals: Mapping[str, Aval], some: Mapping[str, Array]) -> Function:
+            small = {n: a for n, a in some.items() if a.dtype == np.int64 and a.size <= 64 and n not in names}
+            part = specialize(
+                self.program,
+                avals,
+                dtype=self.dtype,
+                limits=self.limits,
+                statics=small,
+                step=self.meter.check,
+            )
+            arguments = [some[self.id(i)] for i in self.program.inputs]
+            aval = part.aval(self.of)
+            if (aval.shape != ()) != (typed.aval(self.of).shape != ()) or [
+                part.aval(i) for i in self.wrt
+            ] != self.avals:
+                raise InvalidField("the variables, or what is minimised, would have another shape")
+            return Function(
+                part, self.of, self.wrt, arguments, self.limits, self.meter, squared=aval.shape != ()
+            )
+
+        return Batches(arrays, names, options["batch_size"], make)
+
     def _check_size(self, size: int, residuals: int) -> None:
         limits, method = self.limits, METHODS[self.method]
         # The optimum, and at least two points of the history.
@@ -324,8 +363,8 @@ class Minimize(Job):
                 "elements",
                 limits.elements,
                 matrix,
-                f"{self.method} holds a matrix of {matrix:,} elements for these {size:,} variables; at most {limits.elements:,} "
-                "are allowed. l-bfgs-b does without one.",
+                f"{self.method} holds a matrix of {matrix:,} elements for these {size:,} variables; at most "
+                f"{limits.elements:,} are allowed. l-bfgs-b does without one.",
                 where=Where(pointer="/method"),
             )
 
@@ -340,9 +379,8 @@ class Minimize(Job):
         if deadline is not None:
             deadline -= min(1.0, max(0.02, SPARED * (deadline - now)))
         own = Meter(deadline, meter.cancelled)
-        for f in (self.objective, self.residual):
-            if f is not None:
-                f.meter = own
+        for f in self._functions():
+            f.meter = own
         problem.most = options["max_evaluations"]
         record = self.fields.record
         path = Path(
@@ -358,17 +396,23 @@ class Minimize(Job):
         )
         try:
             with np.errstate(all="ignore"):
-                outcome = (method.in_box if problem.bounded else method.run)(problem, options, path)
+                if self.batches is not None:
+                    outcome = follow_batches(problem, self.batches, options, path)
+                else:
+                    outcome = (method.in_box if problem.bounded else method.run)(problem, options, path)
         except Finished as finished:
             outcome = finished.outcome
         except DeadlineExceeded:
             if path.iteration < 0:
                 raise
             outcome = Outcome("deadline", "The time is over. The best point so far is the answer.")
-        for f in (self.objective, self.residual):
-            if f is not None:
-                f.meter = meter
+        for f in self._functions():
+            f.meter = meter
         return self._answer(outcome, path, meter)
+
+    def _functions(self) -> list[Function]:
+        more = [] if self.residual is None else [self.residual]
+        return [self.objective, *more, *(self.batches.functions.values() if self.batches else ())]
 
     def _answer(self, outcome: Outcome, path: Path, meter: Meter) -> dict[str, Any]:
         problem, f = self.problem, self.objective
@@ -413,7 +457,7 @@ class Minimize(Job):
         )
         watch = explain(at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt)
         found: list[dict[str, Any]] = watch.warnings
-        count = self.objective.singular + (self.residual.singular if self.residual is not None else 0)
+        count = sum(f.singular for f in self._functions())
         if count and not any(w["kind"] == "singular-matrix" for w in found):
             found.append(
                 {

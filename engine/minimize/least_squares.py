@@ -119,7 +119,8 @@ def levenberg_marquardt(problem: Problem, options: Mapping[str, Any], path: Path
         if largest <= gtol:
             return Outcome(
                 "converged",
-                f"The residuals are orthogonal to all columns of the Jacobian: the largest cosine is {largest:.3g}, gtol {gtol:g}.",
+                f"The residuals are orthogonal to all columns of the Jacobian: the largest cosine is {largest:.3g}; "
+                f"gtol is {gtol:g}.",
             )
         remembered = np.where(lengths > 0, np.minimum(scale, LONGEST_MEMORY * lengths), scale)
         scale = np.maximum(remembered, lengths)

@@ -119,10 +119,9 @@ METHODS: dict[str, Method] = {
         dense=True,
     ),
     "newton-cg": _method(
-        scipy_methods.newton_cg,
+        projected.newton_cg,
         "Truncated Newton, by Hessian-vector products.",
-        {"gtol": 1e-8, "xtol": 1e-10},
-        projected.newton_cg_in_box,
+        {"gtol": 1e-8, "xtol": 0.0},
         hessian=True,
     ),
     "trust-region": _method(

@@ -49,7 +49,8 @@ OPTIONS: dict[str, Option] = {
     "ftol": Option(
         "a number that is not negative",
         lambda v: v >= 0,
-        "Change of the objective in one iteration, relative to it, at which it stops; 0: never.",
+        "Change of the objective in one iteration, relative to it, at which it stops; 0: never. (By default l-bfgs-b asks for "
+        "a small gradient, of 10 gtol, besides.)",
     ),
     "xtol": Option(
         "a number that is not negative",
@@ -87,8 +88,8 @@ OPTIONS: dict[str, Option] = {
 """Those that are numbers."""
 
 SPECIAL = {
-    "schedule": "What learning_rate is multiplied with: a kind (constant, exponential, step, inverse-time, linear, cosine) or an "
-    "object with `kind`, its numbers and `warmup`.",
+    "schedule": "What learning_rate is multiplied with: a kind (constant, exponential, step, inverse-time, linear, cosine) or "
+    "an object with `kind`, its numbers and `warmup`.",
     "points": "Values on each axis of the grid: an integer, or {input: integer}.",
     "batch_inputs": "Inputs whose leading axis is that of the data.",
 }
@@ -98,7 +99,7 @@ SPECIAL = {
 def read_options(method: str, given: Mapping[str, Any], *, most_iterations: int) -> dict[str, Any]:
     """The options of a method, with its defaults. Raises `UnknownField`, `InvalidField` (or several, as `Mistakes`)."""
     defaults = METHODS[method].defaults
-    found: dict[str, Any] = {"method": method, **defaults}
+    found: dict[str, Any] = {"method": method, "given": frozenset(given), **defaults}
     mistakes = MistakeCollector()
     for name, value in given.items():
         pointer = f"/options/{pointer_part(name)}"
@@ -217,4 +218,6 @@ def _shown(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
-    return f"the number {value!r}" if isinstance(value, float) or abs(value) < 10**20 else "a number"  # type: ignore[operator]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of many digits"
+    return f"the number {value!r}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.aval import Array
+from engine.errors import EngineError
 from engine.minimize.outcome import Finished
 from engine.numeric.function import Function
 
@@ -148,9 +149,32 @@ class Problem:
             self.best = best._replace(gradient=gradient)
 
     def rounded(self, x: Array, value: float, gradient: Array) -> bool:
-        """Whether a step that lowers f could be lost in rounding: then a method that finds none has arrived."""
-        slope = np.abs(self.projected(x, gradient)).max(initial=0.0)
-        return bool(slope * max(1.0, np.abs(x).max(initial=0.0)) <= np.sqrt(self.eps) * max(1.0, abs(value)))
+        """Whether what a step could gain is lost in rounding: then a method that finds none has arrived. What it could gain is
+        g'H⁻¹g / 2, by conjugate gradients (whose products are not counted as evaluations)."""
+        slope = self.projected(x, gradient)
+        noise = 100.0 * self.eps * max(1.0, abs(value))
+        size = float(np.abs(slope).max(initial=0.0))
+        if size * max(1.0, np.abs(x).max(initial=0.0)) <= np.sqrt(self.eps) * max(1.0, abs(value)):
+            return True
+        held = slope == 0.0
+        s, r = np.zeros_like(slope), -slope
+        d, rr = r.copy(), float(slope @ slope)
+        try:
+            for _ in range(min(2 * self.size + 2, 100)):
+                hd = self.objective.hvp(x, d)
+                hd[held] = 0.0
+                curvature = float(d @ hd)
+                if not curvature > 0:
+                    return False
+                s = s + rr / curvature * d
+                r = r - rr / curvature * hd
+                before, rr = rr, float(r @ r)
+                if rr <= 1e-8 * float(slope @ slope):
+                    break
+                d = r + rr / before * d
+        except EngineError:
+            return False
+        return bool(-0.5 * float(slope @ s) <= noise)
 
 
 def sum_of_squares(r: Array) -> float:

@@ -1,7 +1,7 @@
 """A trust region with exact products with the Hessian: Newton's method, safe far from the minimum.
 
-T. Steihaug, SIAM J. Numer. Anal. 20 (1983), for the step; C.-J. Lin & J. J. Moré, SIAM J. Optim. 9 (1999), for bounds: the step is
-made in the variables that no bound holds, and put back into the box.
+T. Steihaug, SIAM J. Numer. Anal. 20 (1983), for the step; C.-J. Lin & J. J. Moré, SIAM J. Optim. 9 (1999), for bounds: the
+step is made in the variables that no bound holds, and put back into the box.
 """
 
 from __future__ import annotations

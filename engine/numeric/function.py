@@ -22,7 +22,9 @@ from engine.derive.second_order import Perturbed
 from engine.errors import EngineError, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.numeric.quick import Quick
 from engine.specialize import Typed
+from engine.tape import expanded_of
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
@@ -117,6 +119,7 @@ class Function:
         self._made: dict[Any, Graph] = {}
         self._members: dict[Any, int] = {}
         self._seed = np.ones(self.aval.shape, self.dtype)
+        self._quick: Quick | None = None
         self.cost: Cost = cost_of(self._made_of("value"))
         """Of one value."""
 
@@ -130,6 +133,14 @@ class Function:
         graph = simplify(graph, self.dtype, self.meter.check)
         found = self._run("value", graph, self.fixed[: len(graph.inputs)])
         return np.full(self.size, np.nan) if found is None else self._flat(found)
+
+    def rebind(self, arrays: Mapping[str, Array]) -> None:
+        """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
+        steps = self.typed.program.steps
+        for k, i in enumerate(self.typed.program.inputs):
+            if steps[i].id in arrays:
+                self.fixed[k] = arrays[steps[i].id]
+        self._quick = None
 
     # -- points
 
@@ -240,11 +251,25 @@ class Function:
             arguments[k] = piece
         return arguments
 
+    def quick(self) -> Quick | None:
+        """f on the tape machine, where it is small enough; None where it is not. Made anew when inputs are bound again."""
+        if self._quick is None:
+            graph = self._made_of("value")
+            fits = self.dtype == "float64" and not self.runner.guarded and self.size
+            expanded = expanded_of(graph) if fits else None
+            self._quick = Quick(expanded, self.fixed, self._variables)
+        return self._quick if self._quick.tape is not None else None
+
     # -- one point
 
     def value(self, point: Array) -> Array:
         """f(point), of shape `aval.shape`, float64."""
         self.counts.value += 1
+        quick = self.quick()
+        if quick is not None:
+            known = quick.value(point)
+            if known is not None:
+                return known.reshape(self.aval.shape)
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         return np.full(self.aval.shape, np.nan) if found is None else np.asarray(found[0], np.float64)
 
@@ -252,6 +277,11 @@ class Function:
         """f(point), and the gradient float64[size] of Σ seed·f there (of f, where it is a scalar)."""
         self.counts.gradient += 1
         cotangent = self._seed if seed is None else np.asarray(seed, self.dtype)
+        quick = self.quick()
+        if quick is not None:
+            known = quick.gradient(point, cotangent)
+            if known is not None:
+                return known[0].reshape(self.aval.shape), known[1]
         arguments = [*self._arguments(self._pieces(point)), cotangent]
         found = self._run("gradient", self._made_of("gradient"), arguments)
         if found is None:
@@ -279,6 +309,11 @@ class Function:
         """f(point) flat, float64[m], and its Jacobian float64[m, size]: by columns, or by rows where they are fewer."""
         self.counts.jacobian += 1
         flat = self.aval.size
+        quick = self.quick()
+        if quick is not None:
+            known = quick.jacobian(point)
+            if known is not None:
+                return known
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         if found is None:
             return np.full(flat, np.nan), np.full((flat, self.size), np.nan)

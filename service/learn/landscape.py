@@ -11,14 +11,12 @@ import numpy as np
 from engine.derive import prepare_with
 from engine.landscape import Asked, Landscape
 from engine.landscape.job import check_points
+from engine.render.dot import to_dot
 from engine.values import Given
-from service.media import DRAWINGS
 from service.openapi import Operation
-from service.plots import PLOT_SECONDS, check_available, plot
+from service.plots import PICTURES, PLOT_SECONDS, check_available, plot
 from service.schemas.landscape import LandscapeAnswer
 from service.work import Work, refuse_in_axes
-
-PICTURES = (DRAWINGS["svg"], DRAWINGS["png"])
 
 OPERATION = Operation(
     "The function over a grid",
@@ -63,6 +61,19 @@ class LandscapeWork(Work):
         self.job = job
         self.peak_bytes = job.cost.bytes
         self.seconds = job.seconds + PLOT_SECONDS * (self.media in PICTURES)
+
+    def _scalar(self, name: str) -> bool:
+        """Whether an input needs a value, and may be one number."""
+        program, said = self.envelope.request.program, self.envelope.signature.get(name)
+        return (
+            name in program.input_ids
+            and (said is None or not said.shape)
+            and "value" not in program.steps[program.index[name]].attrs
+        )
+
+    def make_dot(self) -> str:
+        """The structure alone: there are many values."""
+        return to_dot(self.envelope.request.program)
 
     def encode(self) -> bytes:
         """JSON, or a picture."""

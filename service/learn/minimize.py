@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.minimize import Fields, prepare_minimize
+from service.media import EVENTS
 from service.openapi import Operation
 from service.schemas.minimize import MinimizeAnswer
 from service.work import Work, refuse_in_axes
@@ -11,6 +12,7 @@ OPERATION = Operation(
     "Search and descent",
     "Minimises a scalar node, or the sum of squares of a residual. `Accept: text/event-stream` shows each iteration.",
     MinimizeAnswer,
+    (EVENTS,),
 )
 
 

@@ -142,14 +142,15 @@ def _surface(
         lines = axes.contour(
             x, y, heights, levels=edges[2:-1:2], colors="white", linewidths=0.5, alpha=0.45, zorder=1.5
         )
-        lines.set_rasterized(sum(len(p.vertices) for p in lines.get_paths()) > MOST_VERTICES)
+        vertices = sum(len(np.asarray(p.vertices)) for p in lines.get_paths())
+        lines.set_rasterized(vertices > MOST_VERTICES)
     bar = figure.colorbar(filled, ax=axes, fraction=0.05, pad=0.025, aspect=28, drawedges=False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]  # there are some, of a filled contour
     ticks = levels.ticks()
     bar.set_ticks([t for t, _ in ticks], labels=[text for _, text in ticks])
     bar.ax.set_ylim(0.0, 1.0)
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a patch
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=3)
     bar.ax.set_title(shown(of, 16), fontsize=10, loc="left", parse_math=False)
 
@@ -239,8 +240,9 @@ def _minimum(
     axes: Axes, across: Linear, up: Linear, minimum: Mapping[str, Any], labels: Sequence[str]
 ) -> None:
     x, y = (float(minimum["at"][label]) for label in labels)
+    label = f"minimum {number(float(minimum['value']))} at ({number(x, 3)}, {number(y, 3)})"
     (mark,) = axes.plot(
         across(x), up(y), linestyle="", marker="*", markersize=15, color="#ffd33d", markeredgecolor=INK,
-        markeredgewidth=0.9, label=f"minimum {number(float(minimum['value']))} at ({number(x, 3)}, {number(y, 3)})", clip_on=False, zorder=4,
+        markeredgewidth=0.9, label=label, clip_on=False, zorder=4,
     )  # fmt: skip
     mark.set_gid("minimum")

@@ -104,7 +104,8 @@ class Logarithmic:
     def __call__(self, values: Any) -> Array:
         """Logarithms; NaN where there is none."""
         x = np.asarray(values, np.float64)
-        return np.log10(np.where(np.isfinite(x) & (x > 0), x, np.nan))
+        found: Array = np.log10(np.where(np.isfinite(x) & (x > 0), x, np.nan))
+        return found
 
     def label(self, axis: Axis, most: int = 8) -> None:
         """Ticks at powers of ten, or at 1, 2 and 5 times them where there are few."""
@@ -130,8 +131,8 @@ class Logarithmic:
 
 
 class Levels:
-    """Heights as colours from 0 to 1, so that what there is to be seen is seen: where most of the heights lie in a small part of
-    their range (a valley with steep sides, a pole), that part gets its share, as on a logarithmic scale.
+    """Heights as colours from 0 to 1, so that what there is to be seen is seen: where most of the heights lie in a small part
+    of their range (a valley with steep sides, a pole), that part gets its share, as on a logarithmic scale.
 
     The colour of a height z is asinh((z − c)/s), stretched to 0 … 1: c is the lowest height, the highest, or the median, where
     low heights, high ones, or those in between are crowded; and s is such that they have their share. It is linear where none
@@ -179,7 +180,8 @@ class Levels:
         if self.flat:
             return np.where(np.isnan(z), np.nan, 0.5)
         low, high = self._ends
-        return np.clip((self._raw(z) - low) / (high - low), 0.0, 1.0)
+        found: Array = np.clip((self._raw(z) - low) / (high - low), 0.0, 1.0)
+        return found
 
     def height(self, t: float) -> float:
         """The height of a colour, in units of `unit`."""

@@ -73,8 +73,8 @@ class MinimizeRequest(ProgramRequest):
     )
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="max_iterations, max_evaluations, target, gtol, ftol, xtol, learning_rate, schedule, batch_size, rng_seed, and "
-        "those of the method.",
+        description="max_iterations, max_evaluations, target, gtol, ftol, xtol, learning_rate, schedule, batch_size, rng_seed, "
+        "and those of the method.",
     )
     record: bool | Annotated[Integer, Field(ge=1)] = Field(
         False, description="Whether the history has points; an integer k: of every k-th iteration."

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.compare.precise.arrays import ARRAYS
+from engine.compare.precise.changes import DELTAS, Before, any_changed
 from engine.compare.precise.functions import ARITHMETIC, ELEMENTARY
 from engine.compare.precise.linear import LINEAR
 from engine.compare.precise.nested import NESTED
@@ -72,6 +73,10 @@ class Evaluator:
         self._walk(values, given, moved)
         return [values[o] for o in self.graph.outputs]
 
+    def argument(self, k: int) -> Array:
+        """Input number k at the first point; its entries are known by identity when they come again."""
+        return np.asarray(self._base[self.graph.inputs[k]])
+
     def _argument(self, array: Any) -> Any:
         given = np.asarray(array)
         return self.ar.exact(given) if given.dtype.kind == "f" else given
@@ -85,7 +90,10 @@ class Evaluator:
                 continue
             self._at = (i, 0)
             try:
-                values[i] = self.node(nodes[i], [values[j] for j in nodes[i].inputs])
+                before = None
+                if moved is not None:
+                    before = Before([self._base[j] for j in nodes[i].inputs], self._base[i])
+                values[i] = self.node(nodes[i], [values[j] for j in nodes[i].inputs], before)
             except Unavailable as error:
                 if " of the node " not in error.reason:
                     name = nodes[i].op.name.removeprefix("core.")
@@ -104,8 +112,8 @@ class Evaluator:
                 values[j] = None
         return [values[o] for o in graph.outputs]
 
-    def node(self, node: Node, operands: list[Any]) -> Any:
-        """The value of a node (a tuple for several results)."""
+    def node(self, node: Node, operands: list[Any], before: Before | None = None) -> Any:
+        """The value of a node (a tuple for several results); `before` it had another at the first point."""
         op, params = node.op, dict(node.params)
         if op is CONSTANT:
             return self._constant(params["value"])
@@ -123,17 +131,36 @@ class Evaluator:
             return found if isinstance(found, tuple) else np.asarray(found)
         if op.name in HELD:
             return self._holding(op, operands)
+        if before is not None and op.name in DELTAS and self._calm(before):
+            found = DELTAS[op.name](self.ar, params, before, *map(np.asarray, operands))
+            if found is not None:
+                return found
         handler = HANDLERS.get(op.name)
         if handler is not None:
             found = handler(self.ar, op, params, *map(np.asarray, operands))
             return found if isinstance(found, tuple) else np.asarray(found)
-        return self._elementwise(op, params, operands, node)
+        return self._elementwise(op, params, operands, node, before)
 
-    def _elementwise(self, op: Op, params: Mapping[str, Any], operands: list[Any], node: Node) -> Any:
+    def _calm(self, before: Before) -> bool:
+        """Whether a sum was finite: then it can be brought up to date."""
+        return all(self.ar.c.isfinite(v) for v in np.asarray(before.result).reshape(-1).tolist())
+
+    def _elementwise(
+        self, op: Op, params: Mapping[str, Any], operands: list[Any], node: Node, before: Before | None
+    ) -> Any:
         fn = FUNCTIONS.get(op.name)
         if fn is None:
             raise Unavailable("the op has no high-precision counterpart")
         assert isinstance(node.aval, Aval)
+        shape = node.aval.shape
+        if before is not None and shape:
+            mask = any_changed(operands, before, shape)
+            self.ar.charge(COSTS[op.name] * mask.sum() + 0.1 * mask.size)
+            result = np.array(before.result)
+            if mask.any():
+                parts = [np.broadcast_to(np.asarray(v), shape)[mask] for v in operands]
+                result[mask] = self.ar.apply(fn, op, params, *parts)
+            return result
         self.ar.charge(COSTS[op.name] * node.aval.size)
         found = self.ar.apply(fn, op, params, *operands)
         if not found.size:

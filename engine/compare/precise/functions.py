@@ -1,6 +1,6 @@
 """Elementwise ops on mpmath's numbers, by name: `fn(context, *entries, **params)`. Masks are Python booleans.
 
-Each is its op's definition; with so many digits none of the ways round cancellation and overflow is needed that doubles ask for.
+Each is its op's definition: with so many digits none of the ways round cancellation is needed that doubles ask for.
 """
 
 from __future__ import annotations

@@ -252,9 +252,7 @@ def _nuclear(ar: Arithmetic, op: Op, params: Params, a: Array) -> Any:
 
 def _by_singular_values(fn: Callable[[Arithmetic, Params, Array, Array, Array], Array]) -> Handler:
     def handler(ar: Arithmetic, op: Op, params: Params, a: Array) -> Any:
-        found = []
-        for at in _each(a):
-            found.append(fn(ar, params, *_singular(ar, a[at])))
+        found = [fn(ar, params, *_singular(ar, a[at])) for at in _each(a)]
         shape = np.shape(op.evaluate(ar.rounded(a), **params))
         out = _empty(shape)
         for at, value in zip(_each(a), found, strict=True):
@@ -267,13 +265,15 @@ def _by_singular_values(fn: Callable[[Arithmetic, Params, Array, Array, Array], 
 def _polar(ar: Arithmetic, params: Params, u: Array, s: Array, vh: Array) -> Array:
     least = float(s[0]) * max(u.shape[0], vh.shape[1]) * 2.3e-16 if len(s) else 0.0
     kept = np.array([v > least for v in s], bool)
-    return np.matmul(np.where(kept, u, ar.zero), vh)
+    found: Array = np.matmul(np.where(kept, u, ar.zero), vh)
+    return found
 
 
 def _pinv(ar: Arithmetic, params: Params, u: Array, s: Array, vh: Array) -> Array:
     least = s[0] * ar.number(params["rcond"]) if len(s) else 0
     inverse = np.array([1 / v if v > least else ar.zero for v in s], object)
-    return np.matmul(vh.T * inverse, u.T)
+    found: Array = np.matmul(vh.T * inverse, u.T)
+    return found
 
 
 def _matrix_function(ar: Arithmetic, op: Op, params: Params, a: Array, *tangents: Array) -> Any:

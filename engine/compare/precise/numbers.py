@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from mpmath import libmp
-from mpmath.ctx_mp import MPContext
+from mpmath import libmp  # type: ignore[import-untyped]  # ships no types
+from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
 
 from engine.aval import Array
 from engine.execute.meter import Meter

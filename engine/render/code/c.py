@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from engine.render.code.function import function_of
@@ -31,9 +32,12 @@ STACK = 16 << 10
 """Bytes of arrays that a function keeps on the stack; if it needs more, the caller brings them."""
 
 _MATH = (
-    "exp expm1 exp2 log log1p log2 log10 sqrt cbrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
-    " fabs floor ceil trunc erf erfc tgamma lgamma"
-).split()
+    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "fabs", "erf", "erfc", "tgamma", "lgamma",
+)  # fmt: skip
+
+
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 class C(Printer):
@@ -63,7 +67,7 @@ class C(Printer):
         return f"({c_type(e.type)}){self.text(e.x, UNARY)}", UNARY
 
     def element(self, e: Elem) -> tuple[str, int]:
-        return f"{e.array.name}[{self.text(e.index)}]", ATOM
+        return f"{e.array.name}[{self.text(e.at)}]", ATOM
 
     def let(self, s: Let) -> str:
         const = "" if s.mutable else "const "
@@ -141,9 +145,9 @@ class C(Printer):
         main = [*self.header(function, size), *_signature(kind, function.name, arguments), *body, "}"]
         inner = "\n".join([*text, *main])
         includes = []
-        if natives or "INFINITY" in inner or "NAN" in inner:
+        if natives or re.search(r"\b(?:INFINITY|NAN)\b", _COMMENT.sub("", inner)):
             includes.append("#include <math.h>")
-        if "bool" in inner:
+        if re.search(r"\b(?:bool|true|false)\b", _COMMENT.sub("", inner)):
             includes.append("#include <stdbool.h>")
         return "\n".join([*includes, *([""] if includes else []), inner, ""])
 
@@ -156,13 +160,12 @@ class C(Printer):
     def header(self, function: Function, size: int) -> list[str]:
         """The comment above the function."""
         value, *gradients = function.results
-        rows: list[tuple[str, str]] = []
-        for p in function.parameters:
-            rows.append((p.var.name, _described(p.var.type, p.shape)))
+        rows = [(p.var.name, _described(p.var.type, p.shape)) for p in function.parameters]
         if value.shape:
             rows.append((value.name, f"out: the value of {value.title}, {_described('float', value.shape)}"))
-        for r in gradients:
-            rows.append((r.name, f"out: {derivative_title(value, r)}, {_described('float', r.shape)}"))
+        rows += [
+            (r.name, f"out: {derivative_title(value, r)}, {_described('float', r.shape)}") for r in gradients
+        ]
         if size:
             rows.append(("work", f"scratch memory, {size} bytes from malloc; its contents are of no concern"))
         wide = max((len(name) for name, _ in rows), default=0)

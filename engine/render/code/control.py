@@ -32,16 +32,19 @@ from engine.render.code.statements import (
     Break,
     Choice,
     Elem,
+    Expr,
     If,
     Num,
     Stmt,
     Var,
     While,
+    add,
     both,
     converted,
     either,
     integer,
     negated,
+    times,
 )
 
 STEPS = 1000
@@ -105,9 +108,7 @@ def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> t
     nk, nx, n = params["carries"], params["scanned"], params["length"]
     scanned, constants = _settled(low, xs[nk : nk + nx]), _settled(low, xs[nk + nx :])
     state = State(low, xs[:nk])
-    stacked = []
-    for aval in avals(node)[nk:]:
-        stacked.append(stored(low.room(type_of(aval.dtype), aval.size), aval.shape))
+    stacked = [stored(low.room(type_of(a.dtype), a.size), a.shape) for a in avals(node)[nk:]]
     if n:
         with low.loop(0, n, "step", down=params["reverse"]) as t:
             slices = [_row(x, t) for x in scanned]
@@ -117,8 +118,6 @@ def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> t
                 if out.shape == ():
                     low.store(y.buffer, t, out.expr)
                 else:
-                    from engine.render.code.statements import times
-
                     low.fill(y.buffer, out, times(t, out.size))
             state.become(outs[:nk])
     return (*state.values, *stacked)
@@ -128,8 +127,6 @@ def _row(x: Tensor, t: Any) -> Tensor:
     """x[t]."""
     if x.rank == 1:
         return scalar(x.at((t,)))
-    from engine.render.code.statements import add, times
-
     inner = prod(x.shape[1:])
     flat = x.flat
     return Tensor(
@@ -259,26 +256,16 @@ def _counted(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
         most = low.let(count.expr, "most")
     too_many = Binary(">", most, integer(STEPS), "bool")
     outs = low.graph(graph_of(params["derivation"]), operands, settle=True)
-    results = []
-    for x in outs:
-        if x.type != "float":
-            results.append(x)
-            continue
-        nan = Num(float("nan"))
-        if x.shape == ():
-            results.append(scalar(low.let(Choice(too_many, nan, x.expr, "float"))))
-        else:
-            results.append(
-                low.laid(
-                    Tensor(
-                        x.shape,
-                        "float",
-                        lambda i, x=x: Choice(too_many, nan, x.at(i), "float"),
-                        None,
-                        None,
-                        settled=False,
-                        depth=1,
-                    )
-                )
-            )
-    return tuple(results)
+    return tuple(_unless(low, too_many, x) if x.type == "float" else x for x in outs)
+
+
+def _unless(low: Lowering, lost: Expr, x: Tensor) -> Tensor:
+    """x, and NaN where it is lost."""
+    nan = Num(float("nan"))
+    if x.shape == ():
+        return scalar(low.let(Choice(lost, nan, x.expr, "float")))
+
+    def at(index: Index) -> Expr:
+        return Choice(lost, nan, x.at(index), "float")
+
+    return low.laid(Tensor(x.shape, "float", at, None, None, settled=False, depth=1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from engine.errors import Unsupported
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
-from engine.render.code import elementwise, handlers  # noqa: F401  # fill HANDLERS
+from engine.render.code import elementwise, handlers  # fill HANDLERS
 from engine.render.code.lowering import HANDLERS, Lowering, Names, Tensor, scalar, stored, type_of
 from engine.render.code.statements import Array, Expr, Function, Parameter, Result, Var
 from engine.render.code.tidy import tidied

@@ -119,7 +119,8 @@ def identifiers(
     for one in wanted:
         if one not in found:
             found[one] = space.take(plain(one))
-    function = space.take(plain(name, "f"))
+    wish = plain(name, "f")
+    function = space.take(wish if wish not in space else f"{wish.rstrip('_')}_and_derivatives")
     keys = Namespace()
     listed = [""] * len(derivatives)
     for alone in (True, False):

@@ -26,9 +26,9 @@ from engine.render.code.translate import Helper
 from engine.render.code.unit import Unit
 
 _MATH = (
-    "exp expm1 log log1p log2 log10 sqrt cbrt sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh"
-    " floor ceil trunc"
-).split()
+    "exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "cbrt", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc",
+)  # fmt: skip
 
 _FLAT = """\
 /** The numbers of a nested or typed array in C order; `size` is how many there must be. */
@@ -106,7 +106,7 @@ class JavaScript(Printer):
         return self.written(e.x)
 
     def element(self, e: Elem) -> tuple[str, int]:
-        text = f"{e.array.name}[{self.text(e.index)}]"
+        text = f"{e.array.name}[{self.text(e.at)}]"
         return (f"{text} !== 0", EQUALITY) if e.array.type == "bool" else (text, ATOM)
 
     def stored(self, target: Var | Elem, value: Expr) -> str:
@@ -163,9 +163,9 @@ class JavaScript(Printer):
         body += self.answer(value, gradients)
         text: list[str] = ['"use strict";', ""]
         if any(p.shape for p in function.parameters):
-            text += _FLAT.format(prefix=self.prefix).splitlines() + [""]
+            text += [*_FLAT.format(prefix=self.prefix).splitlines(), ""]
         if any(r.shape for r in function.results):
-            text += _NESTED.format(prefix=self.prefix).splitlines() + [""]
+            text += [*_NESTED.format(prefix=self.prefix).splitlines(), ""]
         text += [line for h in helpers for line in self.helper(h)]
         for t in tables:
             text += [*self.table(t, t.array.name), ""]
@@ -204,8 +204,10 @@ class JavaScript(Printer):
         value, *gradients = function.results
         by = ", ".join(r.title for r in gradients)
         text = [f"The value of {value.title}" + (f" and its derivatives by {by}." if by else "."), ""]
-        for p in function.parameters:
-            text.append(f"@param {{{_type(p.var.type, p.shape)}}} {p.var.name}{_shape(p.shape)}")
+        text += [
+            f"@param {{{_type(p.var.type, p.shape)}}} {p.var.name}{_shape(p.shape)}"
+            for p in function.parameters
+        ]
         inner = ", ".join(f"{r.title}: {_type('float', r.shape)}" for r in gradients)
         text.append(f"@returns {{{{value: {_type('float', value.shape)}, gradients: {{{inner}}}}}}}")
         names = ", ".join(p.var.name for p in function.parameters)

@@ -135,8 +135,8 @@ def substitute(low: Lowering, t: Matrix, b: Matrix, *, lower: bool, unit: bool =
     n = t.shape[0]
     with low.loop(0, n, down=not lower) as i, low.loop(0, b.shape[1], "j") as j:
         total = low.let(b.at(i, j), "s", mutable=True)
-        span = (integer(0), i) if lower else (add(i, integer(1)), integer(n))
-        with low.loop(*span, "k") as k:
+        first, last = (integer(0), i) if lower else (add(i, integer(1)), integer(n))
+        with low.loop(first, last, "k") as k:
             low.put(Assign(total, minus(total, product(t.at(i, k), b.at(k, j)))))
         b.put(i, j, total if unit else quotient(total, t.at(i, i)))
 
@@ -187,8 +187,8 @@ def _triangular(low: Lowering, a: Matrix, b: Matrix, x: Tensor, lead: Index, par
     lower, unit = params["lower"], params["unit"]
     a.fill(ZERO)
     with low.loop(0, n) as i:
-        span = (integer(0), add(i, integer(1))) if lower else (i, integer(n))
-        with low.loop(*span, "j") as j:
+        first, last = (integer(0), add(i, integer(1))) if lower else (i, integer(n))
+        with low.loop(first, last, "j") as j:
             a.put(i, j, x.at((*lead, i, j)))
     if unit:
         with low.loop(0, n) as i:
@@ -366,7 +366,9 @@ def _lu_factors(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]
     lead, (m, n) = x.shape[:-2], x.shape[-2:]
     shapes = [a.shape for a in avals(node)]
     lu, pivots, orders = (
-        low.room(kind, prod(shape)) for kind, shape in zip(("float", "int", "int"), shapes, strict=True)
+        low.room("float", prod(shapes[0])),
+        low.room("int", prod(shapes[1])),
+        low.room("int", prod(shapes[2])),
     )
     if x.size:
         a = Matrix(low, m, n)

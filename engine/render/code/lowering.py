@@ -277,7 +277,8 @@ class Lowering:
         """What was computed in a block that is still open, or is computed now."""
         for memo in reversed(self.memos):
             if key in memo:
-                return memo[key]
+                found: Expr = memo[key]
+                return found
         value = compute()
         self.memos[-1][key] = value
         return value
@@ -381,10 +382,8 @@ class Lowering:
         `bases` are names for nodes; `targets` are arrays for nodes to lie in.
         """
         bases, targets = bases or {}, targets or {}
-        values: dict[int, Value] = {}
+        values: dict[int, Value] = dict(zip(graph.inputs, arguments, strict=True))
         uses = _uses(graph)
-        for i, x in zip(graph.inputs, arguments, strict=True):
-            values[i] = x
         for i, _ in graph.schedule:
             if self.step is not None:
                 self.step()

@@ -11,14 +11,13 @@ from engine.render.code.lowering import (
     Lowering,
     Tensor,
     filled,
-    literal,
     ravel,
     scalar,
     stored,
     type_of,
     writes,
 )
-from engine.render.code.statements import Convert, Expr, add, converted, equal, integer, times
+from engine.render.code.statements import Binary, Expr, add, both, equal, integer, times
 
 
 def _view(x: Tensor, shape: tuple[int, ...], to: Any) -> Tensor:
@@ -184,11 +183,6 @@ def _class_mask(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]
         named = equal(label, index[at])
         if known is None:
             return named
-        from engine.render.code.statements import Binary, both
-
         return both(named, Binary("!=", label, integer(known), "bool"))
 
     return Tensor(single(node.aval).shape, "bool", entry, None, None, settled=False, depth=1)
-
-
-__all__ = ["Convert", "converted", "literal"]

@@ -103,6 +103,8 @@ class Printer(ABC):
                 if right.startswith("-"):
                     right = f"({right})"
                 return f"{left} {self.signs.get(op, op)} {right}", level
+            case Choice(condition=Num(value=value), x=x, y=y):
+                return self.written(x if value else y)
             case Choice(condition=condition, x=x, y=y):
                 return f"{self.text(condition, OR)} ? {self.text(x, OR)} : {self.text(y, CHOICE)}", CHOICE
             case Call(fn=fn, arguments=arguments):
@@ -154,6 +156,9 @@ class Printer(ABC):
                     ]
                 case If(condition=condition, then=[Break()], otherwise=[]):
                     out.append(f"{pad}if ({self.text(condition)}) break;")
+                case If(condition=condition, then=[], otherwise=otherwise):
+                    head = self.text(Unary("not", condition, "bool"))
+                    out += [f"{pad}if ({head}) {{", *self.lines(otherwise, depth + 1), pad + "}"]
                 case If(condition=condition, then=then, otherwise=otherwise):
                     out += [f"{pad}if ({self.text(condition)}) {{", *self.lines(then, depth + 1)]
                     if otherwise:
@@ -189,7 +194,7 @@ class Printer(ABC):
         """What is assigned to."""
         if isinstance(target, Var):
             return target.name
-        return f"{target.array.name}[{self.text(target.index)}]"
+        return f"{target.array.name}[{self.text(target.at)}]"
 
     def stored(self, target: Var | Elem, value: Expr) -> str:
         """The value as it is assigned."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.graph import Node, single
+from engine.op import registry
 from engine.render.code.elementwise import expression
 from engine.render.code.lowering import (
     NOTHING,
@@ -38,6 +39,7 @@ from engine.render.code.statements import (
     plus,
     product,
     quotient,
+    times,
 )
 from engine.render.code.translate import apply
 
@@ -49,8 +51,6 @@ def _ufunc(name: str, x: Expr, y: Expr) -> Expr:
     """`add`, `multiply`, `maximum` or `minimum` of two numbers of one type."""
     if x.type == "float" and name in ("maximum", "minimum"):
         return apply(name, x, y)
-    from engine.op import registry
-
     return expression(registry.core(name), {}, [x, y], x.type)
 
 
@@ -251,7 +251,7 @@ def _cum_argextreme(low: Lowering, node: Node, xs: list[Any], params: dict[str, 
     def step(best: Var, index: Index) -> Expr:
         e = low.named(x.at(index))
         top = low.named(x.at((*index[:at], best, *index[at + 1 :])))
-        record = Binary(sign, e, top, "bool")
+        record: Expr = Binary(sign, e, top, "bool")
         if x.type == "float":
             record = either(record, Binary("!=", e, e, "bool"))
         return Choice(record, index[at], best, "int")
@@ -265,18 +265,16 @@ def _power_table(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
     shape = single(node.aval).shape
     array, value = low.result(shape, x.type)
     if value.size:
-        with low.loops(x.shape) as outer:
+        with low.loops(x.shape[:-1]) as outer:
             power = low.let(Num(1, x.type), "s", mutable=True)
             with low.loop(0, n, "k") as k:
                 column = add(integer(n - 1), _minus(k)) if params["reverse"] else k
                 low.store(array, ravel(shape, (*outer, column)), power)
-                low.put(Assign(power, Binary("*", power, x.at(outer), x.type)))
+                low.put(Assign(power, Binary("*", power, x.at((*outer, integer(0))), x.type)))
     return value
 
 
 def _minus(k: Expr) -> Expr:
-    from engine.render.code.statements import times
-
     return times(k, -1)
 
 
@@ -347,24 +345,38 @@ def _logsumexp(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any])
     x = low.settle(xs[0])
     axes = params["axes"]
     top = _largest(low, x, axes)
-    spread = _spread(top, x, axes)
-
-    def step(total: Var, e: Expr, index: Index) -> None:
-        value, m = low.named(e), low.named(spread.at(index))
-        finite = less(Call("fabs", (m,)), INF)
-        other = Call("exp", (Choice(finite, minus(value, m), value, "float"),))
-        low.put(Assign(total, plus(total, Choice(equal(value, m), Num(1.0), other, "float"))))
-
-    rest = low.reduced(_indexed(x), axes, lambda _: Num(-1.0), step)
+    many, rest = _rest(low, x, axes, _spread(top, x, axes))
 
     def entry(index: Index) -> Expr:
         m = low.named(_at(top, index))
-        total = plus(m, Call("log1p", (_at(rest, index),)))
+        beside = plus(minus(_at(many, index), Num(1.0)), _at(rest, index))
+        total = plus(m, Call("log1p", (beside,)))
         return Choice(less(Call("fabs", (m,)), INF), total, m, "float")
 
     if top.shape == ():
         return scalar(entry(()))
     return Tensor(top.shape, "float", entry, None, None, settled=False, depth=1)
+
+
+def _rest(low: Lowering, x: Tensor, axes: tuple[int, ...], spread: Tensor) -> tuple[Tensor, Tensor]:
+    """How many entries are the largest, and Σ exp(x − max) over the others."""
+
+    def count(total: Var, e: Expr, index: Index) -> None:
+        with low.when(equal(e, spread.at(index))):
+            low.put(Assign(total, plus(total, Num(1.0))))
+
+    def step(total: Var, e: Expr, index: Index) -> None:
+        m = low.named(spread.at(index))
+        with low.when(Binary("!=", e, m, "bool")):
+            low.put(Assign(total, plus(total, Call("exp", (minus(e, _finite(m)),)))))
+
+    many = low.reduced(_indexed(x), axes, lambda _: Num(0.0), count, own=False)
+    return many, low.reduced(_indexed(x), axes, lambda _: Num(0.0), step, own=False)
+
+
+def _finite(m: Expr) -> Expr:
+    """The number, and 0 for an infinity."""
+    return Choice(less(Call("fabs", (m,)), INF), m, Num(0.0), "float")
 
 
 def _largest(low: Lowering, x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -398,19 +410,17 @@ def _softmax(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
     spread = _spread(top, x, axes)
 
     def shifted(index: Index, e: Expr) -> Expr:
-        return minus(e, spread.at(index))
+        m = low.named(spread.at(index))
+        return minus(e, Choice(equal(m, Num(float("-inf"))), Num(0.0), m, "float"))
 
     if name == "log_softmax":
-        # log Σ exp, less the one that is largest, by log1p: as the op computes it.
-        def step(total: Var, e: Expr, index: Index) -> None:
-            value = low.named(shifted(index, e))
-            low.put(Assign(total, plus(total, Call("exp", (value,)))))
-
-        sums = low.reduced(_indexed(x), axes, lambda _: Num(-1.0), step, own=False)
-        spread_sums = _spread(sums, x, axes)
+        # The largest entry's own 1 is kept out of the sum, and put back by log1p.
+        many, rest = (_spread(v, x, axes) for v in _rest(low, x, axes, spread))
 
         def log_entry(index: Index) -> Expr:
-            return minus(shifted(index, x.at(index)), Call("log1p", (spread_sums.at(index),)))
+            n = low.named(apply("maximum", many.at(index), Num(1.0)))
+            beside = Call("log1p", (quotient(rest.at(index), n),))
+            return minus(shifted(index, x.at(index)), plus(Call("log", (n,)), beside))
 
         return Tensor(x.shape, "float", log_entry, None, None, settled=False, depth=1)
 
@@ -429,7 +439,11 @@ def _softmax(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
 
     def entry(index: Index) -> Expr:
         e = low.named(x.at(index))
-        share = quotient(Call("exp", (shifted(index, e),)), spread_sums.at(index))
+        whole_sum = low.named(spread_sums.at(index))
+        share = quotient(
+            Call("exp", (shifted(index, e),)),
+            Choice(equal(whole_sum, Num(0.0)), Num(1.0), whole_sum, "float"),
+        )
         if endless is None:
             return share
         one = quotient(Num(1.0), endless.at(index))

@@ -41,7 +41,7 @@ class Elem(NamedTuple):
     """An element of an array: `array[index]`."""
 
     array: Array
-    index: Expr
+    at: Expr
 
     @property
     def type(self) -> Type:

@@ -45,7 +45,7 @@ def tidied(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
                 values.setdefault(var.name, []).append(list(_names([value])))
             case Assign(target=target, value=value):
                 name = target.name if isinstance(target, Var) else target.array.name
-                parts: list[Expr] = [value] if isinstance(target, Var) else [value, target.index]
+                parts: list[Expr] = [value] if isinstance(target, Var) else [value, target.at]
                 if name in own:
                     values.setdefault(name, []).append(list(_names(parts)))
                 else:

@@ -50,7 +50,10 @@ MODULES: tuple[ModuleType, ...] = (
 )
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
-ALIASES: Mapping[str, str] = {"abs": "fabs", "remainder": "remainder_of", "round": "round_of"}
+ALIASES: Mapping[str, str] = {
+    "abs": "fabs", "remainder": "remainder_of", "round": "round_of",
+    "floor_of": "floor", "ceil_of": "ceil", "trunc_of": "trunc", "fmod_of": "fmod",
+}  # fmt: skip
 """Names in formulas and helpers that are called otherwise here."""
 
 INF = Num(float("inf"))
@@ -96,12 +99,12 @@ class _Reader:
     def read(self, e: ast.expr) -> Expr:
         """An expression."""
         match e:
-            case ast.Constant(value=bool() as value):
-                return Num(float(value), "bool")
-            case ast.Constant(value=int() as value):
-                return Num(value, "int")
-            case ast.Constant(value=float() as value):
-                return Num(value)
+            case ast.Constant(value=bool() as truth):
+                return Num(float(truth), "bool")
+            case ast.Constant(value=int() as whole):
+                return Num(whole, "int")
+            case ast.Constant(value=float() as number):
+                return Num(number)
             case ast.Name(id="INF"):
                 return INF
             case ast.Name(id=name):
@@ -132,8 +135,8 @@ class _Reader:
                 for value in values[1:]:
                     found = Binary(sign, found, self.condition(value), "bool")
                 return found
-            case ast.IfExp(test=test, body=then, orelse=otherwise):
-                return self.choice(test, then, otherwise)
+            case ast.IfExp():
+                return self.choice(e.test, e.body, e.orelse)
             case ast.Subscript(value=ast.Name(id=table), slice=index):
                 self.used.add(table)
                 size = len(self.tables[table])
@@ -194,6 +197,11 @@ def _functions() -> dict[str, tuple[ast.FunctionDef, Mapping[str, tuple[float, .
         for item in ast.parse(inspect.getsource(module)).body:
             if isinstance(item, ast.FunctionDef):
                 found[item.name] = item, tables
+                if module is prelude and item.name == "lgamma":
+                    found["lgamma_right"] = (
+                        item,
+                        tables,
+                    )  # C has lgamma, and ours is right of 0 what the tape's is
     return found
 
 
@@ -209,8 +217,12 @@ class _Body:
         self.argument: set[str] = {v.name for v in self.parameters}
 
     def block(self, items: list[ast.stmt]) -> list[Stmt]:
-        """The statements of a block. Locals are declared where they first appear, which the helpers see to is outside."""
-        return [s for item in items for s in self.statement(item)]
+        """The statements of a block. Its locals are declared where they first appear, and known up to its end."""
+        outer = dict(self.names)
+        statements = [s for item in items for s in self.statement(item)]
+        self.names.clear()
+        self.names.update(outer)
+        return statements
 
     def statement(self, item: ast.stmt) -> list[Stmt]:
         """One statement."""
@@ -305,5 +317,5 @@ def formula(text: str, operands: Mapping[str, Expr]) -> Expr:
 
 def apply(name: str, *arguments: Expr) -> Expr:
     """A helper or a function of the mathematics library over expressions."""
-    result: Type = helper(name).type if known(name) else "float"
+    result: Type = _annotated(_functions()[name][0].returns) if known(name) else "float"
     return Call(name, arguments, result)

@@ -7,8 +7,17 @@ from typing import Any
 
 from engine.aval import Aval
 from engine.graph import CONSTANT
-from engine.render.code.python.elementwise import type_of
-from engine.render.code.python.expr import ATOM, PRODUCT, Expr, binary, call, shape
+from engine.render.code.python.expr import (
+    ATOM,
+    PRODUCT,
+    Expr,
+    binary,
+    call,
+    dimensions,
+    filled,
+    shape,
+    type_of,
+)
 from engine.render.code.python.scope import Call
 from engine.render.code.python.table import writes
 
@@ -38,13 +47,7 @@ def along(c: Call, axes: Sequence[int], rank: int) -> str:
 def _broadcast_to(c: Call) -> Expr:
     x, dims, dtype = c.args[0], c.params["shape"], c.aval.dtype
     if x.weak:
-        kind = "" if dtype == "float64" else f", {type_of(dtype)}"
-        size = str(dims[0]) if len(dims) == 1 else shape(dims)
-        if x.text in ("0.0", "0", "False"):
-            return call("np.zeros", size + kind)
-        if x.text in ("1.0", "1", "True"):
-            return call("np.ones", size + kind)
-        return call("np.full", size, x, *([kind[2:]] if kind else []))
+        return Expr(filled(dimensions(dims), x, dtype), depth=1)
     return call("np.broadcast_to", x, shape(dims))
 
 
@@ -137,7 +140,7 @@ def _embed(c: Call) -> Expr:
     x, dtype = c.args[0], c.aval.dtype
     kind = "" if dtype == "float64" else f", {type_of(dtype)}"
     dims = c.aval.shape
-    size = str(dims[0]) if len(dims) == 1 else shape(dims)
+    size = dimensions(dims)
     result = c.scope.assign(Expr(f"np.zeros({size}{kind})"), c.scope.wishes.get(c.at, ""))
     index = _index(c.aval, c.params["index"])
     inner = c.operand(0)

@@ -7,8 +7,7 @@ from typing import Any
 from engine.aval import Aval
 from engine.graph import Graph
 from engine.render.code.identifiers import Namespace
-from engine.render.code.python.elementwise import type_of
-from engine.render.code.python.expr import Expr, shape
+from engine.render.code.python.expr import dimensions, shape, type_of
 from engine.render.code.python.lengths import LENGTHS, Differs, joined
 from engine.render.code.python.scope import Call, Scope
 from engine.render.code.python.table import writes
@@ -76,7 +75,7 @@ def _custom(c: Call) -> None:
 @writes("core.cond")
 def _cond(c: Call) -> None:
     names = [function(c, c.params[k], f"_{k}", "One of two branches.") for k in ("then", "otherwise")]
-    condition, rest = c.args[0].typed.text, ", ".join(fixed(c, 1))
+    condition, rest = c.args[0].typed.text, given(c, 1)
     c.results()
     c.scope.line(f"if {condition}:")
     inner = c.scope
@@ -107,12 +106,11 @@ def _scan(c: Call) -> None:
     xs, rest = fixed(c, nk, nk + nx), fixed(c, nk + nx)
     names = _carries(c, nk)
     assert not isinstance(c.node.aval, Aval)
-    k = c.scope.name("k")
+    k = c.scope.counter
     for name, aval in zip(names[nk:], c.node.aval[nk:], strict=True):
         if name != "_":
             kind = "" if aval.dtype == "float64" else f", {type_of(aval.dtype)}"
-            size = str(aval.shape[0]) if aval.rank == 1 else shape(aval.shape)
-            c.scope.line(f"{name} = np.empty({size}{kind})")
+            c.scope.line(f"{name} = np.empty({dimensions(aval.shape)}{kind})")
     steps = f"range({n} - 1, -1, -1)" if p["reverse"] else f"range({n})"
     if p["reverse"] and type(n) is int:
         steps = f"range({n - 1}, -1, -1)"
@@ -202,6 +200,3 @@ def _implicit(c: Call) -> None:
         f"{find}({start[0]}, {rest}, {residual}, {jacobian}, {columns}, {block}, diagonal={bool(p['diagonal'])}, "
         f"method={p['method']!r}, tol={p['tol']!r}, most={p['most']})",
     )
-
-
-__all__ = ["Expr", "function"]

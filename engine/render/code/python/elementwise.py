@@ -21,6 +21,7 @@ from engine.render.code.python.expr import (
     binary,
     call,
     power,
+    type_of,
     unary,
 )
 from engine.render.code.python.scope import Call
@@ -126,8 +127,10 @@ def _pow_by(c: Call) -> Expr:
     (x,), n = arguments(c), float(c.params["exponent"])
     if n.is_integer() and 0 < n < 1e6:
         return power(x, str(int(n)))
-    if n == -1 or (n.is_integer() and -1e6 < n <= 0 and c.aval.floating):
-        return power(x, f"{n!r}") if n >= 0 else power(x, f"({n!r})")
+    if n == -1 and c.aval.floating:
+        return binary("/", PRODUCT, Expr("1.0"), x)
+    if n.is_integer() and -1e6 < n <= 0 and c.aval.floating:
+        return power(x, repr(n))
     return call("np.power", x, repr(n) if abs(n) != float("inf") else ("np.inf" if n > 0 else "-np.inf"))
 
 
@@ -146,11 +149,6 @@ def _cast(c: Call) -> Expr:
     dtype = c.params["dtype"]
     x = c.args[0].typed
     return Expr(f"{x.text if x.rank >= 13 else f'({x.text})'}.astype({type_of(dtype)})", depth=x.depth + 1)
-
-
-def type_of(dtype: str) -> str:
-    """A dtype as one writes it."""
-    return "bool" if dtype == "bool" else f"np.{dtype}"
 
 
 @writes("relu")
@@ -188,6 +186,11 @@ def _item(c: Call, found: Expr) -> Expr:
 def _clip(c: Call) -> Expr:
     x, low, high = arguments(c)
     return call("np.minimum", call("np.maximum", x, low), high)
+
+
+@writes("sech_squared")
+def _sech_squared(c: Call) -> Expr:
+    return call(c.helper("sech_squared"), *[a.typed for a in c.args])
 
 
 @writes("rsqrt")

@@ -53,6 +53,17 @@ def unary(sign: str, x: Expr) -> Expr:
     return Expr(f"{sign}{x.at(POWER if x.weak else UNARY)}", UNARY, x.depth + 1)
 
 
+def uniform(array: Array) -> Any | None:
+    """The number that all entries of an array are, to the last bit; None if there is none."""
+    if array.ndim == 0 or not array.size:
+        return None
+    first = array.flat[0]
+    same = array == first if first == first else np.isnan(array)
+    if array.dtype.kind == "f" and first == 0:
+        same &= np.signbit(array) == np.signbit(first)
+    return first if same.all() else None
+
+
 def power(base: Expr, exponent: str) -> Expr:
     """`base**exponent`, the exponent as text that needs no parentheses."""
     return Expr(f"{base.at(ATOM)}**{exponent}", POWER, base.depth + 1)
@@ -99,6 +110,26 @@ def shape(dims: Sequence[Any]) -> str:
     """A shape, or another tuple of integers, as text; entries may be expressions (`Dim`)."""
     listed = ", ".join(str(n) for n in dims)
     return f"({listed},)" if len(dims) == 1 else f"({listed})"
+
+
+def type_of(dtype: str) -> str:
+    """A dtype as one writes it."""
+    return "bool" if dtype == "bool" else f"np.{dtype}"
+
+
+def filled(dims: str, x: Expr, dtype: str) -> str:
+    """An array of one number."""
+    kind = "" if dtype == "float64" else f", {type_of(dtype)}"
+    if x.text in ("0.0", "0", "False"):
+        return f"np.zeros({dims}{kind})"
+    if x.text in ("1.0", "1", "True"):
+        return f"np.ones({dims}{kind})"
+    return f"np.full({dims}, {x.text}{kind})"
+
+
+def dimensions(dims: Sequence[Any]) -> str:
+    """A shape as an argument: a number for one axis."""
+    return str(dims[0]) if len(dims) == 1 else shape(dims)
 
 
 # ------------------------------------------------------------------------------------------------------------ long lines

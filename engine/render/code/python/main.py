@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from engine.aval import Aval
 from engine.render.code.identifiers import Namespace, plain
-from engine.render.code.python.elementwise import type_of
-from engine.render.code.python.expr import WIDTH, Expr, shape
+from engine.render.code.python.expr import WIDTH, Expr, shape, type_of
 from engine.render.code.python.module import Module
 from engine.render.code.python.scope import Scope, inputs_of
 from engine.render.code.unit import Derivative, Unit
@@ -32,10 +31,13 @@ def python_code(unit: Unit) -> str:
     scope = Scope(module, unit.graph, arguments, space, wishes, labels=unit.steps)
     read = inputs_of(unit.graph)
     for name, aval, used in zip(arguments, unit.graph.in_avals, read, strict=True):
-        if used:
+        if used and not aval.shape:
+            kind = "np.bool_" if aval.dtype == "bool" else f"np.{aval.dtype}"
+            scope.line(f"{name} = {kind}({name})")
+        elif used:
             kind = "" if aval.dtype == "float64" else f", {type_of(aval.dtype)}"
             scope.line(f"{name} = {module.helper('array')}({name}, {shape(aval.shape)}{kind})")
-    scope.write()
+    scope.write(_start_of_derivatives(unit))
     results = _results(unit, scope)
     pairs = ", ".join(f'"{key}": {e.text}' for key, e in zip(names.keys, results[1:], strict=True))
     scope.line(f"return {results[0].text}, {{{pairs}}}")
@@ -64,11 +66,25 @@ def _wishes(unit: Unit, space: Namespace) -> dict[int, str]:
         own = name in unit.names.space
         if taken.setdefault(name, node) != node or (own and name not in unit.names.ids.values()):
             del wishes[node]
+    primal = set(_primal(unit))
     for key, node in zip(("value", *[f"d_{k}" for k in unit.names.keys]), unit.graph.outputs, strict=True):
+        if node in primal and key != "value":
+            continue
         if node not in inputs and node not in wishes and key not in space and key not in taken:
             wishes[node] = key
             taken[key] = node
     return wishes
+
+
+def _primal(unit: Unit) -> list[int]:
+    """The nodes that the value needs."""
+    return [i for i, _ in unit.graph.with_outputs(unit.graph.outputs[:1]).schedule]
+
+
+def _start_of_derivatives(unit: Unit) -> int:
+    """The first node behind all that the value needs; past all nodes, if there is no value to compute."""
+    primal = _primal(unit)
+    return primal[-1] + 1 if primal and unit.derivatives else len(unit.graph.nodes)
 
 
 def _results(unit: Unit, scope: Scope) -> list[Expr]:
