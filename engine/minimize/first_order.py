@@ -23,11 +23,7 @@ Slope = Callable[[Array, "float | None"], tuple[float, Array]]
 ARMIJO = 1e-4
 """Share of the decrease that the slope promises with which a step is taken (Armijo 1966)."""
 
-<<<<<<< HEAD
-NOT_FINITE = "The objective or its gradient is not finite at the start, so there is no way down from there. Start where it is finite."
-=======
 NOT_FINITE = "The objective or its gradient is not finite at the start, so there is no way down from there. Start where it is."
->>>>>>> main
 
 
 def exact(problem: Problem) -> Slope:
@@ -124,17 +120,10 @@ def search_line(problem: Problem, options: Mapping[str, Any], path: Path, slope:
             if np.array_equal(x, y) or not moved > 0:
                 break
             trial: tuple[float, Array | None] = (problem.value(y), None) if numerical else problem.gradient(y)
-<<<<<<< HEAD
-            if np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved:
-                if trial[1] is None or np.isfinite(trial[1]).all():
-                    found = trial
-                    break
-=======
             lower = np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved
             if lower and (trial[1] is None or np.isfinite(trial[1]).all()):
                 found = trial
                 break
->>>>>>> main
             step *= 0.5
         if found is None:
             return no_progress(problem, x, value, g)

@@ -88,27 +88,11 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
                 )
 
     bounds = Bounds(problem.low, problem.high) if problem.bounded else None
-<<<<<<< HEAD
-    limits = {"maxiter": WITHOUT_END, "maxfun": WITHOUT_END, "maxls": 50}
-    told = {"maxcor": options["memory"], "ftol": options["ftol"], "gtol": options["gtol"]}
-    found = minimize(
-        f,
-        problem.start,
-        method="L-BFGS-B",
-        jac=True,
-        bounds=bounds,
-        callback=f.callback,
-        options=limits | told,
-    )
-    if found.status == 0:
-        return Outcome("converged", f"The objective changes by less than ftol, {options['ftol']:g}, of it.")
-=======
     told = {
         "maxcor": options["memory"], "ftol": 0.0, "gtol": 0.0, "maxls": 50,
         "maxiter": WITHOUT_END, "maxfun": WITHOUT_END,
     }  # fmt: skip
     minimize(f, problem.start, method="L-BFGS-B", jac=True, bounds=bounds, callback=callback, options=told)
->>>>>>> main
     return no_progress(problem, f.at, f.value, f.slope)
 
 
@@ -120,20 +104,3 @@ def bfgs(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     if found.status == 0:
         return Outcome("converged", f"The last step is shorter than xtol, {options['xtol']:g}, of the point.")
     return no_progress(problem, f.at, f.value, f.slope)
-<<<<<<< HEAD
-
-
-def newton_cg(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
-    """Truncated Newton: conjugate gradients on the Hessian by its products, then a line search (Nocedal & Wright, 7.1)."""
-    f = Wrapped(problem, path)
-    told = {"maxiter": WITHOUT_END, "xtol": options["xtol"]}
-    found = minimize(
-        f, problem.start, method="Newton-CG", jac=True, hessp=f.hessp, callback=f.callback, options=told
-    )
-    if found.status == 0:
-        return Outcome(
-            "converged", f"The last step moved the variables by less than xtol, {options['xtol']:g}."
-        )
-    return no_progress(problem, f.at, f.value, f.slope)
-=======
->>>>>>> main

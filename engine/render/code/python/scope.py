@@ -137,12 +137,7 @@ class Scope:
         node = self.graph.nodes[i]
         if not node.op.elementwise or len(node.inputs) < 2 or node.op.name in _WHOLE:
             return node.inputs
-<<<<<<< HEAD
-        nodes = self.graph.nodes
-        sources = [nodes[j].inputs[0] if nodes[j].op.name == "broadcast_to" else j for j in node.inputs]
-=======
         sources = [self._unstretched(j) for j in node.inputs]
->>>>>>> main
         if tuple(sources) == node.inputs:
             return node.inputs
         assert isinstance(node.aval, Aval)
