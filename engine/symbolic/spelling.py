@@ -12,7 +12,7 @@ from engine.graph import Node, single
 from engine.op import registry
 from engine.symbolic.expressions import Expr
 from engine.symbolic.functions import elementwise, shape_of
-from engine.symbolic.read import Reader, Rule
+from engine.symbolic.read import Reader, Rule, Unspelled
 from engine.symbolic.tensors import aligned, column, reshaped
 
 
@@ -197,6 +197,8 @@ def cofactor(reader: Reader, node: Node) -> Expr:
     alg = reader.alg
     a = reader.whole(node.inputs[0])
     shape = a.shape
+    if a.kind != "input" and node.inputs[0] not in reader.ids:
+        raise Unspelled(node.op.name)  # of unit matrices, in second derivatives
     inverse = alg.call("inv", (a,), shape)
     axes = () if len(shape) == 2 else None
     turned = alg.call("permute_dims" if axes is not None else "matrix_transpose", (inverse,), shape)
