@@ -135,13 +135,13 @@ def test_in_axes_maps_the_verb(client: Client, verb: str) -> None:
             assert answer["value"] == [-24.0, -28.0, -32.0]
 
 
-@pytest.mark.parametrize("verb", ["trace", "parse", "render"])
+@pytest.mark.parametrize("verb", ["trace", "parse", "render", "check", "compare", "derivative", "minimize"])
 def test_in_axes_is_refused_elsewhere(client: Client, verb: str) -> None:
     asked = {**PRODUCT, "inputs": {"x": [1, 2, 3], "y": 5, "z": -4}, "in_axes": {"x": 0}}
     assert client.problem(verb, asked, 422, "unsupported")["pointer"] == "/in_axes"
 
 
-NOT_KEPT = {"parse", "compare", "derivative", "landscape"}
+NOT_KEPT = {"parse", "check", "compare", "derivative", "landscape", "minimize"}
 """Verbs whose jobs are made anew for each request."""
 
 
@@ -224,8 +224,8 @@ def test_programs_that_are_not_registered(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize("path", ["check", "minimize", "graphs/x/minimize", "", "Grad"])
-def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["", "Grad", "gradient", "graphs/x/fit"])
+def test_what_is_no_verb_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404
     assert response.json()["type"] == "/problems/not-found"
