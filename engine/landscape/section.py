@@ -17,7 +17,7 @@ from engine.builder import GraphBuilder
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.first_order import with_one
-from engine.errors import SingularMatrix
+from engine.errors import LimitExceeded, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.landscape.axes import Placed
@@ -83,18 +83,12 @@ class Section:
         self.fixed, self.moving = split(graph, len(variables), self.dtype)
         self._shared: list[Array] | None = None
         one = cost_of(self.moving)
-        largest = max([n.aval.size for n in self.moving.nodes if isinstance(n.aval, Aval)], default=1)
-        self.members = int(
-            max(
-                1,
-                min(
-                    MOST_MEMBERS,
-                    limits.memory_bytes // SHARE // max(one.bytes, 1),
-                    limits.elements // max(largest, 1),
-                ),
-            )
-        )
-        """Points that are computed together."""
+        nodes = [n for n in self.moving.nodes if isinstance(n.aval, Aval)]
+        given = sum(n.aval.nbytes for n in nodes if n.op is INPUT and isinstance(n.aval, Aval))
+        own = max([n.aval.size for n in nodes if n.op is not INPUT and isinstance(n.aval, Aval)], default=1)
+        every = max([n.aval.size for n in nodes if isinstance(n.aval, Aval)], default=1)
+        self.members = [_members(limits, one.bytes - given, own), _members(limits, one.bytes, every)]
+        """Points that are computed together: what does not vary is there once, unless an op needs it for each."""
         first = cost_of(self.fixed)
         self.cost = Cost(first.nodes, first.flops, first.bytes, first.largest_step)
         check(self.cost, limits, "This landscape")
@@ -131,21 +125,22 @@ class Chunks:
         self.shape = shape
         self.values = values
         self.crossed = crossed
-        most = section.members
         self.parts: list[int] = []
         """Length of a part along each axis; inner axes are kept whole while they can be."""
-        for n in reversed(shape):
-            longest = max(1, min(n, most))
-            pieces = -(-n // longest)
-            self.parts.insert(0, -(-n // pieces) if n else 0)
-            most = max(1, most // longest)
-        self.count = prod(-(-n // part) if part else 0 for n, part in zip(shape, self.parts, strict=True))
+        self.count = 0
         self.graph: Graph | None = None
         cost = Cost(0, 0.0, 0)
-        if self.count:
-            self.graph = self._mapped()
-            cost = cost_of(self.graph)
-            check(cost, section.limits, "A part of this landscape")
+        for attempt, most in enumerate(section.members):
+            self._divide(most)
+            try:
+                if self.count:
+                    self.graph = self._mapped()
+                    cost = cost_of(self.graph)
+                    check(cost, section.limits, "A part of this landscape")
+                break
+            except LimitExceeded:
+                if attempt + 1 == len(section.members):
+                    raise
         held = 8 * section.results * prod(shape)
         self.cost = Cost(
             cost.nodes * self.count, cost.flops * self.count, cost.bytes + held, cost.largest_step
@@ -153,6 +148,18 @@ class Chunks:
         check(self.cost, section.limits, "This landscape")
         if self.graph is not None:
             make_ready(self.graph, guarded=section.runner.guarded)
+
+    def _divide(self, most: int) -> None:
+        """Into parts of at most so many points."""
+        self.parts = []
+        for n in reversed(self.shape):
+            longest = max(1, min(n, most))
+            pieces = -(-n // longest)
+            self.parts.insert(0, -(-n // pieces) if n else 0)
+            most = max(1, most // longest)
+        self.count = prod(
+            -(-n // part) if part else 0 for n, part in zip(self.shape, self.parts, strict=True)
+        )
 
     def _mapped(self) -> Graph:
         section = self.section
@@ -203,6 +210,12 @@ class Chunks:
             for result, part in zip(results, found, strict=True):
                 result[whole] = np.asarray(part)[kept]
         return results
+
+
+def _members(limits: Limits, nbytes: int, largest: int) -> int:
+    """How many points fit, of which each takes so many bytes, and arrays of so many elements."""
+    by_memory = limits.memory_bytes // SHARE // max(nbytes, 1)
+    return int(max(1, min(MOST_MEMBERS, by_memory, limits.elements // max(largest, 1))))
 
 
 def padded(values: Array, size: int) -> Array:
