@@ -30,6 +30,9 @@ from engine.transforms.vmap import map_graph
 MOST_MEMBERS = 1 << 16
 """Points that are computed together at most."""
 
+CACHED = 1 << 19
+"""Entries of one array, of all points that are computed together, that are near the processor."""
+
 SHARE = 4
 """Points are computed together that take the n-th part of the memory one request may have."""
 
@@ -87,8 +90,12 @@ class Section:
         given = sum(n.aval.nbytes for n in nodes if n.op is INPUT and isinstance(n.aval, Aval))
         own = max([n.aval.size for n in nodes if n.op is not INPUT and isinstance(n.aval, Aval)], default=1)
         every = max([n.aval.size for n in nodes if isinstance(n.aval, Aval)], default=1)
-        self.members = [_members(limits, one.bytes - given, own), _members(limits, one.bytes, every)]
-        """Points that are computed together: what does not vary is there once, unless an op needs it for each."""
+        most = _members(limits, one.bytes - given, own)
+        self.members = list(dict.fromkeys([min(most, max(1, CACHED // max(own, 1))), most]))
+        """Points that are computed together, as it is fast, or saves what is computed for each part (`Chunks`). What does not
+        vary is there once."""
+        self.careful = _members(limits, one.bytes, every)
+        """The same, if an op needs what does not vary for each point."""
         first = cost_of(self.fixed)
         self.cost = Cost(first.nodes, first.flops, first.bytes, first.largest_step)
         check(self.cost, limits, "This landscape")
@@ -130,17 +137,8 @@ class Chunks:
         self.count = 0
         self.graph: Graph | None = None
         cost = Cost(0, 0.0, 0)
-        for attempt, most in enumerate(section.members):
-            self._divide(most)
-            try:
-                if self.count:
-                    self.graph = self._mapped()
-                    cost = cost_of(self.graph)
-                    check(cost, section.limits, "A part of this landscape")
-                break
-            except LimitExceeded:
-                if attempt + 1 == len(section.members):
-                    raise
+        if prod(shape):
+            self.graph, cost, self.parts, self.count = self._made()
         held = 8 * section.results * prod(shape)
         self.cost = Cost(
             cost.nodes * self.count, cost.flops * self.count, cost.bytes + held, cost.largest_step
@@ -148,6 +146,28 @@ class Chunks:
         check(self.cost, section.limits, "This landscape")
         if self.graph is not None:
             make_ready(self.graph, guarded=section.runner.guarded)
+
+    def _made(self) -> tuple[Graph, Cost, list[int], int]:
+        """The mapped graph of a part, its cost, and the parts: small ones, unless larger ones save half of the work."""
+        found: tuple[Graph, Cost, list[int], int] | None = None
+        ways = [*self.section.members, self.section.careful]
+        for way, most in enumerate(ways):
+            last = way + 1 == len(ways)
+            if last and found is not None:
+                break
+            self._divide(most)
+            try:
+                graph = self._mapped()
+                cost = cost_of(graph)
+                check(cost, self.section.limits, "A part of this landscape")
+            except LimitExceeded:
+                if last:
+                    raise
+                continue
+            if found is None or 2 * cost.flops * self.count < found[1].flops * found[3]:
+                found = graph, cost, self.parts, self.count
+        assert found is not None
+        return found
 
     def _divide(self, most: int) -> None:
         """Into parts of at most so many points."""
