@@ -474,6 +474,7 @@ class Minimize(Job):
     def _warnings(self, point: Array, value: float, gradient: Array, meter: Meter) -> list[dict[str, Any]]:
         """What is to be said of the point that was found."""
         at = self._at(point, meter)
+        at.runner.kinked = True  # which of the runs met one is not known: it is looked for at this point
         watch = explain(at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt)
         found: list[dict[str, Any]] = watch.warnings
         count = sum(f.singular for f in self._functions())
