@@ -278,7 +278,8 @@ def _least(model: Factored) -> Array:
 
 
 def _lengths(jac: Array) -> Array:
-    return np.sqrt(np.einsum("ij,ij->j", jac, jac))
+    found: Array = np.sqrt(np.einsum("ij,ij->j", jac, jac))
+    return found
 
 
 def _largest(problem: Problem, state: State) -> float:
