@@ -28,7 +28,7 @@ QUICK = 3.0
 
 @dataclass(frozen=True)
 class Moves:
-    """A graph at points that differ from `arguments` in one number each: in run k argument `which[k]` has the number `values[k]`
+    """A graph at points that differ from `arguments` in one number each: in run k argument `which[k]` has `values[k]`
     at the flat index `index[k]`."""
 
     graph: Graph
@@ -37,29 +37,28 @@ class Moves:
     index: list[int]
     values: Array
 
-    def one_by_one(self, executor: Executor, count: int, meter: Meter) -> Callable[[], list[list[Any]]]:
-        """The first `count` runs, in turn, as a function: what each gives."""
-        arguments = [np.array(a) if k in set(self.which) else a for k, a in enumerate(self.arguments)]
-        flats = {k: arguments[k].reshape(-1) for k in set(self.which)}
+    def one_by_one(
+        self, executor: Executor, count: int, meter: Meter, take: Callable[[int, Any], None] | None = None
+    ) -> Callable[[], None]:
+        """The first `count` runs, in turn, as a function; `take` gets what each gives."""
+        moved = set(self.which)
+        arguments = [np.array(a) if k in moved else a for k, a in enumerate(self.arguments)]
+        flats = {k: arguments[k].reshape(-1) for k in moved}
         run = executor.bare(self.graph, meter)
         numbers = flattened(arguments) if executor.scalar else None
         moves = list(zip(self.which, self.index, self.values.tolist(), strict=True))[:count]
 
-        def runs() -> list[list[Any]]:
-            found = []
-            for w, k, value in moves:
-                if numbers is not None:
-                    before = numbers[w]
-                    numbers[w] = value
-                    found.append(run(arguments, numbers))
-                    numbers[w] = before
-                else:
-                    flat = flats[w]
-                    before = flat[k]
-                    flat[k] = value
-                    found.append(run(arguments, None))
-                    flat[k] = before
-            return found
+        def runs() -> None:
+            for n, (w, k, value) in enumerate(moves):
+                # Scalars are one number each, so that their places in the vector are those of the arguments.
+                flat, at = (flats[w], k) if numbers is None else (numbers, w)
+                before = flat[at]
+                flat[at] = value
+                found = run(arguments, numbers)
+                flat[at] = before
+                if take is not None:
+                    meter.check()
+                    take(n, found)
 
         return runs
 
@@ -104,9 +103,12 @@ def results(moves: Moves, executor: Executor, typed: Typed, limits: Limits, mete
     n, graph = len(moves.which), moves.graph
     found = [np.empty(n) for _ in graph.outputs]
     if n <= FEW or (executor.scalar and 2e-8 * n * len(graph.nodes) < QUICK):
-        for k, values in enumerate(moves.one_by_one(executor, n, meter)()):
-            for result, value in zip(found, executor.read(graph, values), strict=True):
+
+        def take(k: int, run: Any) -> None:
+            for result, value in zip(found, executor.read(graph, run), strict=True):
                 result[k] = value
+
+        moves.one_by_one(executor, n, meter, take)()
         return found
     moved = set(moves.which)
     axes = [0 if k in moved else None for k in range(len(moves.arguments))]

@@ -40,7 +40,7 @@ MOST_WRITTEN = 20_000
 """Operations of formulas that are written out and computed."""
 MOST_UNROLLED = 50_000
 """Operations of a program whose loops are written out."""
-MOST_TRIED = 100_000
+MOST_TRIED = 20_000
 """Nodes of all formulas that are derived to find short ones."""
 MOST_SECONDS = 8.0
 """What the passes or evaluations of one way may take together, as predicted."""
@@ -133,11 +133,14 @@ class Comparison(Job):
         return trees(derived, self.step), "", size, work
 
     def _shortest(self, graph: Graph, nodes: Sequence[int], back: Graph) -> list[Graph]:
-        """A graph for each derivative. Rules applied from the inside give other expressions than those from the outside; by
-        scalars, where they are few, both are tried and the shorter one is taken."""
-        found = [back.with_outputs([o]) for o in back.outputs]
+        """One graph for all derivatives, or one for each, in order.
+
+        Rules applied from the inside give other expressions than those from the outside; by scalars, where they are few, both
+        are tried and the shorter one is taken.
+        """
         if len(nodes) * len(graph.nodes) > MOST_TRIED:
-            return found
+            return [back]
+        found = [back.with_outputs([o]) for o in back.outputs]
         for k, node in enumerate(nodes):
             if single(graph.nodes[node].aval).shape == ():
                 other = by_hand(graph, node, self.dtype, self.step)

@@ -40,6 +40,9 @@ class Unavailable(Exception):
         super().__init__(reason)
         self.reason = reason
 
+    def __str__(self) -> str:
+        return self.reason
+
 
 class Arithmetic:
     """Numbers of `digits` decimal digits, and what computing with them has cost.
