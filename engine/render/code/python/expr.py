@@ -187,7 +187,7 @@ def _widest(text: str) -> tuple[int, list[str], int] | None:
             if depth == 1:
                 start = last = i + 1
                 parts = []
-        elif char in _CLOSE:
+        elif char in _CLOSE and depth:  # the text may start behind what was broken before
             depth -= 1
             if depth == 0:
                 rest = text[last:i].strip()
