@@ -359,11 +359,11 @@ def test_size_is_linear(language: str, tmp_path: Path) -> None:
     """Twice the program, twice the code, and no more than a few lines for each node; a long one compiles and agrees."""
     need(language)
     at = {"x": 0.3, "y": 0.7}
-    units = {size: unit_of(chain(size), at, name=f"long{size}") for size in (500, 1000, 2000)}
+    units = {size: unit_of(chain(size), at, name=f"long{size}") for size in (300, 600, 1200)}
     texts = {size: LANGUAGES[language](unit) for size, (unit, _) in units.items()}
     lines = {size: text.count("\n") for size, text in texts.items()}
-    assert lines[1000] - lines[500] < 550 * 8
-    assert (lines[2000] - lines[1000]) / (lines[1000] - lines[500]) == pytest.approx(2.0, rel=0.15)
+    assert lines[600] - lines[300] < 330 * 8
+    assert (lines[1200] - lines[600]) / (lines[600] - lines[300]) == pytest.approx(2.0, rel=0.15)
     jobs = [Job(unit, [arrays]) for unit, arrays in units.values()]
     assert disagreements(jobs, run(language, jobs, tmp_path)) == []
 

@@ -101,7 +101,7 @@ def _settled(low: Lowering, xs: Sequence[Any]) -> list[Tensor]:
     return [low.settle(x) for x in xs]
 
 
-@writes("core.scan")
+@writes("core.scan", once=True)
 def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     body: Graph = params["body"]
@@ -140,7 +140,7 @@ def _row(x: Tensor, t: Any) -> Tensor:
     )
 
 
-@writes("core.while")
+@writes("core.while", once=True)
 def _while(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     nk, batch = params["carries"], params["batch"]

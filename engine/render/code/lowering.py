@@ -8,7 +8,7 @@ the state of a loop, which is read within the loop's body only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -146,12 +146,17 @@ def stored(array: Array, shape: Sequence[int]) -> Tensor:
 class Names:
     """Names that are used once, beside those of a unit."""
 
-    def __init__(self, space: Namespace) -> None:
+    def __init__(self, space: Namespace, owned: Iterable[str] = ()) -> None:
         self.space = space.copy()
+        self.owned = set(owned)
+        """Names of nodes that are taken for them: whoever asks for one first gets it."""
         self.last: dict[str, int] = {}
 
     def fresh(self, base: str, *, number: bool = False) -> str:
         """`base`, with a number behind it where it is taken (or always)."""
+        if base in self.owned:
+            self.owned.remove(base)
+            return base
         if base.startswith(PREFIX):
             base = f"v_{base}"
         if not number:
