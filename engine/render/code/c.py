@@ -163,8 +163,10 @@ class C(Printer):
         value, *gradients = function.results
         arguments = [self.parameter(p.var, p.shape) for p in function.parameters]
         if value.shape:
-            arguments.append(f"double *{value.name}")
-        arguments += [f"double *{r.name}" for r in gradients]
+            arguments.append(f"double *{value.name} {_extent(value.shape)}")
+        arguments += [
+            f"double *{r.name} {_extent(r.shape)}" if r.shape else f"double *{r.name}" for r in gradients
+        ]
         if size:
             arguments.append(f"void *{self.work}")
         kind = "void" if value.shape else "double"
@@ -193,7 +195,7 @@ class C(Printer):
         """An argument."""
         if isinstance(v, Var):
             return f"{c_type(v.type)} {v.name}"
-        return f"const {c_type(v.type)} *{v.name}"
+        return f"const {c_type(v.type)} *{v.name} {_extent(shape)}"
 
     def header(self, function: Function, size: int) -> list[str]:
         """The comment above the function."""
@@ -264,6 +266,10 @@ def _folded(head: str, items: Sequence[str], tail: str) -> list[str]:
 def has_arrays(function: Function) -> bool:
     """Whether an argument or a result is an array."""
     return any(p.shape for p in function.parameters) or any(r.shape for r in function.results)
+
+
+def _extent(shape: Sequence[int]) -> str:
+    return f"/* {''.join(f'[{n}]' for n in shape)} */"
 
 
 def _count(shape: Sequence[int]) -> int:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from engine.graph import Graph, Node
+from engine.graph import Graph, Node, graph_bytes
+from engine.kept import Kept
 from engine.ops.control.counted import Derivation
 from engine.render.code.lowering import (
     NOTHING,
@@ -234,10 +235,18 @@ def _custom(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     return tuple(low.graph(params["value"], _settled(low, xs), settle=True))
 
 
+MASKED: Kept[Derivation, Graph] = Kept(16 << 20)
+"""The graphs of `graph_of` that were made; they are asked for more than once for each text."""
+
+
 def graph_of(derivation: Derivation) -> Graph:
-    """The way back for any number of steps up to STEPS."""
-    masked = Derivation(replace(derivation.steps, masked=True), derivation.transforms, derivation.dtype)
-    return masked.graph(STEPS, RECORD)
+    """The way back for any number of steps up to STEPS: a scan of that many, which does nothing once it is over."""
+    found = MASKED.get(derivation)
+    if found is None:
+        steps = replace(derivation.steps, masked=True)
+        found = Derivation(steps, derivation.transforms, derivation.dtype).graph(STEPS, RECORD)
+        MASKED.put(derivation, found, 2000 + graph_bytes(found))
+    return found
 
 
 @writes("core.counted")

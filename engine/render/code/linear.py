@@ -413,3 +413,59 @@ def _lu_factors(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]
             with low.loop(0, m) as i:
                 low.store(orders, ravel(shapes[2], (*index, i)), Elem(order, i))
     return tuple(stored(a, s) for a, s in zip((lu, pivots, orders), shapes, strict=True))
+
+
+@writes("qr_factors")
+def _qr(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
+    """Householder reflections with LAPACK's signs (dgeqrf, dlarfg), applied to the identity for Q."""
+    low.target = None
+    x = low.settle(xs[0])
+    lead, (m, n) = x.shape[:-2], x.shape[-2:]
+    q_shape, r_shape = (a.shape for a in avals(node))
+    qs, rs = low.room("float", prod(q_shape)), low.room("float", prod(r_shape))
+    found = stored(qs, q_shape), stored(rs, r_shape)
+    if not prod(q_shape) or not n:
+        low.fill(qs, Tensor(q_shape, "float", lambda i: Choice(equal(i[-2], i[-1]), ONE, ZERO, "float")))
+        return found
+    columns = q_shape[-1]
+    a, q = Matrix(low, m, n), Matrix(low, m, columns)
+    scales = low.room("float", n, "scales")
+
+    def reflect(k: Expr, on: Matrix, first: Expr | int) -> None:
+        """Apply the k-th reflection, whose vector is (1, a[k+1:, k]), to columns of a matrix."""
+        with low.loop(first, on.shape[1], "j") as j:
+            total = low.let(on.at(k, j), "s", mutable=True)
+            with low.loop(add(k, integer(1)), m) as i:
+                low.put(Assign(total, plus(total, product(a.at(i, k), on.at(i, j)))))
+            low.put(Assign(total, product(total, Elem(scales, k))))
+            on.put(k, j, minus(on.at(k, j), total))
+            with low.loop(add(k, integer(1)), m) as i:
+                on.put(i, j, minus(on.at(i, j), product(total, a.at(i, k))))
+
+    with _members(low, lead) as index:
+        a.load(x, index)
+        good = _all_finite(low, a)
+        with low.loop(0, n, "k") as k:
+            size = low.let(ZERO, "size", mutable=True)
+            with low.loop(add(k, integer(1)), m) as i:
+                low.put(Assign(size, Call("hypot", (size, a.at(i, k)))))
+            low.store(scales, k, ZERO)
+            with low.when(Binary("!=", size, ZERO, "bool")):
+                head = low.let(a.at(k, k), "head")
+                length = Call("copysign", (Call("hypot", (head, size)), head))
+                beta = low.let(Unary("-", length, "float"), "beta")
+                low.store(scales, k, quotient(minus(beta, head), beta))
+                with low.loop(add(k, integer(1)), m) as i:
+                    a.put(i, k, quotient(a.at(i, k), minus(head, beta)))
+                reflect(k, a, add(k, integer(1)))
+                a.put(k, k, beta)
+        with low.loops((m, columns)) as (i, j):
+            q.put(i, j, Choice(equal(i, j), ONE, ZERO, "float"))
+        with low.loop(0, n, "k", down=True) as k:
+            reflect(k, q, 0)
+        with low.loops((m, columns)) as (i, j):
+            low.store(qs, ravel(q_shape, (*index, i, j)), Choice(good, q.at(i, j), NAN, "float"))
+        with low.loops((n, n)) as (i, j):
+            e = Choice(Binary("<=", i, j, "bool"), a.at(i, j), ZERO, "float")
+            low.store(rs, ravel(r_shape, (*index, i, j)), Choice(good, e, NAN, "float"))
+    return found
