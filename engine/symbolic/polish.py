@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.symbolic.expressions import Algebra, Expr, order_of_factor
 from engine.symbolic.functions import elementwise
@@ -15,11 +15,16 @@ MOST_TERMS = 64
 
 
 def polished(
-    alg: Algebra, results: Sequence[Expr], names: Mapping[Expr, str]
+    alg: Algebra,
+    results: Sequence[Expr],
+    names: Mapping[Expr, str],
+    step: Callable[[], None] | None = None,
 ) -> tuple[list[Expr], dict[Expr, str]]:
     """The results, with common factors taken out; and the names that parts of them have."""
     new: dict[Expr, Expr] = {}
     for e in in_order(results):
+        if step is not None:
+            step()
         new[e] = _one(alg, e, new)
         if e in alg.shared:
             alg.shared.add(new[e])
