@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import Unsupported
-from engine.render.code import LANGUAGES, Derivative, Unit
+from engine.render.code import LANGUAGES, Derivative, Unit, c, javascript
 from engine.specialize import input_arrays, specialize
 from engine.symbolic.orders import derive
 from tests.engine.code_programs import CONTROL, SCALARS, TENSORS, n, spd
@@ -280,3 +280,19 @@ def _derived_steps(source: str, inputs: Mapping[str, Any]) -> Unit:
     d = derive(typed, program.outputs[0], list(program.inputs), 0)
     keys = tuple(Derivative(k, w) for k, w in zip(d.keys, d.wrt, strict=True))
     return Unit(d.graph, d.of, d.inputs, keys, d.dtype, d.steps)
+
+
+@pytest.mark.parametrize("write", [c.write, javascript.write])
+def test_writing_can_be_stopped(write: Any) -> None:
+    unit, _ = unit_of(chain(50), {"x": 0.3, "y": 0.7})
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        count += 1
+        if count > 20:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        write(unit, step)
+    assert count == 21

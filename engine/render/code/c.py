@@ -214,6 +214,11 @@ class C(Printer):
         text += [
             "",
             *(["Arrays lie in C order (the last index runs fastest)."] if has_arrays(function) else []),
+            *(
+                ["Integers must stay within 64 bits."]
+                if any(p.var.type == "int" for p in function.parameters)
+                else []
+            ),
             "The function keeps no state, so it may run in several threads at once.",
             *function.remarks,
             "",

@@ -13,18 +13,7 @@ from typing import Any
 from engine.graph import Graph, Node, graph_bytes
 from engine.kept import Kept
 from engine.ops.control.counted import Derivation
-from engine.render.code.lowering import (
-    NOTHING,
-    Index,
-    Lowering,
-    Tensor,
-    avals,
-    filled,
-    scalar,
-    stored,
-    type_of,
-    writes,
-)
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import (
     TRUE,
     Array,
@@ -47,6 +36,7 @@ from engine.render.code.statements import (
     negated,
     times,
 )
+from engine.render.code.values import NOTHING, Index, Tensor, avals, filled, scalar, stored, type_of, writes
 
 STEPS = 1000
 """So many steps of a loop whose length shows only when it runs can be walked back."""

@@ -10,10 +10,11 @@ from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 from engine.render.code import elementwise, handlers  # fill HANDLERS
 from engine.render.code.control import STEPS
 from engine.render.code.identifiers import plain
-from engine.render.code.lowering import HANDLERS, PREFIX, Lowering, Names, Tensor, scalar, stored, type_of
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import Array, Expr, Function, Parameter, Result, Var
 from engine.render.code.tidy import tidied
 from engine.render.code.unit import Derivative, Unit
+from engine.render.code.values import HANDLERS, PREFIX, Names, Tensor, scalar, stored, type_of
 
 
 def function_of(unit: Unit, language: str, step: Callable[[], None] | None = None) -> Function:
