@@ -22,7 +22,7 @@ import numpy as np
 
 from engine.aval import Array, Aval
 from engine.compare.batches import forward_gradient, numerical_gradient
-from engine.compare.objective import Objective, along, backward, by_hand, flattened, objective
+from engine.compare.objective import along, backward, by_hand, flattened, objective
 from engine.compare.precise.differences import Reference, reference
 from engine.compare.precise.numbers import Unavailable
 from engine.compare.runs import MOST_TIMED, Executor, interleaved
@@ -34,7 +34,7 @@ from engine.derive.request import resolve_of, resolve_wrt, seed_for
 from engine.errors import EngineError, NotDifferentiable
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
-from engine.symbolic.size import graph_size
+from engine.symbolic.size import EXACT, graph_size
 
 MOST_WRITTEN = 20_000
 """Operations of formulas that are written out and computed."""
@@ -333,10 +333,10 @@ class Comparison(Job):
             "gradients": None if gradient is None else self._cut(gradient.astype(self.dtype)),
             "evaluations": way.evaluations,
             "passes": way.passes,
-            "operations": way.operations,
+            "operations": _whole(way.operations),
             "time_ms": None if time_ms is None else float(f"{time_ms:.4g}"),
             "max_rel_error": None if gradient is None or exact is None else exact.error(gradient),
-            "size": way.size,
+            "size": _whole(way.size),
         }
 
     def _cut(self, flat: Array) -> dict[str, Array]:
@@ -348,4 +348,6 @@ class Comparison(Job):
         return found
 
 
-__all__ = ["Comparison", "Objective"]
+def _whole(number: float | None) -> float | None:
+    """A count as an integer, where a double holds it exactly."""
+    return int(number) if number is not None and number <= EXACT else number

@@ -16,8 +16,9 @@ from engine.derive.request import resolve_of, resolve_wrt
 from engine.errors import LimitExceeded, NonScalarOutput, Where
 from engine.execute.meter import Meter
 from engine.landscape.axes import Axis, Placed, coordinates, placed
-from engine.landscape.section import Section
-from engine.landscape.substitute import worth_it
+from engine.landscape.long import Pointwise, pointwise
+from engine.landscape.planned import Planned
+from engine.landscape.section import Chunks, Section
 from engine.landscape.told import Told
 from engine.values import Given
 
@@ -66,18 +67,13 @@ class Landscape(Job):
         if asked.path is not None:
             self.path = coordinates(typed, self.over, asked.path, start)
 
-        self.whole = not worth_it(typed, self.over)
-        self.section = self._section(gradients=asked.gradients, whole=self.whole)
-        self.grid = self.section.grid(self.values_of)
-        self.along = None
+        self.way: Planned | Pointwise = pointwise(self, self.lattice(), gradients=asked.gradients) or Planned(
+            self
+        )
+        self.along: Chunks | Pointwise | None = None
         if self.path is not None:
-            value = (
-                self.section
-                if self.whole and not asked.gradients
-                else self._section(gradients=False, whole=True)
-            )
-            self.along = value.points(self.path)
-        parts = [self.section.cost, self.grid.cost, *([] if self.along is None else [self.along.cost])]
+            self.along = pointwise(self, self.path, gradients=False) or self._on_path(self.path)
+        parts = [self.way.cost, *([] if self.along is None else [self.along.cost])]
         self.cost = Cost(
             sum(c.nodes for c in parts),
             sum(c.flops for c in parts),
@@ -88,7 +84,11 @@ class Landscape(Job):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The answer's fields."""
-        surface, *gradients = self._computed(meter)
+        results = self.way.run(meter)
+        if results is None:  # not to be trusted
+            self.way = Planned(self)
+            results = self.way.run(meter)
+        surface, *gradients = [r.reshape([len(v) for v in self.values_of]) for r in results]
         answer = self.head(self.of)
         answer["axes"] = [
             {
@@ -107,7 +107,8 @@ class Landscape(Job):
             answer["gradients"] = gradients
         answer["minimum"] = self._minimum(surface)
         if self.along is not None and self.path is not None:
-            values = self.along.run(meter)[0]
+            found = self.along.run(meter)
+            values = (self._on_path(self.path).run(meter) if found is None else found)[0]
             points = self.path.astype(self.dtype)
             answer["path"] = [
                 {"value": v, "at": self._at(point)} for v, point in zip(values, points, strict=True)
@@ -115,29 +116,20 @@ class Landscape(Job):
         told = Told(self, surface, gradients)
         return answer | self.tail(None) | {"warnings": told.warnings(meter)}
 
-    def _section(self, *, gradients: bool, whole: bool) -> Section:
+    def lattice(self) -> Array:
+        """The points of the grid in C order, float64[points, axes]."""
+        crossed = np.meshgrid(*self.values_of, indexing="ij")
+        return np.stack([c.reshape(-1) for c in crossed], axis=1).astype(np.float64)
+
+    def section(self, *, gradients: bool, whole: bool) -> Section:
+        """The function of the axes alone."""
         return Section(
             self.typed, self.of, self.over, self.arguments, self.limits, self.meter,
             gradients=gradients, whole=whole, runner=self.runner,
         )  # fmt: skip
 
-    def _computed(self, meter: Meter) -> list[Array]:
-        """The surface and its derivatives. Points whose numbers cannot be trusted are computed once more, with whole arrays."""
-        results = self.grid.run(meter)
-        if self.whole or self.section.singular is not None:
-            return results
-        doubtful = np.zeros(results[0].shape, bool)
-        for result in results:
-            doubtful |= ~np.isfinite(result)
-        if not self.section.trusted:
-            doubtful[...] = True
-        if doubtful.any():
-            places = np.nonzero(doubtful)
-            points = np.stack([v[at] for v, at in zip(self.values_of, places, strict=True)], axis=1)
-            again = self._section(gradients=self.asked.gradients, whole=True).points(points)
-            for result, found in zip(results, again.run(meter), strict=True):
-                result[places] = found
-        return results
+    def _on_path(self, path: Array) -> Chunks:
+        return self.section(gradients=False, whole=True).points(path)
 
     def _minimum(self, surface: Array) -> dict[str, Any] | None:
         """The smallest value and its first place in C order; None if there are only NaN."""

@@ -100,7 +100,7 @@ class _Walk:
         if isinstance(ref, Patched):
             new = joined([reshaped(Var(b, s), (1,)) for s in ref.scalars], -1)
             return self._written(ref.base, ref.places, new)
-        total = ref.base
+        total: int = ref.base
         for scalar, part in ref.terms:
             shape = single(b.aval(part)).shape
             factor = b.core("broadcast_to", scalar, shape=shape) if shape else scalar

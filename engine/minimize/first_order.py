@@ -53,7 +53,7 @@ def central(problem: Problem, h: float | None) -> Slope:
             points[at + len(own), own] -= below[own]
             if problem.most is not None and problem.spent + len(points) > problem.most:
                 problem.spend(len(points))
-            found = problem.values(points)
+            found = problem.values(points, probes=True)
             width = above[own] + below[own]
             g[own] = np.where(
                 width > 0, (found[: len(own)] - found[len(own) :]) / np.where(width > 0, width, 1.0), 0.0

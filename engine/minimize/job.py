@@ -23,7 +23,7 @@ from engine.errors import (
     LimitExceeded,
     MistakeCollector,
     NonScalarOutput,
-    NotDifferentiable,
+    SingularMatrix,
     UnknownNode,
     Where,
     nearest,
@@ -62,6 +62,21 @@ def prepare_minimize(
     """The job. Inputs have the values of `start`, else of `inputs`; one without either that is bounded on both sides starts in
     the middle. Raises what `derive.prepare` raises, and `InvalidField` for fields that make no sense."""
     program = request.program
+    mistakes = MistakeCollector()
+    for where, names in (("start", fields.start), ("bounds", fields.bounds)):
+        for name in names:
+            if name not in program.index:
+                near = nearest(name, program.index)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                mistakes.add(
+                    UnknownNode(
+                        f"The program has no node {quoted(name)}.{hint}",
+                        node=name,
+                        where=Where(pointer=f"/{where}/{pointer_part(name)}"),
+                        suggestions=near,
+                    )
+                )
+    mistakes.raise_if_any()
     own = set(program.input_ids)
     inputs = {**request.inputs, **{name: given for name, given in fields.start.items() if name in own}}
     for name, (low, high) in fields.bounds.items():
@@ -357,6 +372,17 @@ class Minimize(Job):
         per = size + 3 if self.fields.record else 3
         check_answer([*self.avals, Aval((2 * per,), "float64")], limits)
         self.most = int(max(2, min(MOST, (limits.response_elements - size) // per)))
+        vectors = 2 * self.options.get("memory", 0) + 30
+        needed = 8 * size * vectors
+        if needed > limits.memory_bytes // 2:
+            raise LimitExceeded(
+                "memory_bytes",
+                limits.memory_bytes // 2,
+                needed,
+                f"{self.method} keeps about {vectors} vectors of these {size:,} variables, {needed:,} bytes; at most "
+                f"{limits.memory_bytes // 2:,} are allowed.",
+                where=Where(pointer="/options/memory" if "memory" in self.options else "/method"),
+            )
         matrix = size * size if method.dense else residuals * size if method.residual else 0
         if matrix > limits.elements:
             raise LimitExceeded(
@@ -406,6 +432,9 @@ class Minimize(Job):
             if path.iteration < 0:
                 raise
             outcome = Outcome("deadline", "The time is over. The best point so far is the answer.")
+        if meter.deadline is not None:  # what is looked at last must not cost the answer
+            now = time.monotonic()
+            meter = Meter(now + 0.5 * max(0.0, meter.deadline - now), meter.cancelled)
         for f in self._functions():
             f.meter = meter
         return self._answer(outcome, path, meter)
@@ -423,7 +452,7 @@ class Minimize(Job):
             # Not counted: the method made its way without it.
             try:
                 gradient = f.gradient(point)[1]
-            except (DeadlineExceeded, NotDifferentiable):
+            except EngineError:
                 gradient = np.full(problem.size, np.nan)
         answer: dict[str, Any] = {
             "of": self.id(self.of),
@@ -444,28 +473,32 @@ class Minimize(Job):
 
     def _warnings(self, point: Array, value: float, gradient: Array, meter: Meter) -> list[dict[str, Any]]:
         """What is to be said of the point that was found."""
-        arrays = self.objective.unpack(point)
-        inputs = {self.id(i) for i in self.program.inputs}
-        at = self.blank()
-        at.load(
-            self.request,
-            {
-                self.id(i): arrays[self.id(i)] if self.id(i) in arrays and self.id(i) in inputs else a
-                for i, a in zip(self.program.inputs, self.arguments, strict=True)
-            },
-            meter,
-        )
+        at = self._at(point, meter)
         watch = explain(at, meter, found=[np.asarray(value), gradient], of=[self.of], wrt=self.wrt)
         found: list[dict[str, Any]] = watch.warnings
         count = sum(f.singular for f in self._functions())
         if count and not any(w["kind"] == "singular-matrix" for w in found):
+            where = self._at(point if self.problem.undefined is None else self.problem.undefined, meter)
+            blamed = where.traced(SingularMatrix("A matrix is singular."), meter)
             found.append(
                 {
                     "kind": "singular-matrix",
-                    "node": self.id(self.of),
+                    "node": blamed.node or self.id(self.of),
                     "index": [],
                     "count": count,
-                    "detail": f"a matrix was singular at {count} of the points; the objective counts as NaN there",
+                    "detail": "a matrix was singular at some of the points; the objective counts as NaN there",
                 }
             )
         return found[: self.limits.warnings]
+
+    def _at(self, point: Array, meter: Meter) -> Minimize:
+        """This job with the inputs of a point."""
+        arrays = self.objective.unpack(point)
+        at = self.blank()
+        names = [self.id(i) for i in self.program.inputs]
+        at.load(
+            self.request,
+            {n: arrays.get(n, a) for n, a in zip(names, self.arguments, strict=True)},
+            meter,
+        )
+        return at

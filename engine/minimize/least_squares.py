@@ -31,6 +31,9 @@ TINY = 1e-290
 
 RESTARTS = 20
 
+IDLE = 50
+"""Iterations that together lower the sum of squares by no more than their roundings, after which it is as low as it will be."""
+
 
 class Factored(NamedTuple):
     """U Σ V' of the scaled Jacobian of the free variables: its singular values, V', and −U'r."""
@@ -106,6 +109,7 @@ def levenberg_marquardt(problem: Problem, options: Mapping[str, Any], path: Path
     radius = 0.0
     restarts, value_then = 0, np.inf
     first = True
+    idle, value_idle = 0, np.inf
     ending: Outcome | None = None
     while True:
         lengths = np.sqrt(np.einsum("ij,ij->j", jac, jac))
@@ -115,6 +119,15 @@ def levenberg_marquardt(problem: Problem, options: Mapping[str, Any], path: Path
             return Outcome("converged", "The residuals are zero.")
         if ending is not None:
             return ending
+        if value < value_idle * (1.0 - IDLE * eps):
+            idle, value_idle = 0, value
+        idle += 1
+        if idle > IDLE:
+            return Outcome(
+                "converged",
+                f"The last {IDLE} steps have not lowered the sum of squares beyond rounding. (Here the residuals are far from "
+                "linear, and a method that knows the Hessian, such as trust-region, is faster.)",
+            )
         largest = _cosine(problem, x, gradient, lengths, value)
         if largest <= gtol:
             return Outcome(

@@ -17,7 +17,7 @@ from engine.aval import Array
 from engine.minimize.first_order import NOT_FINITE, no_progress
 from engine.minimize.outcome import Finished, Outcome
 from engine.minimize.path import Path
-from engine.minimize.problem import Problem
+from engine.minimize.problem import Problem, norm
 
 minimize: Any = optimize.minimize  # its overloads know nothing of callables that are objects
 
@@ -75,9 +75,16 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     ftol, gtol = options["ftol"], options["gtol"]
     enough = np.inf if "ftol" in options["given"] else SMALL * gtol
 
+    far = 0
+
     def callback(intermediate_result: OptimizeResult) -> None:
-        before = f.value
+        nonlocal far
+        before, from_there, slope = f.value, f.at, f.slope
         f.callback(intermediate_result)
+        # SciPy makes no step longer than 10¹⁰ gradients: along a straight line down it would go on for ever.
+        far = far + 1 if norm(f.at - from_there) > 1e9 * max(1.0, norm(slope)) else 0
+        if far == 3:
+            raise Finished("diverged", f"The objective falls without end: it is {f.value:.3g} already.")
         change = before - f.value
         if change <= ftol * max(abs(before), abs(f.value), 1.0):
             largest = float(np.abs(problem.projected(f.at, f.slope)).max(initial=0.0))

@@ -7,6 +7,7 @@ and planned when they are first needed, and then run many times.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -19,10 +20,11 @@ from engine.builder import GraphBuilder, Var
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.second_order import Perturbed
-from engine.errors import EngineError, SingularMatrix
+from engine.errors import DeadlineExceeded, EngineError, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
 from engine.numeric.quick import Quick
+from engine.ops.control.subgraph import unbounded
 from engine.specialize import Typed
 from engine.tape import expanded_of
 from engine.transforms.pull import vjp_graph
@@ -126,13 +128,7 @@ class Function:
     @cached_property
     def base(self) -> Array:
         """Values of the nodes at the start: of inputs the point itself, of intermediates what δ is added to."""
-        if not self.offset.any():
-            return self.start
-        typed = self.typed
-        graph = typed.graph.with_outputs([typed.node(i) for i in self.wrt])
-        graph = simplify(graph, self.dtype, self.meter.check)
-        found = self._run("value", graph, self.fixed[: len(graph.inputs)])
-        return np.full(self.size, np.nan) if found is None else self._flat(found)
+        return self._flat(list(self.at(self.start).values()))
 
     def rebind(self, arrays: Mapping[str, Array]) -> None:
         """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
@@ -366,6 +362,43 @@ class Function:
         self.counts.value += len(points)
         results = self._many("value", points, None, None if which is None else tuple(which))
         return np.asarray(results[0]).reshape((len(points), *self.aval.shape))
+
+    @cached_property
+    def unbounded(self) -> bool:
+        """Whether there is a loop that may go on for ever, at another point if not here."""
+        return unbounded(self._graph)
+
+    def values_within(self, points: Array, which: Sequence[int] | None, seconds: float) -> Array | None:
+        """As `values`; None if that takes longer."""
+        whole = self.meter
+        ends = time.monotonic() + seconds
+        if whole.deadline is not None:
+            ends = min(ends, whole.deadline)
+        self.meter = Meter(ends, whole.cancelled)
+        try:
+            return self.values(points, which)
+        except DeadlineExceeded:
+            whole.look()
+            return None
+        finally:
+            self.meter = whole
+
+    def mapped(self, size: int, which: Sequence[int]) -> Graph:
+        """The graph that computes f at `size` points, at which the nodes `which` are others; its arguments are
+        `arguments_at`."""
+        axes: list[int | None] = [None] * len(self.fixed)
+        for k in which:
+            axes[self._variables[k]] = 0
+        return self._mapped("value", ("points", *which), size, axes)
+
+    def arguments_at(self, points: Array, which: Sequence[int]) -> list[Any]:
+        """Arguments of `mapped`, in the dtype of the points."""
+        pieces, begin = [], 0
+        for k in which:
+            end = begin + self.avals[k].size
+            pieces.append(points[:, begin:end].reshape(len(points), *self.avals[k].shape))
+            begin = end
+        return self._arguments(pieces, which)
 
     def together(self, count: int, which: Sequence[int] | None = None) -> int:
         """How many of `count` points are computed together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +13,14 @@ from engine.landscape import Asked, Landscape
 from engine.landscape.job import check_points
 from engine.render.dot import to_dot
 from engine.values import Given
+from service.learn.pictured import Pictured
 from service.openapi import Operation
-from service.plots import PICTURES, PLOT_SECONDS, check_available, plot
+from service.plots import PICTURES
 from service.schemas.landscape import LandscapeAnswer
-from service.work import Work, refuse_in_axes
+from service.work import refuse_in_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OPERATION = Operation(
     "The function over a grid",
@@ -28,7 +32,7 @@ OPERATION = Operation(
 )
 
 
-class LandscapeWork(Work):
+class LandscapeWork(Pictured):
     """A request for landscape."""
 
     @property
@@ -39,28 +43,19 @@ class LandscapeWork(Work):
     def make_plan(self) -> None:
         """Ask the engine for a job. An axis over a whole input gives it its values, so that it needs none in `inputs`."""
         refuse_in_axes(self.envelope)
-        if self.media in PICTURES:
-            check_available()
         given, limits = self.envelope.given, self.services.limits
         asked = Asked(given["axes"], self.envelope.fields.gradients, given["path"])
         check_points(asked.points, limits.landscape_points)
         request = self.envelope.request
         inputs = dict(request.inputs)
         for axis in asked.axes:
-            i = request.program.index.get(axis.input)
-            default = i is not None and "value" in request.program.steps[i].attrs
-            if (
-                not axis.index
-                and axis.input not in inputs
-                and not default
-                and axis.input in request.program.input_ids
-            ):
-                inputs[axis.input] = Given(np.array(axis.start), True, False)
+            if not axis.index and axis.input not in inputs and self._scalar(axis.input):
+                inputs[axis.input] = Given(np.array(axis.start), True, axis.start.is_integer())
         request = replace(request, inputs=inputs)
         job = prepare_with(partial(Landscape, asked), request, limits, self.meter)
         self.job = job
         self.peak_bytes = job.cost.bytes
-        self.seconds = job.seconds + PLOT_SECONDS * (self.media in PICTURES)
+        self.seconds = job.seconds
 
     def _scalar(self, name: str) -> bool:
         """Whether an input needs a value, and may be one number."""
@@ -75,15 +70,9 @@ class LandscapeWork(Work):
         """The structure alone: there are many values."""
         return to_dot(self.envelope.request.program)
 
-    def encode(self) -> bytes:
-        """JSON, or a picture."""
-        if self.media not in PICTURES:
-            return super().encode()
-        return plot(lambda: _figure(self.answer), self.media, self.meter)
+    def figure(self) -> Figure:
+        """A contour plot, or a curve."""
+        from service.plots.contour import contour
+        from service.plots.curve import curve
 
-
-def _figure(answer: dict[str, Any]) -> Any:
-    from service.plots.contour import contour
-    from service.plots.curve import curve
-
-    return contour(answer) if len(answer["axes"]) == 2 else curve(answer)
+        return contour(self.answer) if len(self.answer["axes"]) == 2 else curve(self.answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from itertools import product
 from typing import Any
 
@@ -444,19 +445,95 @@ def test_two_weights_of_a_large_network(client: Client) -> None:
         assert answer["surface"][i][j] == pytest.approx(np.mean((np.tanh(hidden @ w2) @ w3) ** 2), rel=1e-12)
 
 
-def test_many_nodes(client: Client) -> None:
-    """A long chain of scalars: nothing recursive, nothing quadratic."""
-    lines = ["t = x", *[f"t = t * 0.999 + {k % 7} * y * 0.001" for k in range(3000)], "t"]
-    answer = client.ask(
-        "landscape", {"expression": "\n".join(lines), "axes": [over("x", 0, 1, 20), over("y", 0, 1, 20)]}
-    )
+LINES = 600
+LONG = "\n".join(["t = x", *[f"t = t * 0.999 + {k % 7} * y * 0.001" for k in range(LINES)]])
+
+
+@pytest.mark.parametrize("last", ["t", "sqrt(t)", "abs(t - 0.5) + log(x)"])
+def test_many_nodes(client: Client, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long program of scalars is computed by points, or by its plan: with the same numbers and warnings."""
+    body = {
+        "expression": f"{LONG}\n{last}",
+        "axes": [over("x", -0.5, 1, 7), over("y", -1, 1, 5)],
+        "gradients": True,
+        "path": [[0.5, 0.25], [-1, 0]],
+    }
+    answer = client.ask("landscape", body)
 
     def f(x: float, y: float) -> float:
-        for k in range(3000):
-            x = x * 0.999 + k % 7 * y * 0.001
-        return x
+        t = x
+        for k in range(LINES):
+            t = t * 0.999 + k % 7 * y * 0.001
+        with np.errstate(all="ignore"):
+            return float(eval_last(last, np.float64(x), np.float64(t)))
 
-    assert answer["surface"][19][7] == pytest.approx(f(1.0, 7 / 19), rel=1e-10)
+    x, y = (a["values"] for a in answer["axes"])
+    expected = np.array([[f(u, v) for v in y] for u in x])
+    found = np.array(answer["surface"], float)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    monkeypatch.setattr("engine.landscape.long.MOST_POINTS", 0)
+    planned = client.ask("landscape", body)
+    np.testing.assert_allclose(np.array(planned["surface"], float), found, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.array(planned["gradients"], float), np.array(answer["gradients"], float), rtol=1e-12
+    )
+    assert planned["warnings"] == answer["warnings"]
+    along, again = ([float(p["value"]) for p in a["path"]] for a in (answer, planned))
+    np.testing.assert_allclose(along, [f(0.5, 0.25), f(-1.0, 0.0)], rtol=1e-12)
+    np.testing.assert_allclose(again, along, rtol=1e-12)
+
+
+def eval_last(last: str, x: Any, t: Any) -> Any:
+    return {"t": t, "sqrt(t)": np.sqrt(t), "abs(t - 0.5) + log(x)": np.abs(t - 0.5) + np.log(x)}[last]
+
+
+LARGE: dict[str, str] = {
+    "matrix product": "sum(tanh(x @ W) @ v)",
+    "the other side": "sum(tanh(W @ v))",
+    "transposed": "sum(tanh(W.T @ v * 0.1))",
+    "weight decay": "sum((x @ W)**2) + 0.1*sum(W**2)",
+    "entries by entries": "sum(exp(W) * W / (1 + W**2))",
+    "masked": "sum(where(W > 0, W, 0.1*W) @ v)",
+    "twice": "sum(W @ W)",
+    "one in the other": "sum(tanh(W) @ tanh(v * W[0, 1]))",
+    "joined": "sum(concatenate([W, 2*W]) @ v)",
+    "rows": "dot(W[3], v) + W[2, 5]**2",
+    "sliced and summed": "sum(W[1:4, ::2]**3) + mean(W) + sum(W.reshape(-1)[:20])",
+    "softmax": "sum(softmax(x @ W)[0] * v)",
+    "largest": "max(W) + sum(sort(W @ v)[:3])",
+    "solved": "sum(solve(W + 12*eye(9), v))",
+    "right-hand side": "sum(solve(eye(9) + 0.1*outer(v, v), W)**2)",
+    "loop": "h = v\nfor i in range(3):\n    h = tanh(W @ h)\nsum(h)",
+    "outer product": "sum(einsum('ij,jk->ik', W, W.T) * outer(v, v))",
+    "both": "sum(tanh(W @ v)) + sum(x * v)",
+    "infinite on the way": "sum(tanh((x / 0.0) @ W) @ v)",
+    "not finite": "sum(log(W) @ v)",
+    "truth": "sum(where(W > 0.3, 1.0, 0.0) * W)",
+}
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("name", LARGE)
+def test_entries_of_large_arrays(client: Client, name: str, gradients: bool) -> None:
+    """Only scalars vary, and the numbers are those of whole arrays."""
+    rng = np.random.default_rng(11)
+    inputs = {"W": rng.normal(size=(9, 9)), "v": rng.normal(size=9), "x": rng.normal(size=(2, 9))}
+    used = {k: a.tolist() for k, a in inputs.items() if re.search(rf"\b{k}\b", LARGE[name])}
+    body = {"expression": LARGE[name], "inputs": used}
+    axes = [over("W", -1, 2, 4, [2, 5]), over("W", 1, -1, 3, [0, 1])]
+    if name == "both":
+        axes[1] = over("v", 1, -1, 3, -1)
+    answer = client.ask("landscape", {**body, "axes": axes, "gradients": gradients})
+    for place, point in points(answer):
+        single = client.ask("grad", at(body, axes, point))
+        value = np.array(answer["surface"])[place]
+        assert float(value) == pytest.approx(float(single["value"]), rel=1e-12, abs=1e-13, nan_ok=True)
+        for axis, gradient in zip(axes, answer.get("gradients", []), strict=False):
+            whole = np.array(single["gradients"][axis["input"]], float)
+            index = tuple(axis["index"]) if isinstance(axis["index"], list) else axis["index"]
+            assert float(np.array(gradient)[place]) == pytest.approx(
+                whole[index], rel=1e-11, abs=1e-12, nan_ok=True
+            )
 
 
 def test_chunks_do_not_show() -> None:

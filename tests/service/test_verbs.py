@@ -18,7 +18,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     "vjp": {"cotangents": {"t2": 1}},
     "hvp": {"vector": {"x": 1}},
     "taylor": {"direction": {"x": 1}, "order": 3},
+    "landscape": {"axes": [{"input": "x", "start": -2, "stop": 2, "num": 3}]},
 }
+NEEDED = ("landscape",)
+"""Verbs that need a field of their own."""
 VERBS = sorted(OPERATIONS)
 RUN = sorted(set(VERBS) - {"parse"})
 MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "propagate"]
@@ -85,7 +88,8 @@ def test_one_body_goes_to_every_verb(client: Client, verb: str) -> None:
         common["include"] = []
         response = client.post("/v1/render", json={**common, "format": "dot"})
     else:
-        response = client.post(f"/v1/{verb}", json=common)
+        own = EXTRA[verb] if verb in NEEDED else {}
+        response = client.post(f"/v1/{verb}", json={**common, **own})
     assert response.status_code == 200, response.text
 
 
@@ -137,7 +141,7 @@ def test_in_axes_is_refused_elsewhere(client: Client, verb: str) -> None:
     assert client.problem(verb, asked, 422, "unsupported")["pointer"] == "/in_axes"
 
 
-NOT_KEPT = {"parse", "compare", "derivative"}
+NOT_KEPT = {"parse", "compare", "derivative", "landscape"}
 """Verbs whose jobs are made anew for each request."""
 
 

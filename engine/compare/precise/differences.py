@@ -34,6 +34,14 @@ BUDGET = 3e6
 """Microseconds, as `Arithmetic` counts them, for all evaluations together."""
 ONE = BUDGET / 4
 """For one evaluation."""
+TINIEST = 2.2250738585072014e-308
+"""Below this doubles have fewer digits."""
+STATIONARY = 30
+"""Where a change of an entry by its own size changes the value by less than 10⁻³⁰ of what others do, it may be truncation."""
+SHARP = 24
+"""Digits to which entries are known beside the largest, whatever the rounding of the value."""
+MOST_DIGITS = 800
+"""Digits that are computed with, at most."""
 FLOOR = 1e-4
 """Errors are relative to an entry, or to this times the largest entry if that is more."""
 
@@ -65,7 +73,7 @@ class Reference:
         worst = ar.zero
         for k, value in known.items():
             got = float(gradient[k])
-            if np.isinf(float(value)) and got == float(value):
+            if got == float(value) and (np.isinf(got) or abs(got) < TINIEST):
                 continue  # no double is nearer
             if not np.isfinite(got):
                 return float("inf")
@@ -133,12 +141,9 @@ class _Differences:
         self.at: list[Array] = []
 
     def run(self) -> Reference:
-        """The base point, the entries, the check."""
+        """The base point, the entries, those for which that was not enough, the check."""
         ar = self.ar
-        with locked(self.meter):
-            (value,) = self.evaluator.first(self.arguments)
-            self.base = self._number(value)
-            self.at = [self.evaluator.argument(r).reshape(-1) for r in self.rows]
+        self._begin()
         if not ar.c.isfinite(self.base):
             raise Unavailable("the value itself is not finite")
         ar.most = 10 * BUDGET
@@ -148,13 +153,43 @@ class _Differences:
             entries[k] = self._entry(k)
             if ar.spent > BUDGET:
                 break
+        self._refine(entries)
+        self._settle(entries)
         digits = self._check(entries)
         if digits < FEWEST:
             raise Unavailable(
-                f"differences with {WORKING_DIGITS} digits agree in {max(digits, 0)} of them only: the function changes "
-                "too quickly"
+                f"differences with {ar.c.dps} digits agree in {max(digits, 0)} of them only: the function changes too quickly"
             )
         return Reference(ar, min(digits, MOST), size, entries)
+
+    def _begin(self) -> None:
+        """The value at the point, in the present precision."""
+        with locked(self.meter):
+            (value,) = self.evaluator.first(self.arguments)
+            self.base = self._number(value)
+            self.at = [self.evaluator.argument(r).reshape(-1) for r in self.rows]
+
+    def _refine(self, entries: dict[int, Any]) -> None:
+        """Compute entries again, with more digits, that the rounding of a value much larger than they are has swallowed."""
+        c = self.ar.c
+        largest = max((abs(v) for v in entries.values() if not c.isnan(v)), default=c.zero)
+        most = 0
+        blurred = []
+        for k in entries:
+            h = c.ldexp(self._scale(*self._place(k)), -STEP_BITS)
+            blur = abs(self.base) * c.ldexp(1, -c.prec) / h
+            if blur and blur > largest * c.mpf(10) ** -SHARP:
+                lost = c.mag(blur) - (c.mag(largest) if largest else 0)
+                most = max(most, int(lost * 0.302) + SHARP + 4)
+                blurred.append(k)
+        if not blurred or most <= 0:
+            return
+        c.dps = min(MOST_DIGITS, c.dps + most)
+        self._begin()
+        for k in blurred:
+            if self.ar.spent > 2 * BUDGET:
+                raise Unavailable(f"{c.dps} digits are needed, which take too long for so many entries")
+            entries[k] = self._entry(k)
 
     def _number(self, value: Any) -> Any:
         return np.asarray(value).reshape(-1)[0]
@@ -167,7 +202,9 @@ class _Differences:
         """Of what size an entry is."""
         own = abs(float(self.at[which][index])) or float(self.scales[which][index])
         if not 0 < own < np.inf:
-            own = float(self.scales[which].max(initial=0.0))
+            own = min(
+                1.0, float(np.max(self.scales[which], initial=0.0, where=np.isfinite(self.scales[which])))
+            )
         return self.ar.number(own if 0 < own < np.inf else 1.0)
 
     def _value(self, changes: dict[int, Array]) -> Any:
@@ -204,6 +241,30 @@ class _Differences:
                 return c.nan
         return (above - below) / (2 * h)
 
+    def _settle(self, entries: dict[int, Any]) -> None:
+        """Entries that are 0 but for truncation, at stationary points: those that fall with the step as nothing else does."""
+        c = self.ar.c
+        typical = self._typical(entries)
+        for k, value in entries.items():
+            if c.isnan(value) or not value:
+                continue
+            which, index = self._place(k)
+            scale = self._scale(which, index)
+            if abs(value) * scale < typical * c.mpf(10) ** -STATIONARY:
+                less = c.ldexp(scale, -STEP_BITS - 20)
+                other = (self._moved(which, index, less) - self._moved(which, index, -less)) / (2 * less)
+                entries[k] = other if abs(other) > abs(value) / 4 else c.zero
+
+    def _typical(self, entries: dict[int, Any]) -> Any:
+        """By how much the value changes where all entries do by about their own size."""
+        c = self.ar.c
+        flats = [flat.copy() for flat in self.at]
+        for k in entries:
+            which, index = self._place(k)
+            flats[which][index] = flats[which][index] + self._scale(which, index) * c.mpf(0.4 + 0.1 * (k % 7))
+        change = abs(self._value(dict(enumerate(flats))) - self.base) if entries else c.zero
+        return change if c.isfinite(change) and change else abs(self.base)
+
     def _check(self, entries: dict[int, Any]) -> int:
         """To how many digits the entries agree with the difference in a random direction."""
         c = self.ar.c
@@ -224,10 +285,11 @@ class _Differences:
             size += abs(value * v)
         if not entries:
             return MOST
+        typical = self._typical(entries)
         above, below = self._value(dict(enumerate(steps))), self._value(dict(enumerate(back)))
         along = c.ldexp(above - below, CHECK_BITS - 1)
         miss = abs(along - total)
-        whole = size or abs(self.base) or c.one
+        whole = size if size > typical * c.mpf(10) ** -STATIONARY else typical or c.one
         if not miss:
             return MOST
         return int(c.floor(-c.log10(miss / whole))) if c.isfinite(miss) else 0

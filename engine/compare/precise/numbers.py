@@ -101,15 +101,17 @@ class Arithmetic:
         return out.reshape(shape)
 
     def one_value(self, fn: Function, op: Op, params: Mapping[str, Any], entries: tuple[Any, ...]) -> Any:
-        """One entry. What mpmath has no real value for is what the op gives for doubles, if that is no finite number."""
+        """One entry; NaN where the value is complex. Where mpmath has none (at a pole), or none beside infinities, it is what the
+        op gives for doubles, if that is no finite number but a plain one."""
         c = self.c
         try:
             y = fn(c, *entries, **params)
         except DIVIDED:
             y = None
         if isinstance(y, c.mpc):
-            y = y.real if abs(y.imag) <= abs(y.real) * c.ldexp(1, -c.prec // 2) else None
-        if y is None or (isinstance(y, c.mpf) and c.isnan(y)):
+            y = y.real if abs(y.imag) <= abs(y.real) * c.ldexp(1, -c.prec // 2) else c.nan
+        unsure = isinstance(y, c.mpf) and c.isnan(y) and not all(c.isfinite(v) for v in entries)
+        if y is None or unsure:
             doubles = [v if isinstance(v, bool) else np.float64(float(v)) for v in entries]
             with np.errstate(all="ignore"):
                 rough = float(op.evaluate(*doubles, **params))

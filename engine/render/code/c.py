@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from engine.render.code.function import function_of
 from engine.render.code.printer import ATOM, UNARY, Printer, c_type, wrapped
+from engine.render.code.split import Parts, joined, parts_of
 from engine.render.code.statements import (
     Array,
-    Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -20,7 +20,6 @@ from engine.render.code.statements import (
     Local,
     Num,
     Result,
-    Stmt,
     Table,
     Var,
     walk,
@@ -28,7 +27,7 @@ from engine.render.code.statements import (
 from engine.render.code.translate import Helper
 from engine.render.code.unit import Unit
 
-STACK = 16 << 10
+STACK = 64 << 10
 """Bytes of arrays that a function keeps on the stack; if it needs more, the caller brings them."""
 
 _MATH = (
@@ -78,7 +77,7 @@ class C(Printer):
         kind = c_type(s.array.type)
         if at is None:
             return f"{kind} {s.array.name}[{max(s.array.size, 1)}];"
-        return f"{kind} *const {s.array.name} = ({kind} *)((char *)work + {at});"
+        return f"{kind} *const {s.array.name} = ({kind} *)((char *){self.work} + {at});"
 
     def table(self, s: Table, name: str) -> list[str]:
         kind = s.array.type
@@ -97,6 +96,7 @@ class C(Printer):
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
+        self.work = "work"
 
     def helper(self, h: Helper) -> list[str]:
         arguments = ", ".join(f"{c_type(v.type)} {v.name}" for v in h.parameters)
@@ -114,20 +114,63 @@ class C(Printer):
         return ["/*", *(f" * {line}".rstrip() for line in (first, *rest)), " */"]
 
     def function(self, function: Function) -> str:
+        self.prefix, self.work = function.prefix, function.work
+        parts = parts_of(function, function.shared)
+        if parts is not None:
+            results = [replace(r, value=e) for r, e in zip(function.results, parts.results, strict=True)]
+            function = replace(function, body=[Local(parts.shared)], results=results)
         total = sum(_bytes(s.array) for s in function.body if isinstance(s, Local))
         size = 0
         if total > STACK:
             self.offsets, size = layout(function)
-        helpers, natives = self.helpers(function)
+        helpers, natives = self.helpers(
+            function if parts is None else replace(function, body=joined(parts.parts))
+        )
+        text = [line for h in helpers for line in self.helper(h)]
+        if parts is not None:
+            text += self.parts(function, parts)
+        text += self.main(function, parts, size)
+        inner = "\n".join(text)
+        bare = _COMMENT.sub("", inner)
+        includes = []
+        if natives or re.search(r"\b(?:INFINITY|NAN)\b", bare):
+            includes.append("#include <math.h>")
+        if re.search(r"\b(?:bool|true|false)\b", bare):
+            includes.append("#include <stdbool.h>")
+        return "\n".join([*includes, *([""] if includes else []), inner, ""])
+
+    def parts(self, function: Function, parts: Parts) -> list[str]:
+        """Each part as a function of its own."""
+        lines: list[str] = []
+        for part in parts.parts:
+            used = {e.name for e in walk(part.body) if isinstance(e, Var)}
+            given = [self.parameter(p.var, p.shape) for p in function.parameters if p.var.name in used]
+            head = _signature("static void", part.name, [*given, f"double *{parts.shared.name}"])
+            lines += [*head, *self.lines(part.body, 1), "}", ""]
+        return lines
+
+    def calls(self, function: Function, parts: Parts) -> list[str]:
+        """The calls of the parts, one after the other."""
+        lines = []
+        for part in parts.parts:
+            used = {e.name for e in walk(part.body) if isinstance(e, Var)}
+            given = [p.var.name for p in function.parameters if p.var.name in used]
+            lines.append(f"{self.indent}{part.name}({', '.join([*given, parts.shared.name])});")
+        return lines
+
+    def main(self, function: Function, parts: Parts | None, size: int) -> list[str]:
+        """The function itself, below its comment."""
         value, *gradients = function.results
         arguments = [self.parameter(p.var, p.shape) for p in function.parameters]
         if value.shape:
             arguments.append(f"double *{value.name}")
         arguments += [f"double *{r.name}" for r in gradients]
         if size:
-            arguments.append("void *work")
+            arguments.append(f"void *{self.work}")
         kind = "void" if value.shape else "double"
         body = self.lines(function.body, 1)
+        if parts is not None:
+            body += self.calls(function, parts)
         for r in gradients:
             if not r.shape:
                 assert not isinstance(r.value, Array)
@@ -135,21 +178,16 @@ class C(Printer):
         if not value.shape:
             assert not isinstance(value.value, Array)
             body.append(f"{self.indent}return {self.text(value.value)};")
-        used = _mentioned(function)
+        used = _mentioned(function if parts is None else replace(function, body=joined(parts.parts)))
         unused = [p.var.name for p in function.parameters if p.var.name not in used]
-        unused += [
-            r.name for r in function.results if isinstance(r.value, Array) and r.name not in used and r.shape
-        ]
+        unused += [r.name for r in function.results if r.shape and r.name not in used]
         body = [f"{self.indent}(void){name};" for name in unused] + body
-        text = [line for h in helpers for line in self.helper(h)]
-        main = [*self.header(function, size), *_signature(kind, function.name, arguments), *body, "}"]
-        inner = "\n".join([*text, *main])
-        includes = []
-        if natives or re.search(r"\b(?:INFINITY|NAN)\b", _COMMENT.sub("", inner)):
-            includes.append("#include <math.h>")
-        if re.search(r"\b(?:bool|true|false)\b", _COMMENT.sub("", inner)):
-            includes.append("#include <stdbool.h>")
-        return "\n".join([*includes, *([""] if includes else []), inner, ""])
+        return [
+            *self.header(function, size),
+            *_signature(kind, function.name, arguments),
+            *body,
+            "}",
+        ]
 
     def parameter(self, v: Var | Array, shape: Sequence[int]) -> str:
         """An argument."""
@@ -167,7 +205,9 @@ class C(Printer):
             (r.name, f"out: {derivative_title(value, r)}, {_described('float', r.shape)}") for r in gradients
         ]
         if size:
-            rows.append(("work", f"scratch memory, {size} bytes from malloc; its contents are of no concern"))
+            rows.append(
+                (self.work, f"scratch memory, {size} bytes from malloc; its contents are of no concern")
+            )
         wide = max((len(name) for name, _ in rows), default=0)
         text = [_sentence(value, gradients), ""]
         text += [f"  {name.ljust(wide)}  {what}" for name, what in rows]
@@ -175,6 +215,7 @@ class C(Printer):
             "",
             "Arrays lie in C order (the last index runs fastest). All is computed in double precision; the",
             "function keeps no state, so it may run in several threads at once.",
+            *function.remarks,
             "",
             "Usage (link with -lm):",
             *("    " + line for line in _usage(function, size)),
@@ -209,8 +250,8 @@ def _usage(function: Function, size: int) -> list[str]:
         r.name if r.shape else f"&{r.name}" for r in (function.results if value.shape else gradients)
     ]
     if size:
-        lines.append(f"void *work = malloc({size});")
-        arguments.append("work")
+        lines.append(f"void *{function.work} = malloc({size});")
+        arguments.append(function.work)
     call = f"{function.name}({', '.join(arguments)});"
     lines.append(call if value.shape else f"double {value.name} = {call}")
     return lines
@@ -300,9 +341,6 @@ def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def write(unit: Unit) -> str:
-    """The unit in C99. Raises `Unsupported`."""
-    return C().function(function_of(unit, "C"))
-
-
-__all__ = ["C", "Call", "Choice", "Stmt", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in C99. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return C().function(function_of(unit, "C", step))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from engine.errors import Unsupported
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 from engine.render.code import elementwise, handlers  # fill HANDLERS
-from engine.render.code.lowering import HANDLERS, Lowering, Names, Tensor, scalar, stored, type_of
+from engine.render.code.control import STEPS
+from engine.render.code.lowering import HANDLERS, PREFIX, Lowering, Names, Tensor, scalar, stored, type_of
 from engine.render.code.statements import Array, Expr, Function, Parameter, Result, Var
 from engine.render.code.tidy import tidied
 from engine.render.code.unit import Unit
@@ -53,7 +54,40 @@ def function_of(unit: Unit, language: str, step: Callable[[], None] | None = Non
             if x.buffer != array:
                 low.fill(array, x)
         results.append(Result(name, value, aval.shape, title, type_of(aval.dtype)))
-    return Function(unit.names.function, parameters, tidied(low.top, results), results, limited=low.limited)
+    return Function(
+        unit.names.function,
+        parameters,
+        tidied(low.top, results),
+        results,
+        _prefix([*unit.names.ids.values(), unit.names.function]),
+        names.fresh("work"),
+        names.fresh("v"),
+        _remarks(unit, low),
+    )
+
+
+def _prefix(taken: list[str]) -> str:
+    """What names of helpers begin with: no identifier of a client's does."""
+    prefix = PREFIX
+    while any(name.startswith(prefix) for name in taken):
+        prefix = "x" + prefix
+    return prefix
+
+
+def _remarks(unit: Unit, low: Lowering) -> tuple[str, ...]:
+    """What a user should know beside the rest."""
+    remarks = []
+    if unit.dtype == "float32":
+        remarks.append("The program's own dtype is float32; here everything is computed in double precision.")
+    if low.limited:
+        remarks.append(f"A loop of unknown length that takes more than {STEPS} steps has derivatives NaN.")
+    if low.checked:
+        remarks.append("An index that is out of range reads NaN, and writes nothing.")
+    if low.refusing:
+        remarks.append(
+            "What has no solution (a singular matrix, one that is not positive definite) gives NaN."
+        )
+    return tuple(remarks)
 
 
 def names_of(id: str) -> str:

@@ -78,6 +78,7 @@ def _gather(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     if not prod(shape):
         return filled(shape, Num(0.0, x.type))
     known = _constant(low, indices)
+    low.checked = low.checked or not known
 
     def entry(index: Index) -> Expr:
         i = indices.at((*index[:batch], *index[at : at + count]))
@@ -106,6 +107,7 @@ def _scatter(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
         return value
     count = indices.rank - batch
     known = _constant(low, indices)
+    low.checked = low.checked or not known
     name = node.op.name
     with low.loops(updates.shape) as index:
         i = indices.at((*index[:batch], *index[at : at + count]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.render.code.function import function_of
-from engine.render.code.printer import ATOM, EQUALITY, UNARY, Printer, wrapped
+from engine.render.code.printer import ATOM, EQUALITY, Printer, wrapped
 from engine.render.code.statements import (
     Array,
     Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -146,6 +145,7 @@ class JavaScript(Printer):
         return ["/**", *(f" * {line}".rstrip() for line in (first, *rest)), " */"]
 
     def function(self, function: Function) -> str:
+        self.prefix = function.prefix
         helpers, _ = self.helpers(function)
         value, *gradients = function.results
         tables = [s for s in function.body if isinstance(s, Table)]
@@ -213,7 +213,9 @@ class JavaScript(Printer):
         names = ", ".join(p.var.name for p in function.parameters)
         text += [
             "",
-            "Arrays are nested or typed arrays, in C order. Usage:",
+            "Arrays are nested or typed arrays, in C order; integers are exact up to 2^53.",
+            *function.remarks,
+            "Usage:",
             f"    const {{ value, gradients }} = {function.name}({names});",
         ]
         if gradients:
@@ -236,9 +238,6 @@ def _count(shape: Sequence[int]) -> int:
     return n
 
 
-def write(unit: Unit) -> str:
-    """The unit in JavaScript. Raises `Unsupported`."""
-    return JavaScript().function(function_of(unit, "JavaScript"))
-
-
-__all__ = ["ATOM", "UNARY", "Call", "Choice", "JavaScript", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in JavaScript. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return JavaScript().function(function_of(unit, "JavaScript", step))

@@ -147,6 +147,7 @@ def _empty(node: Node) -> bool:
 
 @writes("linear_systems", "strong_systems", "triangular_systems", "strong_triangular_systems")
 def _systems(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    low.refusing = True
     x, y = (low.settle(v) for v in xs)
     array, value = low.result(y.shape, "float")
     if not value.size:
@@ -202,6 +203,7 @@ def _triangular(low: Lowering, a: Matrix, b: Matrix, x: Tensor, lead: Index, par
 
 @writes("cholesky_factor")
 def _cholesky(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    low.refusing = True
     x = low.settle(xs[0])
     array, value = low.result(x.shape, "float")
     if not value.size:
@@ -357,6 +359,31 @@ def _cofactor(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) 
 def _skipping(p: Expr, left_out: Expr) -> Expr:
     """p-th of the indices without one."""
     return Binary("+", p, Choice(less(p, left_out), integer(0), integer(1), "int"), "int")
+
+
+@writes("pivot_order")
+def _pivot_order(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    """The rows after one exchange after the other."""
+    pivots = low.settle(xs[0])
+    array, value = low.result(pivots.shape, "int")
+    n = pivots.shape[-1]
+    if not value.size:
+        return value
+    low.checked = True
+    with low.loops(pivots.shape[:-1]) as lead:
+
+        def place(i: Expr) -> Elem:
+            return Elem(array, ravel(pivots.shape, (*lead, i)))
+
+        with low.loop(0, n) as i:
+            low.put(Assign(place(i), i))
+        with low.loop(0, n) as i:
+            other = low.named(pivots.at((*lead, i)))
+            with low.when(both(Binary(">=", other, integer(0), "bool"), less(other, integer(n)))):
+                own = low.let(place(i))
+                low.put(Assign(place(i), place(other)))
+                low.put(Assign(place(other), own))
+    return value
 
 
 @writes("lu_factors")

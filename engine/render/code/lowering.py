@@ -40,6 +40,8 @@ from engine.render.code.statements import (
     times,
 )
 
+PREFIX = "ad_"
+"""What names of helpers begin with; locals do not."""
 DEPTH = 16
 """So many elementwise nodes may be pending on one another: they become one loop, and a recursion as deep as that."""
 
@@ -150,6 +152,8 @@ class Names:
 
     def fresh(self, base: str, *, number: bool = False) -> str:
         """`base`, with a number behind it where it is taken (or always)."""
+        if base.startswith(PREFIX):
+            base = f"v_{base}"
         if not number:
             return self.space.take(base)
         while True:
@@ -172,6 +176,10 @@ class Lowering:
         self.prefix = ""
         self.limited = False
         """Whether a loop is in it that can be walked back for a limited number of steps only."""
+        self.checked = False
+        """Whether an index is in it that may be out of range."""
+        self.refusing = False
+        """Whether something is in it that the service may refuse when it meets the numbers."""
         self.target: Array | None = None
         """Where the node that is being written is to lie, if it is stored."""
 

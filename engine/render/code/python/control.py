@@ -39,10 +39,7 @@ def function(c: Call, graph: Graph, wish: str, doc: str, first: str = "") -> str
 
 def fixed(c: Call, start: int, stop: int | None = None) -> list[str]:
     """Operands with names, for use in a loop."""
-    found = []
-    for x in c.args[start:stop]:
-        found.append(c.scope.bound(x.typed).text)
-    return found
+    return [c.scope.bound(x.typed).text for x in c.args[start:stop]]
 
 
 def given(c: Call, start: int = 0) -> str:
@@ -129,15 +126,14 @@ def _while(c: Call) -> None:
     test = function(c, p["cond"], "_goes_on", "Whether a loop takes another step.")
     step = function(c, p["body"], "_step", "One step of a loop.")
     if p["batch"]:
-        start, rest = constants(fixed(c, 0, nk)), constants(fixed(c, nk))
-        helper = c.helper("while_each", "control")
-        assign(c, f"{helper}({test}, {step}, {start}, {rest}, {bool(p['guarded'])})")
+        both = f"{constants(fixed(c, 0, nk))}, {constants(fixed(c, nk))}"
+        assign(c, f"{c.helper('while_each', 'control')}({test}, {step}, {both}, {bool(p['guarded'])})")
         return
     rest = fixed(c, nk)
     names = _carries(c, nk)
     count = names[nk]
     if count != "_":
-        c.scope.line(f"{count} = 0")
+        c.scope.line(f"{count} = np.int64(0)")
     arguments = ", ".join([*names[:nk], *rest])
     c.scope.line(f"while {test}({arguments}):")
     c.scope.indent += 4
