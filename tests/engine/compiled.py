@@ -21,7 +21,7 @@ from tests.engine.units import computed
 
 TOOLS = {"c": "gcc", "javascript": "node"}
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-ffp-contract=off")
-SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def need(language: str) -> None:
@@ -43,6 +43,7 @@ def run(
 ) -> list[list[list[Any]]]:
     """For each job and each of its inputs the results: the value, then the derivatives. Functions need distinct names."""
     texts = [LANGUAGES[language](job.unit) for job in jobs]
+    assert all(text.isascii() for text in texts)
     found = in_c(jobs, texts, folder, flags) if language == "c" else in_javascript(jobs, texts, folder)
     return [
         [
@@ -179,7 +180,9 @@ def in_javascript(jobs: Sequence[Job], texts: Sequence[str], folder: Path) -> li
         lines.append("return [")
         for at in job.inputs:
             given = ",".join(_literal(np.asarray(at[i]).tolist()) for i in job.unit.inputs)
-            lines.append(f"((r) => [show(r.value), ...Object.values(r.gradients).map(show)])(f({given})),")
+            lines.append(
+                f"((r) => [show(r.value), ...Object.values(r.gradients || r.derivatives).map(show)])(f({given})),"
+            )
         lines.append("]; })());")
     lines.append("process.stdout.write(JSON.stringify(all));")
     path = folder / "run.js"

@@ -224,8 +224,8 @@ def test_programs_that_are_not_registered(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize("path", ["", "Grad", "gradient", "graphs/x/fit"])
-def test_what_is_no_verb_is_not_there(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["descend", "graphs/x/descend", "", "Grad"])
+def test_what_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404
     assert response.json()["type"] == "/problems/not-found"

@@ -163,8 +163,10 @@ class C(Printer):
         value, *gradients = function.results
         arguments = [self.parameter(p.var, p.shape) for p in function.parameters]
         if value.shape:
-            arguments.append(f"double *{value.name}")
-        arguments += [f"double *{r.name}" for r in gradients]
+            arguments.append(f"double *{value.name} {_extent(value.shape)}")
+        arguments += [
+            f"double *{r.name} {_extent(r.shape)}" if r.shape else f"double *{r.name}" for r in gradients
+        ]
         if size:
             arguments.append(f"void *{self.work}")
         kind = "void" if value.shape else "double"
@@ -193,7 +195,7 @@ class C(Printer):
         """An argument."""
         if isinstance(v, Var):
             return f"{c_type(v.type)} {v.name}"
-        return f"const {c_type(v.type)} *{v.name}"
+        return f"const {c_type(v.type)} *{v.name} {_extent(shape)}"
 
     def header(self, function: Function, size: int) -> list[str]:
         """The comment above the function."""
@@ -201,20 +203,23 @@ class C(Printer):
         rows = [(p.var.name, _described(p.var.type, p.shape)) for p in function.parameters]
         if value.shape:
             rows.append((value.name, f"out: the value of {value.title}, {_described('float', value.shape)}"))
-        rows += [
-            (r.name, f"out: {derivative_title(value, r)}, {_described('float', r.shape)}") for r in gradients
-        ]
+        rows += [(r.name, f"out: {r.title}, {_described('float', r.shape)}") for r in gradients]
         if size:
             rows.append(
                 (self.work, f"scratch memory, {size} bytes from malloc; its contents are of no concern")
             )
         wide = max((len(name) for name, _ in rows), default=0)
-        text = [_sentence(value, gradients), ""]
+        text = [sentence(value, gradients, function.order), ""]
         text += [f"  {name.ljust(wide)}  {what}" for name, what in rows]
         text += [
             "",
-            "Arrays lie in C order (the last index runs fastest). All is computed in double precision; the",
-            "function keeps no state, so it may run in several threads at once.",
+            *(["Arrays lie in C order (the last index runs fastest)."] if has_arrays(function) else []),
+            *(
+                ["Integers must stay within 64 bits."]
+                if any(p.var.type == "int" for p in function.parameters)
+                else []
+            ),
+            "The function keeps no state, so it may run in several threads at once.",
             *function.remarks,
             "",
             "Usage (link with -lm):",
@@ -223,14 +228,13 @@ class C(Printer):
         return self.note("\n".join(text))
 
 
-def derivative_title(value: Result, r: Result) -> str:
-    """What a derivative is called in a comment."""
-    return f"the derivative of {value.title} by {r.title}"
-
-
-def _sentence(value: Result, gradients: Sequence[Result]) -> str:
-    by = ", ".join(r.title for r in gradients)
-    return f"The value of {value.title}" + (f" and its derivatives by {by}." if by else ".")
+def sentence(value: Result, gradients: Sequence[Result], order: int) -> str:
+    """What a function computes."""
+    if not gradients:
+        return f"The value of {value.title}."
+    if order == 1:
+        return f"The value of {value.title} and its derivatives by {', '.join(r.key for r in gradients)}."
+    return f"The value of {value.title} and its derivatives of order {order}."
 
 
 def _described(kind: str, shape: Sequence[int]) -> str:
@@ -244,7 +248,7 @@ def _usage(function: Function, size: int) -> list[str]:
     lines = []
     declared = [f"{r.name}[{max(_count(r.shape), 1)}]" if r.shape else r.name for r in outs]
     if declared:
-        lines.append(f"double {', '.join(declared)};")
+        lines += _folded("double ", declared, ";")
     arguments = [p.var.name for p in function.parameters]
     arguments += [
         r.name if r.shape else f"&{r.name}" for r in (function.results if value.shape else gradients)
@@ -252,9 +256,25 @@ def _usage(function: Function, size: int) -> list[str]:
     if size:
         lines.append(f"void *{function.work} = malloc({size});")
         arguments.append(function.work)
-    call = f"{function.name}({', '.join(arguments)});"
-    lines.append(call if value.shape else f"double {value.name} = {call}")
-    return lines
+    head = "" if value.shape else f"double {value.name} = "
+    return [*lines, *_folded(f"{head}{function.name}(", arguments, ");")]
+
+
+def _folded(head: str, items: Sequence[str], tail: str) -> list[str]:
+    """A list in one line, or in several."""
+    one = f"{head}{', '.join(items)}{tail}"
+    if len(one) <= 92:
+        return [one]
+    return [head.rstrip(), *wrapped(list(items), "    ")[:-1], wrapped(list(items), "    ")[-1] + tail]
+
+
+def has_arrays(function: Function) -> bool:
+    """Whether an argument or a result is an array."""
+    return any(p.shape for p in function.parameters) or any(r.shape for r in function.results)
+
+
+def _extent(shape: Sequence[int]) -> str:
+    return f"/* {''.join(f'[{n}]' for n in shape)} */"
 
 
 def _count(shape: Sequence[int]) -> int:

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from engine.graph import Node, single
-from engine.render.code.lowering import Index, Lowering, Tensor, filled, ravel, scalar, stored, writes
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import (
     FALSE,
     TRUE,
@@ -32,6 +32,7 @@ from engine.render.code.statements import (
     less,
 )
 from engine.render.code.translate import apply
+from engine.render.code.values import Index, Tensor, filled, ravel, scalar, stored, writes
 
 
 @writes("wrap_index", once=True)

@@ -8,19 +8,9 @@ from typing import Any
 import numpy as np
 
 from engine.graph import Node, single
-from engine.render.code.lowering import (
-    NOTHING,
-    Index,
-    Lowering,
-    Tensor,
-    filled,
-    ravel,
-    scalar,
-    stored,
-    type_of,
-    writes,
-)
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import Binary, Elem, Expr, add, both, equal, integer, times
+from engine.render.code.values import NOTHING, Index, Tensor, filled, ravel, scalar, stored, type_of, writes
 from engine.structured.place import way_of
 
 

@@ -180,13 +180,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A result: a number, or the array that it is written to. `of` is the input (its name here) for a derivative."""
+    """A result: a number, or the array that it is written to. `title` says what it is; `key` is its name in an answer."""
 
     name: str
     value: Expr | Array
     shape: tuple[int, ...]
     title: str
     type: Type
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -205,6 +206,8 @@ class Function:
     """A name that is free, for what goes from part to part of a long function."""
     remarks: tuple[str, ...] = ()
     """What a user should know, for the comment."""
+    order: int = 1
+    """How often is differentiated, at most."""
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
