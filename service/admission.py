@@ -58,9 +58,9 @@ class Ticket:
         """Nobody waits any more."""
         self._gone = True
 
-    def meter(self, spare: float = 0.0) -> Meter:
-        """What the engine asks between two steps; its deadline is earlier by a part of the time, half a second at most."""
-        return Meter(self.deadline - min(spare * self.seconds, 0.5), lambda: self._gone)
+    def meter(self) -> Meter:
+        """What the engine asks between two steps."""
+        return Meter(self.deadline, lambda: self._gone)
 
     def check(self) -> None:
         """Raise `DeadlineExceeded` or `Cancelled` if it is time to stop."""

@@ -203,7 +203,8 @@ KINDS: dict[str, Kind] = {
     "drawing-unavailable": Kind(
         501,
         "Drawing is unavailable",
-        'Graphviz is not installed on this server; "format": "dot" works without it.',
+        "What draws is not installed on this server: Graphviz for programs, Matplotlib for curves and landscapes. "
+        '"format": "dot" and answers as JSON work without them.',
     ),
 }
 """All kinds, in the order of the documentation."""

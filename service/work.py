@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 import orjson
@@ -79,10 +79,6 @@ class Services:
 class Work:
     """A request for values or derivatives, and the base of the others."""
 
-    spare: ClassVar[float] = 0.0
-    """Part of the time (of at most half a second) before the deadline at which the meter says that it is over: for a
-    computation that is not stopped by that, but ends with what it has."""
-
     def __init__(
         self,
         services: Services,
@@ -100,7 +96,7 @@ class Work:
         self.posted: bytes | bytearray = data if len(data) <= LONGEST else b""
         """A body that is short enough to be learned from (`skeletons.py`), also when it was read."""
         self.ticket = ticket
-        self.meter = ticket.meter(self.spare)
+        self.meter = ticket.meter()
         self.media = media
         """Media type of the answer."""
         self.times: dict[str, float] = {}

@@ -1,16 +1,19 @@
 """Every example in README.md and docs/ is run: commands against a real server on a real port, with real curl and bash.
 
 A `console` block holds commands (`$ …`, which may go on over several lines) and what they answer. JSON answers are
-compared as JSON; `…` at the end of a string, or as a whole value, stands for anything, `"…": "…"` in an object for more fields,
-and `"…"` in a list for any number of entries. A `python` block is run, and the `text` block behind it, if there is one, is what
-it prints. Blocks marked `console no-run` are shown only; each says why
-in a comment beside it.
+compared as JSON, in which `…` stands for what is left out: the rest of a string or the middle of a number, a value, more
+fields of an object, or entries of a list. A `python` block is run, and the `text` block behind it, if there is one, is what it
+prints. Blocks marked `console no-run` are shown only; each says why in a comment beside it.
+
+A command that asks for a program by its name can rely on the command of the same page that registers it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +26,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 HERE = re.compile(r"(?:localhost|127\.0\.0\.1):8000")
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 MORE = "…"
 """What is left out of an answer that is shown."""
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -49,6 +53,23 @@ def commands(body: str) -> list[tuple[str, str]]:
     return [(c, "\n".join(out).strip()) for c, out in found]
 
 
+def _with_programs(command: str, listed: list[tuple[str, str]]) -> str:
+    """The command, behind those of the page that register the programs that it names."""
+    before = []
+    for name in re.findall(r"/v1/graphs/([\w.-]+)/", command):
+        if f'"name": "{name}"' in command:
+            continue
+        made = [
+            c
+            for kind, body in listed
+            if kind == "console"
+            for c, _ in commands(body)
+            if f'"name": "{name}"' in c
+        ]
+        before += [f"{c} > /dev/null" for c in made[:1]]
+    return " &&\n".join([*before, command])
+
+
 def cases(kind: str) -> list[Any]:
     """One pytest parameter for each example of a kind."""
     out = []
@@ -59,17 +80,39 @@ def cases(kind: str) -> list[Any]:
         listed = blocks(page)
         for k, (info, body) in enumerate(listed):
             if kind == "console" and info == "console":
-                out += [pytest.param(c, e, id=f"{name}:{k}:{n}") for n, (c, e) in enumerate(commands(body))]
+                out += [
+                    pytest.param(_with_programs(c, listed), e, id=f"{name}:{k}:{n}")
+                    for n, (c, e) in enumerate(commands(body))
+                ]
             if kind == "python" and info == "python":
                 follows = listed[k + 1] if k + 1 < len(listed) else ("", "")
                 out.append(pytest.param(body, follows[1] if follows[0] == "text" else "", id=f"{name}:{k}"))
     return out
 
 
+def read(text: str) -> Any:
+    """An answer as it is shown: JSON, with `…` for what is left out. Raises ValueError if it is something else."""
+    found, open_, key = [], [""], False
+    for token in TOKEN.findall(text):
+        if MORE in token and not token.startswith('"'):
+            found.append(f'"{MORE}": "{MORE}"' if key else json.dumps(token))
+        else:
+            found.append(token)
+        if token in "{[":
+            open_.append(token)
+        elif token in "}]":
+            open_.pop()
+        key = token in ("{", ",") and open_[-1] == "{"
+    return json.loads("".join(found))
+
+
 def matches(expected: Any, actual: Any) -> bool:
     """Whether an answer is the documented one."""
-    if isinstance(expected, str) and expected.endswith("…"):
-        return not expected[:-1] or (isinstance(actual, str) and actual.startswith(expected[:-1]))
+    if isinstance(expected, str) and MORE in expected:
+        begin, _, end = expected.partition(MORE)
+        shown = actual if isinstance(actual, str) else json.dumps(actual)
+        whole = expected == MORE or len(shown) >= len(begin) + len(end)
+        return expected == MORE or (whole and shown.startswith(begin) and shown.endswith(end))
     if isinstance(expected, dict):
         told = expected.keys() - {MORE}
         return (
@@ -111,6 +154,12 @@ def test_the_comparison_can_fail() -> None:
     assert matches({"a": 1, "…": "…"}, {"a": 1, "b": 2})
     assert matches([1, "…", 4], [1, 2, 3, 4])
     assert matches([1, "…"], [1])
+    assert read('{"a": [1, …, 4], "b": …, "c": 1.25…e-07, "d": {"x…": "y, …"}, …}') == {
+        "a": [1, "…", 4], "b": "…", "c": "1.25…e-07", "d": {"x…": "y, …"}, "…": "…",
+    }  # fmt: skip
+    assert matches(read("1.25…e-07"), 1.2512e-07)
+    assert not matches(read("1.25…e-07"), 1.2512)
+    assert not matches(read("1.25…"), 1.26)
     for expected, actual in (
         ({"a": 1, "…": "…"}, {"a": 2, "b": 2}),
         ({"a": 1, "…": "…"}, {"b": 2}),
@@ -144,7 +193,7 @@ def test_console(server_url: str, tmp_path: Path, command: str, expected: str) -
     assert done.returncode == 0, done.stderr
     actual = done.stdout.strip()
     try:
-        wanted = json.loads(expected)
+        wanted = read(expected)
     except ValueError:
         if expected != "…":
             assert _lines_match(expected, actual), f"{command}\nanswered\n{actual}"
@@ -191,6 +240,21 @@ def test_links_lead_somewhere() -> None:
         local = [target for target in targets if "://" not in target]
         missing += [f"{page.name}: {target}" for target in local if not (page.parent / target).exists()]
     assert not missing
+
+
+def test_pictures_are_what_the_server_gives(server_url: str) -> None:
+    """docs/pictures is what scripts/pictures.py draws."""
+    there = shutil.which("dot") and importlib.util.find_spec("matplotlib")
+    if not there and not os.environ.get("WENGERT_REQUIRE_TOOLS"):
+        pytest.skip("needs Graphviz and Matplotlib")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "pictures.py"), "--check", f"--url={server_url}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_op_catalogue_is_current() -> None:

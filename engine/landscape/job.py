@@ -16,7 +16,9 @@ from engine.derive.request import resolve_of, resolve_wrt
 from engine.errors import LimitExceeded, NonScalarOutput, Where
 from engine.execute.meter import Meter
 from engine.landscape.axes import Axis, Placed, coordinates, placed
-from engine.landscape.section import Section
+from engine.landscape.long import Pointwise, pointwise
+from engine.landscape.planned import Planned
+from engine.landscape.section import Chunks, Section
 from engine.landscape.told import Told
 from engine.values import Given
 
@@ -55,29 +57,24 @@ class Landscape(Job):
                 node=self.id(self.of),
                 where=Where(pointer="/of"),
             )
-        self.axes: list[Placed] = placed(typed, asked.axes)
-        self.values_of = [p.axis.values(self.dtype) for p in self.axes]
-        shape = tuple(p.axis.num for p in self.axes)
+        self.over: list[Placed] = placed(typed, asked.axes)
+        self.values_of = [p.axis.values(self.dtype) for p in self.over]
+        shape = tuple(p.axis.num for p in self.over)
         derivatives = len(shape) * asked.gradients
         check_answer([Aval(shape, self.dtype)] * (1 + derivatives), limits)
-        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.axes], np.float64)
+        start = np.array([self.arguments[p.position].reshape(-1)[p.flat] for p in self.over], np.float64)
         self.path: Array | None = None
         if asked.path is not None:
-            self.path = coordinates(typed, self.axes, asked.path, start)
+            self.path = coordinates(typed, self.over, asked.path, start)
 
-        def section(*, gradients: bool) -> Section:
-            return Section(
-                typed, self.of, self.axes, self.arguments, limits, self.meter,
-                gradients=gradients, runner=self.runner,
-            )  # fmt: skip
-
-        self.section = section(gradients=asked.gradients)
-        self.grid = self.section.grid(self.values_of)
-        self.along = None
+        self.way: Planned | Pointwise = pointwise(self, self.lattice, gradients=asked.gradients) or Planned(
+            self
+        )
+        self.along: Chunks | Pointwise | None = None
         if self.path is not None:
-            whole = section(gradients=False) if asked.gradients else self.section
-            self.along = whole.points(self.path)
-        parts = [self.section.cost, self.grid.cost, *([] if self.along is None else [self.along.cost])]
+            path = self.path
+            self.along = pointwise(self, lambda: path, gradients=False) or self._on_path(path)
+        parts = [self.way.cost, *([] if self.along is None else [self.along.cost])]
         self.cost = Cost(
             sum(c.nodes for c in parts),
             sum(c.flops for c in parts),
@@ -88,7 +85,11 @@ class Landscape(Job):
 
     def run(self, meter: Meter) -> dict[str, Any]:
         """The answer's fields."""
-        surface, *gradients = self.grid.run(meter)
+        results = self.way.run(meter)
+        if results is None:  # not to be trusted
+            self.way = Planned(self)
+            results = self.way.run(meter)
+        surface, *gradients = [r.reshape([len(v) for v in self.values_of]) for r in results]
         answer = self.head(self.of)
         answer["axes"] = [
             {
@@ -100,20 +101,36 @@ class Landscape(Job):
                 "num": p.axis.num,
                 "values": values,
             }
-            for p, values in zip(self.axes, self.values_of, strict=True)
+            for p, values in zip(self.over, self.values_of, strict=True)
         ]
         answer["surface"] = surface
         if self.asked.gradients:
             answer["gradients"] = gradients
         answer["minimum"] = self._minimum(surface)
         if self.along is not None and self.path is not None:
-            values = self.along.run(meter)[0]
+            found = self.along.run(meter)
+            values = (self._on_path(self.path).run(meter) if found is None else found)[0]
             points = self.path.astype(self.dtype)
             answer["path"] = [
                 {"value": v, "at": self._at(point)} for v, point in zip(values, points, strict=True)
             ]
         told = Told(self, surface, gradients)
         return answer | self.tail(None) | {"warnings": told.warnings(meter)}
+
+    def lattice(self) -> Array:
+        """The points of the grid in C order, float64[points, axes]."""
+        crossed = np.meshgrid(*self.values_of, indexing="ij")
+        return np.stack([c.reshape(-1) for c in crossed], axis=1).astype(np.float64)
+
+    def section(self, *, gradients: bool, whole: bool) -> Section:
+        """The function of the axes alone."""
+        return Section(
+            self.typed, self.of, self.over, self.arguments, self.limits, self.meter,
+            gradients=gradients, whole=whole, runner=self.runner,
+        )  # fmt: skip
+
+    def _on_path(self, path: Array) -> Chunks:
+        return self.section(gradients=False, whole=True).points(path)
 
     def _minimum(self, surface: Array) -> dict[str, Any] | None:
         """The smallest value and its first place in C order; None if there are only NaN."""
@@ -126,7 +143,7 @@ class Landscape(Job):
         return {"value": flat[k], "at": self._at(point), "index": index}
 
     def _at(self, point: Sequence[Any] | Array) -> dict[str, Any]:
-        return {p.axis.label: x for p, x in zip(self.axes, point, strict=True)}
+        return {p.axis.label: x for p, x in zip(self.over, point, strict=True)}
 
 
 def check_points(points: int, most: int) -> None:

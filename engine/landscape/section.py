@@ -13,17 +13,15 @@ from math import prod
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.builder import GraphBuilder, Var
+from engine.builder import GraphBuilder
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.first_order import with_one
-from engine.errors import SingularMatrix
+from engine.errors import LimitExceeded, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.landscape.axes import Placed
-from engine.ops.index.assign import scattered
-from engine.ops.index.gather import reshaped
-from engine.ops.layout.shape import joined
+from engine.landscape.substitute import finite, substituted
 from engine.specialize import Typed
 from engine.transforms.pull import vjp_graph
 from engine.transforms.simplify import simplify
@@ -32,12 +30,18 @@ from engine.transforms.vmap import map_graph
 MOST_MEMBERS = 1 << 16
 """Points that are computed together at most."""
 
+CACHED = 1 << 19
+"""Entries of one array, of all points that are computed together, that are near the processor."""
+
 SHARE = 4
 """Points are computed together that take the n-th part of the memory one request may have."""
 
 
 class Section:
     """The scalar node `of` as a function of the scalars `axes`, and with `gradients` its derivatives by them.
+
+    With `whole`, arrays of which an entry varies are computed with as they are; else (`substitute.py`) faster, but only what
+    comes out finite, from numbers that do not vary and are finite (`trusted`), is to be believed.
 
     Where a matrix is singular the values are NaN. Raises `LimitExceeded` for one evaluation that is over a limit.
     """
@@ -52,6 +56,7 @@ class Section:
         meter: Meter,
         *,
         gradients: bool,
+        whole: bool,
         runner: Runner,
     ) -> None:
         self.dtype = typed.dtype
@@ -63,8 +68,10 @@ class Section:
         """The value, and a derivative by each axis."""
         self.singular: SingularMatrix | None = None
         """The error of what does not depend on the scalars."""
+        self.trusted = True
+        """Whether what does not vary is finite; known when it is computed."""
         self.meter = meter
-        graph, variables = _substituted(typed, of, axes, limits, meter)
+        graph, variables = substituted(typed, of, axes, limits, meter, whole=whole)
         if gradients:
             derived = vjp_graph(
                 graph,
@@ -79,18 +86,16 @@ class Section:
         self.fixed, self.moving = split(graph, len(variables), self.dtype)
         self._shared: list[Array] | None = None
         one = cost_of(self.moving)
-        largest = max([n.aval.size for n in self.moving.nodes if isinstance(n.aval, Aval)], default=1)
-        self.members = int(
-            max(
-                1,
-                min(
-                    MOST_MEMBERS,
-                    limits.memory_bytes // SHARE // max(one.bytes, 1),
-                    limits.elements // max(largest, 1),
-                ),
-            )
-        )
-        """Points that are computed together."""
+        nodes = [n for n in self.moving.nodes if isinstance(n.aval, Aval)]
+        given = sum(n.aval.nbytes for n in nodes if n.op is INPUT and isinstance(n.aval, Aval))
+        own = max([n.aval.size for n in nodes if n.op is not INPUT and isinstance(n.aval, Aval)], default=1)
+        every = max([n.aval.size for n in nodes if isinstance(n.aval, Aval)], default=1)
+        most = _members(limits, one.bytes - given, own)
+        self.members = list(dict.fromkeys([min(most, max(1, CACHED // max(own, 1))), most]))
+        """Points that are computed together, as it is fast, or saves what is computed for each part (`Chunks`). What does not
+        vary is there once."""
+        self.careful = _members(limits, one.bytes, every)
+        """The same, if an op needs what does not vary for each point."""
         first = cost_of(self.fixed)
         self.cost = Cost(first.nodes, first.flops, first.bytes, first.largest_step)
         check(self.cost, limits, "This landscape")
@@ -113,6 +118,7 @@ class Section:
             try:
                 with np.errstate(all="ignore"):
                     self._shared = self.runner.run(self.fixed, self.arguments, meter)
+                self.trusted = finite(self._shared)
             except SingularMatrix as error:
                 self.singular = error
         return self._shared
@@ -126,21 +132,13 @@ class Chunks:
         self.shape = shape
         self.values = values
         self.crossed = crossed
-        most = section.members
         self.parts: list[int] = []
         """Length of a part along each axis; inner axes are kept whole while they can be."""
-        for n in reversed(shape):
-            longest = max(1, min(n, most))
-            pieces = -(-n // longest)
-            self.parts.insert(0, -(-n // pieces) if n else 0)
-            most = max(1, most // longest)
-        self.count = prod(-(-n // part) if part else 0 for n, part in zip(shape, self.parts, strict=True))
+        self.count = 0
         self.graph: Graph | None = None
         cost = Cost(0, 0.0, 0)
-        if self.count:
-            self.graph = self._mapped()
-            cost = cost_of(self.graph)
-            check(cost, section.limits, "A part of this landscape")
+        if prod(shape):
+            self.graph, cost, self.parts, self.count = self._made()
         held = 8 * section.results * prod(shape)
         self.cost = Cost(
             cost.nodes * self.count, cost.flops * self.count, cost.bytes + held, cost.largest_step
@@ -148,6 +146,40 @@ class Chunks:
         check(self.cost, section.limits, "This landscape")
         if self.graph is not None:
             make_ready(self.graph, guarded=section.runner.guarded)
+
+    def _made(self) -> tuple[Graph, Cost, list[int], int]:
+        """The mapped graph of a part, its cost, and the parts: small ones, unless larger ones save half of the work."""
+        found: tuple[Graph, Cost, list[int], int] | None = None
+        ways = [*self.section.members, self.section.careful]
+        for way, most in enumerate(ways):
+            last = way + 1 == len(ways)
+            if last and found is not None:
+                break
+            self._divide(most)
+            try:
+                graph = self._mapped()
+                cost = cost_of(graph)
+                check(cost, self.section.limits, "A part of this landscape")
+            except LimitExceeded:
+                if last:
+                    raise
+                continue
+            if found is None or 2 * cost.flops * self.count < found[1].flops * found[3]:
+                found = graph, cost, self.parts, self.count
+        assert found is not None
+        return found
+
+    def _divide(self, most: int) -> None:
+        """Into parts of at most so many points."""
+        self.parts = []
+        for n in reversed(self.shape):
+            longest = max(1, min(n, most))
+            pieces = -(-n // longest)
+            self.parts.insert(0, -(-n // pieces) if n else 0)
+            most = max(1, most // longest)
+        self.count = prod(
+            -(-n // part) if part else 0 for n, part in zip(self.shape, self.parts, strict=True)
+        )
 
     def _mapped(self) -> Graph:
         section = self.section
@@ -187,8 +219,12 @@ class Chunks:
                 padded(v[begins[k * self.crossed] : ends[k * self.crossed]], self.parts[k * self.crossed])
                 for k, v in enumerate(self.values)
             ]
-            with np.errstate(all="ignore"):
-                found = section.runner.run(self.graph, [*shared, *some], meter)
+            try:
+                with np.errstate(all="ignore"):
+                    found = section.runner.run(self.graph, [*shared, *some], meter)
+            except SingularMatrix as error:  # of all members at once: others are NaN by themselves
+                section.singular = error
+                break
             whole = tuple(slice(b, e) for b, e in zip(begins, ends, strict=True))
             kept = tuple(slice(0, e - b) for b, e in zip(begins, ends, strict=True))
             for result, part in zip(results, found, strict=True):
@@ -196,32 +232,17 @@ class Chunks:
         return results
 
 
+def _members(limits: Limits, nbytes: int, largest: int) -> int:
+    """How many points fit, of which each takes so many bytes, and arrays of so many elements."""
+    by_memory = limits.memory_bytes // SHARE // max(nbytes, 1)
+    return int(max(1, min(MOST_MEMBERS, by_memory, limits.elements // max(largest, 1))))
+
+
 def padded(values: Array, size: int) -> Array:
     """The values, the last of them repeated until there are `size`."""
     if len(values) == size:
         return values
     return np.concatenate([values, np.repeat(values[-1:], size - len(values))])
-
-
-def _substituted(
-    typed: Typed, of: int, axes: Sequence[Placed], limits: Limits, meter: Meter
-) -> tuple[Graph, list[int]]:
-    """The program's graph with new scalar inputs behind its own, which stand in the places of the axes."""
-    b = GraphBuilder(typed.dtype, max_elements=limits.elements, step=meter.check)
-    refs = [b.input(aval) for aval in typed.graph.in_avals]
-    variables = [b.input(Aval((), typed.dtype)) for _ in axes]
-    for position in dict.fromkeys(p.position for p in axes):
-        own = [(v, p) for v, p in zip(variables, axes, strict=True) if p.position == position]
-        array = Var(b, refs[position])
-        if not array.shape:
-            refs[position] = own[0][0]
-            continue
-        new = joined([reshaped(Var(b, v), (1,)) for v, _ in own], -1)
-        places = b.var(np.array([p.flat for _, p in own], np.int64), "int64")
-        refs[position] = scattered(array, places, new, "set").ref
-    # `inline` would take the substitutes for inputs that it need not copy: they are what the copies refer to.
-    outs = b.inline(typed.graph.with_outputs([typed.node(of)]), refs)
-    return b.build(outs), variables
 
 
 def split(graph: Graph, variables: int, dtype: str) -> tuple[Graph, Graph]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from engine.aval import Array
 from engine.cost import cost_of
 from engine.derive.batch import Batch
 from engine.derive.diagnose import MOST_NODES
-from engine.derive.first_order import FirstOrder
+from engine.derive.first_order import PLANNED_NODES, FirstOrder
 from engine.errors import EngineError
 from engine.execute.meter import Meter
+from engine.landscape.long import CAREFUL, Careful
 
 if TYPE_CHECKING:
     from engine.landscape.job import Landscape
-from dataclasses import replace
 
 MOST_VALUES = 20_000_000
 """So many values of nodes are looked at; of more, those at points that are spread evenly."""
@@ -40,10 +41,10 @@ class Told:
         bad = ~np.isfinite(self.surface)
         for g in self.gradients:
             bad |= ~np.isfinite(g)
-        kinked = bool(self.gradients) and job.section.runner.kinked
+        kinked = bool(self.gradients) and job.runner.kinked
         if not bad.any() and not kinked:
             return []
-        if job.section.singular is not None:
+        if job.way.singular is not None:
             return [self._singular()]
         asked = np.flatnonzero(bad)
         if kinked:
@@ -62,6 +63,8 @@ class Told:
         job = self.job
         graph = job.typed.graph
         one = cost_of(graph, keep=True).bytes + 8 * max(p.size for p in job.arguments)
+        if len(graph.nodes) > PLANNED_NODES:
+            return max(1, CAREFUL // len(graph.nodes))
         by_memory = job.limits.memory_bytes // (16 * max(one, 1))
         return int(min(MOST_POINTS, by_memory, MOST_VALUES // max(1, len(graph.nodes))))
 
@@ -70,14 +73,16 @@ class Told:
         typed, program = job.typed, job.program
         if not len(asked) or len(typed.graph.nodes) > MOST_NODES:
             return []
+        if len(typed.graph.nodes) > PLANNED_NODES:
+            return self._by_points(asked, meter)
         index = np.unravel_index(asked, self.surface.shape)
         arrays = {job.id(i): a for i, a in zip(program.inputs, job.arguments, strict=True)}
-        names = list(dict.fromkeys(p.axis.input for p in job.axes))
+        names = list(dict.fromkeys(p.axis.input for p in job.over))
         cores = {n: typed.aval(program.index[n]) for n in names}
         for name in names:
             array = arrays[name]
             many = np.repeat(array.reshape(1, -1), len(asked), axis=0)
-            for p, values, at in zip(job.axes, job.values_of, index, strict=True):
+            for p, values, at in zip(job.over, job.values_of, index, strict=True):
                 if p.axis.input == name:
                     many[:, p.flat] = values[at]
             arrays[name] = many.reshape((len(asked), *array.shape))
@@ -90,7 +95,7 @@ class Told:
             mode="auto",
             include=frozenset(),
         )
-        batch = Batch((len(asked),), {n: (0,) for n in names}, cores)
+        batch = Batch((len(asked),), dict.fromkeys(names, (0,)), cores)
         verb = "grad" if self.gradients else "evaluate"
         try:
             again = FirstOrder(verb, typed, request, arrays, batch, job.limits, meter)
@@ -102,9 +107,30 @@ class Told:
             warning["index"] = [*(int(at[member]) for at in index), *rest]
         return found
 
+    def _by_points(self, asked: Array, meter: Meter) -> list[dict[str, Any]]:
+        """Of a long program, which is not worth being mapped."""
+        job = self.job
+        careful = Careful(job, gradients=bool(self.gradients))
+        index = np.unravel_index(asked, self.surface.shape)
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for member in range(len(asked)):
+            meter.look()
+            point = [float(v[at[member]]) for v, at in zip(job.values_of, index, strict=True)]
+            try:
+                warnings = careful.answer(point, meter)["warnings"]
+            except EngineError:
+                continue
+            for warning in warnings:
+                key = (warning["kind"], warning["node"], warning.get("operand"))
+                if key in found:
+                    found[key]["count"] += warning["count"]
+                else:
+                    found[key] = warning | {"index": [*(int(at[member]) for at in index), *warning["index"]]}
+        return list(found.values())[: job.limits.warnings]
+
     def _singular(self) -> dict[str, Any]:
         """A matrix that no axis changes is singular."""
-        error = self.job.section.singular
+        error = self.job.way.singular
         assert error is not None
         of = self.job.id(self.job.of)
         return {

@@ -23,9 +23,7 @@ Slope = Callable[[Array, "float | None"], tuple[float, Array]]
 ARMIJO = 1e-4
 """Share of the decrease that the slope promises with which a step is taken (Armijo 1966)."""
 
-NOT_FINITE = (
-    "The objective or its gradient is not finite at the start, so there is no way down from there. Start where it is finite."
-)
+NOT_FINITE = "The objective or its gradient is not finite at the start, so there is no way down from there. Start where it is."
 
 
 def exact(problem: Problem) -> Slope:
@@ -55,7 +53,7 @@ def central(problem: Problem, h: float | None) -> Slope:
             points[at + len(own), own] -= below[own]
             if problem.most is not None and problem.spent + len(points) > problem.most:
                 problem.spend(len(points))
-            found = problem.values(points)
+            found = problem.values(points, probes=True)
             width = above[own] + below[own]
             g[own] = np.where(
                 width > 0, (found[: len(own)] - found[len(own) :]) / np.where(width > 0, width, 1.0), 0.0
@@ -84,8 +82,8 @@ def follow(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
             path.add(x, value, g, test=False)
             raise Finished(
                 "diverged",
-                f"After {t:,} steps the objective or its gradient is not finite: the steps are too long. A smaller learning_rate "
-                f"than {rate:g} may help.",
+                f"After {t:,} steps the objective or its gradient is not finite: the steps are too long. A smaller "
+                f"learning_rate than {rate:g} may help.",
             )
         path.add(x, value, g)
         settled(value, before, options["ftol"])
@@ -121,13 +119,11 @@ def search_line(problem: Problem, options: Mapping[str, Any], path: Path, slope:
             moved = float(g @ (x - y))
             if np.array_equal(x, y) or not moved > 0:
                 break
-            trial: tuple[float, Array | None] = (
-                (problem.value(y), None) if numerical else problem.gradient(y)
-            )
-            if np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved:
-                if trial[1] is None or np.isfinite(trial[1]).all():
-                    found = trial
-                    break
+            trial: tuple[float, Array | None] = (problem.value(y), None) if numerical else problem.gradient(y)
+            lower = np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved
+            if lower and (trial[1] is None or np.isfinite(trial[1]).all()):
+                found = trial
+                break
             step *= 0.5
         if found is None:
             return no_progress(problem, x, value, g)
@@ -152,6 +148,6 @@ def no_progress(problem: Problem, x: Array, value: float, g: Array) -> Outcome:
         )
     return Outcome(
         "stalled",
-        f"No step along the way down lowers the objective, though the gradient is {largest:.3g}: there may be a kink here, or a "
-        "point where it is not continuous.",
+        f"No step along the way down lowers the objective, though the gradient is {largest:.3g}: there may be a kink here, or "
+        "a point where it is not continuous.",
     )

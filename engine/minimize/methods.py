@@ -39,7 +39,12 @@ def _method(
 
 
 COMMON: dict[str, Any] = {"max_iterations": 10_000, "max_evaluations": None, "target": None}
-_DESCENT: dict[str, Any] = {"gtol": 1e-6, "ftol": 0.0, "learning_rate": None, "schedule": {"kind": "constant"}}
+_DESCENT: dict[str, Any] = {
+    "gtol": 1e-6,
+    "ftol": 0.0,
+    "learning_rate": None,
+    "schedule": {"kind": "constant"},
+}
 _BATCHES: dict[str, Any] = {"batch_size": None, "batch_inputs": None, "rng_seed": 0}
 _ADAM: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 _NO_ITERATIONS = {"max_evaluations": None, "target": None}
@@ -114,10 +119,9 @@ METHODS: dict[str, Method] = {
         dense=True,
     ),
     "newton-cg": _method(
-        scipy_methods.newton_cg,
+        projected.newton_cg,
         "Truncated Newton, by Hessian-vector products.",
-        {"gtol": 1e-8, "xtol": 1e-10},
-        projected.newton_cg_in_box,
+        {"gtol": 1e-8, "xtol": 0.0},
         hessian=True,
     ),
     "trust-region": _method(

@@ -49,7 +49,8 @@ OPTIONS: dict[str, Option] = {
     "ftol": Option(
         "a number that is not negative",
         lambda v: v >= 0,
-        "Change of the objective in one iteration, relative to it, at which it stops; 0: never.",
+        "Change of the objective in one iteration, relative to it, at which it stops; 0: never. (By default l-bfgs-b asks for "
+        "a small gradient, of 10 gtol, besides.)",
     ),
     "xtol": Option(
         "a number that is not negative",
@@ -57,17 +58,27 @@ OPTIONS: dict[str, Option] = {
         "Length of a step, relative to the point, at which it stops.",
     ),
     "learning_rate": Option(
-        "a positive number", lambda v: v > 0, "Step length. gd and numerical-gd search for one where it is missing."
+        "a positive number",
+        lambda v: v > 0,
+        "Step length. gd and numerical-gd search for one where it is missing.",
     ),
     "momentum": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Factor μ."),
-    "alpha": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."),
-    "beta1": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g."),
-    "beta2": Option("a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."),
+    "alpha": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."
+    ),
+    "beta1": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g."
+    ),
+    "beta2": Option(
+        "a number from 0 up to but not including 1", lambda v: 0 <= v < 1, "Decay of the mean of g²."
+    ),
     "epsilon": Option("a positive number", lambda v: v > 0, "What is added to √v."),
     "weight_decay": Option("a number that is not negative", lambda v: v >= 0, "λ."),
     "memory": _integer(1, "a positive integer", "Pairs of steps and gradients that are remembered."),
     "radius": Option("a positive number", lambda v: v > 0, "First radius of the trust region."),
-    "factor": Option("a positive number", lambda v: v > 0, "First radius of the trust region, in lengths of the start."),
+    "factor": Option(
+        "a positive number", lambda v: v > 0, "First radius of the trust region, in lengths of the start."
+    ),
     "h": Option("a positive number", lambda v: v > 0, "Step of the differences."),
     "rng_seed": _integer(0, "an integer that is not negative", "Seed of NumPy's PCG64."),
     "samples": _integer(1, "a positive integer", "Points that are drawn."),
@@ -77,8 +88,8 @@ OPTIONS: dict[str, Option] = {
 """Those that are numbers."""
 
 SPECIAL = {
-    "schedule": "What learning_rate is multiplied with: a kind (constant, exponential, step, inverse-time, linear, cosine) or an "
-    "object with `kind`, its numbers and `warmup`.",
+    "schedule": "What learning_rate is multiplied with: a kind (constant, exponential, step, inverse-time, linear, cosine) or "
+    "an object with `kind`, its numbers and `warmup`.",
     "points": "Values on each axis of the grid: an integer, or {input: integer}.",
     "batch_inputs": "Inputs whose leading axis is that of the data.",
 }
@@ -88,7 +99,7 @@ SPECIAL = {
 def read_options(method: str, given: Mapping[str, Any], *, most_iterations: int) -> dict[str, Any]:
     """The options of a method, with its defaults. Raises `UnknownField`, `InvalidField` (or several, as `Mistakes`)."""
     defaults = METHODS[method].defaults
-    found: dict[str, Any] = {"method": method, **defaults}
+    found: dict[str, Any] = {"method": method, "given": frozenset(given), **defaults}
     mistakes = MistakeCollector()
     for name, value in given.items():
         pointer = f"/options/{pointer_part(name)}"
@@ -207,4 +218,6 @@ def _shown(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
-    return f"the number {value!r}" if isinstance(value, float) or abs(value) < 10**20 else "a number"  # type: ignore[operator]
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a number of many digits"
+    return f"the number {value!r}"

@@ -16,8 +16,8 @@ class Outcome(NamedTuple):
     message: str
 
 
-class Finished(Exception):  # noqa: N818 - not an error: what unwinds a method, SciPy's loops included
-    """It is over, wherever the method is."""
+class Finished(Exception):
+    """It is over, wherever the method is: no error, but what unwinds it, SciPy's loops included."""
 
     def __init__(self, status: Status, message: str) -> None:
         super().__init__(message)

@@ -23,7 +23,7 @@ def gd(options: Mapping[str, Any], n: int) -> Rule:
 
 def momentum(options: Mapping[str, Any], n: int) -> Rule:
     """The heavy ball: b ← μ b + g, x ← x − η b (Polyak 1964)."""
-    mu = options["momentum"]
+    mu: float = options["momentum"]
     b = np.zeros(n)
 
     def rule(x: Array, g: Array, rate: float) -> Array:
@@ -34,8 +34,8 @@ def momentum(options: Mapping[str, Any], n: int) -> Rule:
 
 
 def nesterov(options: Mapping[str, Any], n: int) -> Rule:
-    """b ← μ b + g, x ← x − η (g + μ b): Nesterov 1983 in the form of Sutskever et al., ICML 2013, at the point looked ahead to."""
-    mu = options["momentum"]
+    """b ← μ b + g, x ← x − η (g + μ b): Nesterov 1983, as Sutskever et al., ICML 2013, at the point looked ahead to."""
+    mu: float = options["momentum"]
     b = np.zeros(n)
 
     def rule(x: Array, g: Array, rate: float) -> Array:
@@ -47,7 +47,9 @@ def nesterov(options: Mapping[str, Any], n: int) -> Rule:
 
 def rmsprop(options: Mapping[str, Any], n: int) -> Rule:
     """v ← α v + (1 − α) g², b ← μ b + g / (√v + ε), x ← x − η b (Tieleman & Hinton 2012)."""
-    alpha, epsilon, mu = options["alpha"], options["epsilon"], options["momentum"]
+    alpha: float = options["alpha"]
+    epsilon: float = options["epsilon"]
+    mu: float = options["momentum"]
     v, b = np.zeros(n), np.zeros(n)
 
     def rule(x: Array, g: Array, rate: float) -> Array:
@@ -66,8 +68,10 @@ def adam(options: Mapping[str, Any], n: int) -> Rule:
 
     `weight_decay` adds λx to the gradient.
     """
-    beta1, beta2, epsilon = options["beta1"], options["beta2"], options["epsilon"]
-    decay = options["weight_decay"]
+    beta1: float = options["beta1"]
+    beta2: float = options["beta2"]
+    epsilon: float = options["epsilon"]
+    decay: float = options["weight_decay"]
     m, v = np.zeros(n), np.zeros(n)
     t = 0
 
@@ -78,8 +82,10 @@ def adam(options: Mapping[str, Any], n: int) -> Rule:
             g = g + decay * x
         m[:] = beta1 * m + (1.0 - beta1) * g
         v[:] = beta2 * v + (1.0 - beta2) * g * g
-        root = np.sqrt(v) / (1.0 - beta2**t) ** 0.5 + epsilon
-        return x - rate / (1.0 - beta1**t) * (m / root)
+        root = np.sqrt(v) / float(1.0 - beta2**t) ** 0.5 + epsilon
+        step: float = rate / (1.0 - beta1**t)
+        y: Array = x - step * (m / root)
+        return y
 
     return rule
 
@@ -87,7 +93,7 @@ def adam(options: Mapping[str, Any], n: int) -> Rule:
 def adamw(options: Mapping[str, Any], n: int) -> Rule:
     """Adam with the decay beside the gradient: x ← (1 − ηλ) x first (Loshchilov & Hutter, ICLR 2019)."""
     inner = adam({**options, "weight_decay": 0.0}, n)
-    decay = options["weight_decay"]
+    decay: float = options["weight_decay"]
     return lambda x, g, rate: inner(x * (1.0 - rate * decay), g, rate)
 
 

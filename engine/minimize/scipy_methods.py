@@ -1,4 +1,4 @@
-"""L-BFGS-B, BFGS and Newton-CG as SciPy has them, with our derivatives.
+"""L-BFGS-B and BFGS as SciPy has them, with our derivatives.
 
 What SciPy cannot know is added around it: it stops between two evaluations for whatever stops all methods, and a point where
 the objective is not finite is a point where it is high, so that line searches come back from there.
@@ -7,19 +7,33 @@ the objective is not finite is a point where it is high, so that line searches c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import Bounds, OptimizeResult, minimize
 
 from engine.aval import Array
 from engine.minimize.first_order import NOT_FINITE, no_progress
 from engine.minimize.outcome import Finished, Outcome
 from engine.minimize.path import Path
-from engine.minimize.problem import Problem
+from engine.minimize.problem import Problem, norm
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 WITHOUT_END = 2**31 - 1
 """What SciPy is told of limits that are kept here."""
+
+
+SMALL = 10.0
+"""By default a small change of the objective ends L-BFGS-B only where no entry of the gradient is larger than so many gtol:
+on a plateau, or far from the minimum of a function of bad scale, it is no sign of having arrived."""
+
+
+def minimize(*arguments: Any, **more: Any) -> OptimizeResult:
+    """SciPy's own, imported when it is first needed: that takes as long as starting half of the server."""
+    from scipy.optimize import minimize as own
+
+    return own(*arguments, **more)
 
 
 class Wrapped:
@@ -52,11 +66,6 @@ class Wrapped:
             del self.tried[0]
         return value, slope
 
-    def hessp(self, x: Array, vector: Array) -> Array:
-        """The Hessian times a vector; nothing where it is not finite."""
-        found = self.problem.hvp(x, vector)
-        return found if np.isfinite(found).all() else np.zeros_like(found)
-
     def callback(self, intermediate_result: OptimizeResult) -> None:
         """One iteration is over. (SciPy looks at the name of the argument.)"""
         x = np.array(intermediate_result.x, np.float64)
@@ -69,14 +78,34 @@ class Wrapped:
 def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     """Byrd, Lu, Nocedal & Zhu, SIAM J. Sci. Comput. 16 (1995); Morales & Nocedal, ACM TOMS 38 (2011)."""
     f = Wrapped(problem, path)
-    bounds = Bounds(problem.low, problem.high) if problem.bounded else None
-    limits = {"maxiter": WITHOUT_END, "maxfun": WITHOUT_END, "maxls": 50}
-    told = {"maxcor": options["memory"], "ftol": options["ftol"], "gtol": options["gtol"]}
-    found = minimize(
-        f, problem.start, method="L-BFGS-B", jac=True, bounds=bounds, callback=f.callback, options=limits | told
-    )
-    if found.status == 0:
-        return Outcome("converged", f"The objective changes by less than ftol, {options['ftol']:g}, of it.")
+    ftol, gtol = options["ftol"], options["gtol"]
+    enough = np.inf if "ftol" in options["given"] else SMALL * gtol
+
+    far = 0
+
+    def callback(intermediate_result: OptimizeResult) -> None:
+        nonlocal far
+        before, from_there, slope = f.value, f.at, f.slope
+        f.callback(intermediate_result)
+        # SciPy makes no step longer than 10¹⁰ gradients: along a straight line down it would go on for ever.
+        far = far + 1 if norm(f.at - from_there) > 1e9 * max(1.0, norm(slope)) else 0
+        if far == 3:
+            raise Finished("diverged", f"The objective falls without end: it is {f.value:.3g} already.")
+        change = before - f.value
+        if change <= ftol * max(abs(before), abs(f.value), 1.0):
+            largest = float(np.abs(problem.projected(f.at, f.slope)).max(initial=0.0))
+            if largest <= enough:
+                raise Finished(
+                    "converged",
+                    f"The last step changed the objective by {change:.3g} of it or less; ftol is {ftol:g}.",
+                )
+
+    bounds = np.stack([problem.low, problem.high], axis=1) if problem.bounded else None
+    told = {
+        "maxcor": options["memory"], "ftol": 0.0, "gtol": 0.0, "maxls": 50,
+        "maxiter": WITHOUT_END, "maxfun": WITHOUT_END,
+    }  # fmt: skip
+    minimize(f, problem.start, method="L-BFGS-B", jac=True, bounds=bounds, callback=callback, options=told)
     return no_progress(problem, f.at, f.value, f.slope)
 
 
@@ -87,16 +116,4 @@ def bfgs(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     found = minimize(f, problem.start, method="BFGS", jac=True, callback=f.callback, options=told)
     if found.status == 0:
         return Outcome("converged", f"The last step is shorter than xtol, {options['xtol']:g}, of the point.")
-    return no_progress(problem, f.at, f.value, f.slope)
-
-
-def newton_cg(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
-    """Truncated Newton: conjugate gradients on the Hessian by its products, then a line search (Nocedal & Wright, 7.1)."""
-    f = Wrapped(problem, path)
-    told = {"maxiter": WITHOUT_END, "xtol": options["xtol"]}
-    found = minimize(
-        f, problem.start, method="Newton-CG", jac=True, hessp=f.hessp, callback=f.callback, options=told
-    )
-    if found.status == 0:
-        return Outcome("converged", f"The last step moved the variables by less than xtol, {options['xtol']:g}.")
     return no_progress(problem, f.at, f.value, f.slope)

@@ -49,7 +49,9 @@ def grid_search(problem: Problem, options: Mapping[str, Any], path: Path) -> Out
         places = np.unravel_index(np.arange(k, min(k + size, total)), counts)
         some = np.stack([axis[p] for axis, p in zip(axes, places, strict=True)], axis=1)
         _look(problem, path, some)
-    return Outcome("converged", f"All {total:,} points of the grid were looked at; the best of them is the answer.")
+    return Outcome(
+        "converged", f"All {total:,} points of the grid were looked at; the best of them is the answer."
+    )
 
 
 def _look(problem: Problem, path: Path, points: Array) -> None:

@@ -1,7 +1,7 @@
 """A trust region with exact products with the Hessian: Newton's method, safe far from the minimum.
 
-T. Steihaug, SIAM J. Numer. Anal. 20 (1983), for the step; C.-J. Lin & J. J. Moré, SIAM J. Optim. 9 (1999), for bounds: the step is
-made in the variables that no bound holds, and put back into the box.
+T. Steihaug, SIAM J. Numer. Anal. 20 (1983), for the step; C.-J. Lin & J. J. Moré, SIAM J. Optim. 9 (1999), for bounds: the
+step is made in the variables that no bound holds, and put back into the box.
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def _product_of(problem: Problem, x: Array, v: Array) -> Array:
     return found if np.isfinite(found).all() else np.zeros_like(found)
 
 
-def _into_box(
-    problem: Problem, x: Array, g: Array, step: Array, radius: float
-) -> tuple[float, Array, Array]:
+def _into_box(problem: Problem, x: Array, g: Array, step: Array, radius: float) -> tuple[float, Array, Array]:
     """A step that would leave the box, along the arc of its projections (and, if that is of no use, along that of steepest
     descent): the first that the model says lowers f. What it promises, the step, and the point."""
     for direction in (step, -g * (radius / max(norm(g), 1e-300))):

@@ -15,13 +15,15 @@ from engine.derive.diagnose import explain
 from engine.derive.job import Job
 from engine.derive.request import fitting, named_arrays, resolve_of, resolve_wrt
 from engine.execute.meter import Meter
-from engine.graph import Graph
+from engine.graph import Graph, Node
 from engine.numeric.complex_step import complex_derivatives
-from engine.numeric.differences import Lines, default_steps, sweep
+from engine.numeric.differences import Lines, Sweep, default_steps, sweep
 from engine.numeric.function import Function
 from engine.numeric.report import Report
 from engine.numeric.sample import Group, chosen, dense_direction, groups_of, locate
-from engine.numeric.verdict import Seen, Tolerance, judge
+from engine.numeric.verdict import Seen, Tolerance, confirmed, judge
+from engine.specialize import Typed
+from engine.transforms.pull import depends_on
 from engine.values import Given
 
 MOST_ENTRIES = 100
@@ -41,6 +43,9 @@ EXACT_RTOL = {"float64": 1e-9, "float32": 1e-3}
 
 LOOKED_AT_AGAIN = 16
 """So many lines that disagree are looked at with other steps."""
+
+HIDING = ("stop_gradient", "held")
+"""Ops whose derivative is 0 though their value changes."""
 
 NEAR_ZERO = 1e-8
 """Entries smaller than this part of the input's largest one count as 0 (where `atol` is not given)."""
@@ -142,7 +147,8 @@ class Check(Job):
         """One reverse sweep for each seed, the differences, and the comparison."""
         f = self.function
         f.meter = meter
-        with naming(self, meter):
+        self._kinks: list[tuple[int, int, int, float, float]] = []
+        with naming(self, meter), np.errstate(all="ignore"):
             value, gradients = self._gradients()
             found = self._compare(gradients)
         answer: dict[str, Any] = {"ok": all(r["ok"] for r in found.values())}
@@ -151,7 +157,10 @@ class Check(Job):
         answer |= self.head(self.of)
         answer["inputs"] = found
         answer["evaluations"] = {"numerical": 2 * f.size, "reverse": 1, "spent": f.counts.value}
-        return answer | {"graph_id": self.program.digest, "warnings": self._warnings(value, gradients, meter)}
+        return answer | {
+            "graph_id": self.program.digest,
+            "warnings": self._warnings(value, gradients, answer["disagrees"], meter),
+        }
 
     def _gradients(self) -> tuple[Array, Array]:
         """The value, and the gradients by seed, [seeds, size]."""
@@ -161,8 +170,7 @@ class Check(Job):
         for seed in self.seeds:
             value, gradient = f.gradient(f.start, seed.reshape(f.aval.shape))
             rows.append(gradient)
-        with np.errstate(all="ignore"):
-            self._size = float(np.abs(self.seeds[0] * value.reshape(-1)).sum())
+        self._size = float(np.abs(self.seeds[0] * value.reshape(-1)).sum())
         return value, np.stack(rows)
 
     # -- looking at lines
@@ -171,14 +179,23 @@ class Check(Job):
         """Differences along lines, and what they say of the gradients of the nodes `which`, [seeds, entries]."""
         data = sweep(self.function, lines, steps, self.seeds)
         with np.errstate(all="ignore"):
-            claimed = gradients[:, lines.entries]
             natural = data.size[:, None] / lines.scale
             if lines.direction is not None:
-                along = np.where(lines.direction == 0, 0.0, gradients * lines.direction)
-                claimed = np.concatenate([claimed, along.sum(axis=1, keepdims=True)], axis=1)
                 natural = np.concatenate([natural, data.size[:, None]], axis=1)
         eps = float(np.finfo(self.dtype).eps)
-        return Seen(lines, data, judge(claimed, data, self.tolerance, eps, natural))
+        return Seen(lines, data, judge(self._claimed(gradients, lines), data, self.tolerance, eps, natural))
+
+    @staticmethod
+    def _claimed(gradients: Array, lines: Lines) -> Array:
+        """Derivatives along lines as the gradients have them, [seeds, lines]."""
+        claimed = gradients[:, lines.entries]
+        if lines.direction is None:
+            return claimed
+        with np.errstate(all="ignore"):
+            along = np.where(lines.direction == 0, 0.0, gradients * lines.direction).sum(
+                axis=1, keepdims=True
+            )
+        return np.concatenate([claimed, along], axis=1)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -199,6 +216,13 @@ class Check(Job):
         for k, aval in enumerate(f.avals):
             if k not in found:  # without elements
                 found[k] = Report(f.names[k], np.zeros(aval.shape))
+        for k, i in enumerate(self.wrt):
+            if found[k].bad.any():
+                names = rules_between(self.typed, [i], self.of, ("core.custom",))
+                if names:
+                    found[
+                        k
+                    ].remark = f"On the way there is a rule of the program's own: {', '.join(names[:3])}."
         return {f.names[k]: found[k].fields() for k in range(len(f.avals))}
 
     def _compare_group(self, which: tuple[int, ...], gradients: Array, scale: Array) -> dict[int, Report]:
@@ -219,18 +243,25 @@ class Check(Job):
         entries = np.concatenate([p + b for p, b in zip(places, begins, strict=False)])
         direction = dense_direction(scale) if len(entries) < len(scale) else None
         lines = Lines(which, entries, scale[entries], direction)
-        seen = self._look(which, gradients, lines, default_steps())
         exact = complex_derivatives(f, lines, self.seeds)
-        if exact is not None:
-            seen.hear(exact, Tolerance(EXACT_RTOL[self.dtype], self.tolerance.atol))
-        self._look_again(seen, gradients)
-        curve = seen.data
+        strict = Tolerance(EXACT_RTOL[self.dtype], self.tolerance.atol)
+        curve: Sweep | None = None
         if self.options.steps is not None:
             curve = sweep(f, Lines(which, entries, scale[entries]), self.steps, self.seeds)
+        seen = None
+        if curve is not None and exact is not None:  # then the differences are for the picture alone
+            seen = confirmed(self._claimed(gradients, lines), *exact, lines, curve, strict)
+        if seen is None:
+            seen = self._look(which, gradients, lines, default_steps())
+            if exact is not None:
+                seen.hear(*exact, strict)
+            self._look_again(seen, gradients)
+        self._kinks += seen.kinks(which, begins)
+        curve = seen.data if curve is None else curve
         first = 0
         for k, place in zip(which, places, strict=True):
             rows = slice(first, first + len(place))
-            reports[k].tell(seen, rows, place, exact, curve, self.steps)
+            reports[k].tell(seen, rows, place, None if exact is None else exact[0], curve, self.steps)
             first += len(place)
         if direction is not None and seen.bad[-1] and all(r.ok for r in reports.values()):
             self._point_out(which, gradients, scale, begins, reports)
@@ -252,22 +283,15 @@ class Check(Job):
         bad = np.flatnonzero(seen.bad)[:LOOKED_AT_AGAIN]
         if not len(bad):
             return
-        lines, v = seen.lines, seen.verdict
-        wavering = self._wavering(lines.which)
-        for i in bad:
-            own = i < len(lines.entries)
-            if own:
-                spread = wavering[:, lines.entries[i]]
-            else:
-                assert lines.direction is not None
-                spread = np.abs(wavering * lines.direction).sum(axis=1)
-            with np.errstate(all="ignore"):
-                gap = np.abs(v.claimed[:, i] - seen.numerical[:, i])
-                seen.refuted[:, i] &= ~(gap <= 10 * spread + 3 * np.minimum(v.error[:, i], gap / 4))
+        v = seen.verdict
+        spread = self._wavering(seen.lines, bad, bool(seen.exact[:, bad].any()))
+        for n, i in enumerate(bad):
+            gap = np.abs(v.claimed[:, i] - seen.numerical[:, i])
+            seen.refuted[:, i] &= ~(gap <= 10 * spread[:, n] + 3 * np.minimum(v.error[:, i], gap / 4))
             if not seen.refuted[:, i].any() or seen.exact[:, i].all():
                 continue
-            for line in self._other_steps(lines, int(i)):
-                again = self._look(lines.which, gradients, line, default_steps()).verdict
+            for line in self._other_steps(seen.lines, int(i)):
+                again = self._look(seen.lines.which, gradients, line, default_steps()).verdict
                 seen.refuted[:, i] &= ~(again.agrees & again.conclusive)[:, 0]
 
     def _other_steps(self, lines: Lines, i: int) -> list[Lines]:
@@ -283,21 +307,31 @@ class Check(Job):
             scales.append(size)
         return [Lines(lines.which, entry, s) for s in scales]
 
-    def _wavering(self, which: tuple[int, ...]) -> Array:
-        """By how much the gradient changes when every entry is moved by a few units in its last place, [seeds, entries]."""
+    def _wavering(self, lines: Lines, rows: Array, exact: bool) -> Array:
+        """By how much derivatives along some of the lines change, and complex steps too where they are `exact`, when every
+        entry is moved by a few units in its last place: [seeds, rows]."""
         f = self.function
-        span = f.span(which)
-        eps = float(np.finfo(self.dtype).eps)
-        k = np.arange(len(span), dtype=np.float64)
+        span = f.span(lines.which)
         base = np.where(np.isfinite(f.base[span]), f.base[span], 0.0)
-        found = np.zeros((len(self.seeds), len(span)))
-        points = np.repeat(f.start[None], 5, axis=0)
-        for n in range(1, 5):
-            points[n, span] += 4 * eps * base * np.sin(n + k * n)
+        k = np.arange(len(span), dtype=np.float64)
+        eps = float(np.finfo(self.dtype).eps)
+        shifts = [0.0 * k, *(4 * eps * base * np.sin(n + k * n) for n in range(1, 5))]
+        points = np.repeat(f.start[None], len(shifts), axis=0)
+        points[:, span] += np.stack(shifts)
+        found = np.zeros((len(self.seeds), len(rows)))
         for s, seed in enumerate(self.seeds):
-            rows = f.gradients(points, seed.reshape(f.aval.shape))[1][:, span]
-            with np.errstate(all="ignore"):
-                found[s] = np.nan_to_num(np.abs(rows[1:] - rows[0]).max(axis=0), nan=0.0, posinf=0.0)
+            gradients = f.gradients(points, seed.reshape(f.aval.shape))[1][:, span]
+            found[s] = _spread(self._claimed(gradients, lines)[:, rows])
+        if exact:
+            own = Lines(
+                lines.which,
+                lines.entries[rows[rows < len(lines.entries)]],
+                lines.scale[rows[rows < len(lines.entries)]],
+                lines.direction if len(lines.entries) in rows else None,
+            )
+            many = [complex_derivatives(f, own, self.seeds, shift) for shift in shifts]
+            steps = np.stack([m[0] for m in many if m is not None])
+            found = np.maximum(found, _spread(steps))
         return found
 
     def _point_out(
@@ -331,16 +365,80 @@ class Check(Job):
         report.elsewhere = "It was found by looking at all entries together."
         report.point_at(place - begins[at], float(seen.numerical[0, 0]))
 
-    def _warnings(self, value: Array, gradients: Array, meter: Meter) -> list[dict[str, Any]]:
+    def _warnings(
+        self, value: Array, gradients: Array, disagrees: Sequence[str], meter: Meter
+    ) -> list[dict[str, Any]]:
         """What grad would warn of, and what the differences showed besides."""
         f = self.function
         self.runner.kinked = f.runner.kinked
         seed = self.seeds[0].reshape(f.aval.shape).astype(self.dtype)
         watch = explain(self, meter, found=[value, gradients[0]], of={self.of: seed}, wrt=self.wrt, order=1)
-        return watch.warnings
+        told = watch.warnings
+        if not any(w["kind"] == "non-differentiable" for w in told):
+            told += [self._kink(*kink) for kink in self._kinks]
+        wrong = [i for i in self.wrt if self.id(i) in disagrees]
+        for name in rules_between(self.typed, wrong, self.of, HIDING):
+            op = self.program.steps[self.program.index[name]].op
+            detail = (
+                f"{op.name} ({name}) has no derivative on purpose, so the gradient is not that of the values, which "
+                "differences see."
+            )
+            said = {"convention": op.convention} if op.convention else {}
+            told.append({"kind": "non-differentiable", "node": name, **said, "detail": detail})
+        if f.singular:
+            detail = f"At {f.singular} of the points that were looked at a matrix is singular; the value there is NaN."
+            told.append({"kind": "singular-matrix", "node": self.id(self.of), "detail": detail})
+        return told[: self.limits.warnings]
+
+    def _kink(self, k: int, place: int, count: int, left: float, right: float) -> dict[str, Any]:
+        """The warning of derivatives that differ from side to side."""
+        f = self.function
+        shape = f.avals[k].shape
+        index = [int(i) for i in np.unravel_index(place, shape)] if shape else []
+        at = f"{f.names[k]}{index if index else ''}"
+        return {
+            "kind": "non-differentiable",
+            "node": f.names[k],
+            "index": index,
+            "count": count,
+            "detail": f"{self.id(self.of)} has no derivative by {at}: from below it is {left:.6g}, from above {right:.6g}.",
+        }
+
+
+def _spread(rows: Array) -> Array:
+    """The largest difference of the other rows to the first; 0 where that is not known."""
+    found: Array = np.nan_to_num(np.abs(rows[1:] - rows[0]).max(axis=0), nan=0.0, posinf=0.0)
+    return found
 
 
 def scale_of(base: Array) -> Array:
     """max(1, |x|): what a step of 1 moves an entry by."""
     size = np.abs(base)
     return np.where(np.isfinite(size), np.maximum(size, 1.0), 1.0)
+
+
+def rules_between(typed: Typed, wrt: Sequence[int], of: int, ops: Sequence[str]) -> list[str]:
+    """Ids of the steps between some and another in which one of these core ops is, in a body or not."""
+    if not wrt:
+        return []
+    nodes = typed.graph.nodes
+    active = depends_on(nodes, [typed.node(i) for i in wrt])
+    needed = [False] * len(nodes)
+    needed[typed.node(of)] = True
+    found: dict[str, None] = {}
+    for i in range(len(nodes) - 1, -1, -1):
+        if not needed[i]:
+            continue
+        for j in nodes[i].inputs:
+            needed[j] = True
+        if any(active[j] for j in nodes[i].inputs) and _holds(nodes[i], ops):
+            found[typed.program.steps[typed.owner(i)].id] = None
+    return list(found)
+
+
+def _holds(node: Node, ops: Sequence[str]) -> bool:
+    if node.op.name in ops:
+        return True
+    return node.op.subgraphs and any(
+        _holds(inner, ops) for _, p in node.params if isinstance(p, Graph) for inner in p.nodes
+    )

@@ -8,7 +8,8 @@ single step, so everything here looks at the whole sweep.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,59 +101,92 @@ def _quotient(difference: Array, step: Array) -> Array:
 def sweep(function: Function, lines: Lines, steps: Sequence[float], seeds: Array) -> Sweep:
     """Evaluate at x ± h along each line for each step: 2·lines·steps + 1 evaluations, in batches.
 
-    `seeds` is float64[seeds, values]; entries of the value whose seeds are all 0 do not count.
+    `seeds` is float64[seeds, values]; entries of the value whose seeds are all 0 do not count. Where the program has a loop
+    that ends here but not at some x ± h, there is no value there, nor for larger steps.
     """
-    span = function.span(lines.which)
-    start = function.start[span]
-    n, m = lines.count, len(steps)
-    h = np.asarray(steps, np.float64)
-    own = len(lines.entries)
-    # Where each line's entry is for each step and sign; of an intermediate's δ what matters is how n + δ rounds.
-    base = function.base[span][lines.entries]
-    moved = np.empty((own, m, 2))
-    up, down, step_of = np.empty((n, m)), np.empty((n, m)), np.empty((n, m))
-    step_of[:own] = h * lines.scale[:, None]
-    with np.errstate(all="ignore"):
-        for s, sign in enumerate((1.0, -1.0)):
-            there = (
-                (base[:, None] + sign * h * lines.scale[:, None]).astype(function.dtype).astype(np.float64)
-            )
-            taken = there - base[:, None]
-            (up, down)[s][:own] = sign * taken
-            moved[:, :, s] = (
-                there
-                if not function.offset[span][lines.entries].any()
-                else np.where(function.offset[span][lines.entries][:, None], taken, there)
-            )
-    if lines.direction is not None:
-        up[own], down[own], step_of[own] = h, h, h
+    grid = _Grid(function, lines, np.asarray(steps, np.float64))
     live = (seeds != 0).any(axis=0)
     weights = seeds[:, live]
-    values = np.empty((len(seeds), n * m * 2))
-    rows = 1 + n * m * 2
-    batch = function.together(rows, lines.which)
-    base_value: Array | None = None
-    size = np.zeros(len(seeds))
-    for first in range(0, rows, batch):
+    n, m = lines.count, len(steps)
+    values = np.full((len(seeds), n, m, 2), np.nan)
+    began = time.perf_counter()
+    here = function.values(grid.start[None], lines.which).reshape(-1)[live]
+    each = time.perf_counter() - began
+    with np.errstate(all="ignore"):
+        size = np.abs(weights * here).sum(axis=1)
+    for numbers in _parts(function, lines, steps):
         function.meter.look()
-        count = min(batch, rows - first)
-        points = np.repeat(start[None], count, axis=0)
-        numbers = np.arange(max(first, 1), first + count) - 1
-        line, step, side = np.unravel_index(numbers, (max(n, 1), max(m, 1), 2))
-        at = numbers + 1 - first
-        single = line < own
-        points[at[single], lines.entries[line[single]]] = moved[line[single], step[single], side[single]]
-        if lines.direction is not None and not single.all():
-            signs = np.where(side == 0, 1.0, -1.0) * h[step]
-            points[at[~single]] += signs[~single, None] * lines.direction
-        found = function.values(points, lines.which).reshape(count, -1)[:, live]
+        found: Array | None
+        points = grid.points(numbers)
+        if function.unbounded:
+            found = function.values_within(points, lines.which, PATIENCE + 20 * each * len(points))
+            if found is None:
+                break
+        else:
+            found = function.values(points, lines.which)
+        line, step, side = grid.places(numbers)
         with np.errstate(all="ignore"):
-            if base_value is None:
-                base_value = found[0]
-                size = np.abs(weights * base_value).sum(axis=1)
-            values[:, numbers] = weights @ (found[at] - base_value).T
-    sides = values.reshape(len(seeds), n, m, 2)
-    return Sweep(step_of, up, down, sides[..., 0], -sides[..., 1], size)
+            values[:, line, step, side] = weights @ (found.reshape(len(points), -1)[:, live] - here).T
+    return Sweep(grid.step, grid.up, grid.down, values[..., 0], -values[..., 1], size)
+
+
+PATIENCE = 0.1
+"""Seconds that loops of unknown length have at other points, besides twenty times what they take here."""
+
+
+def _parts(function: Function, lines: Lines, steps: Sequence[float]) -> Iterator[Array]:
+    """Numbers of the points, in parts that are computed together: those of small steps before those of large ones where these
+    may never be done."""
+    numbers = np.arange(lines.count * len(steps) * 2).reshape(lines.count, len(steps), 2)
+    if function.unbounded:
+        groups = [numbers[:, j].reshape(-1) for j in np.argsort(steps, kind="stable")]
+    else:
+        groups = [numbers.reshape(-1)]
+    for group in groups:
+        batch = function.together(len(group), lines.which) if len(group) else 1
+        for first in range(0, len(group), batch):
+            yield group[first : first + batch]
+
+
+class _Grid:
+    """The points of a sweep, by number: line, step, side."""
+
+    def __init__(self, function: Function, lines: Lines, h: Array) -> None:
+        self.lines, self.h = lines, h
+        span = function.span(lines.which)
+        self.start = function.start[span]
+        n, m, own = lines.count, len(h), len(lines.entries)
+        self.up, self.down, self.step = np.empty((n, m)), np.empty((n, m)), np.empty((n, m))
+        self.step[:own] = h * lines.scale[:, None]
+        # Of an intermediate's δ what matters is how n + δ rounds.
+        base = function.base[span][lines.entries][:, None]
+        offset = function.offset[span][lines.entries][:, None]
+        self.moved = np.empty((own, m, 2))
+        with np.errstate(all="ignore"):
+            for side, sign in enumerate((1.0, -1.0)):
+                there = (base + sign * self.step[:own]).astype(function.dtype).astype(np.float64)
+                taken = there - base
+                (self.up, self.down)[side][:own] = sign * taken
+                self.moved[:, :, side] = np.where(offset, taken, there)
+        for array in (self.up, self.down, self.step):
+            array[own:] = h
+
+    def places(self, numbers: Array) -> tuple[Array, Array, Array]:
+        """Line, step and side of each."""
+        line, step, side = np.unravel_index(numbers, (self.lines.count, len(self.h), 2))
+        return line, step, side
+
+    def points(self, numbers: Array) -> Array:
+        """The points themselves, [numbers, entries]."""
+        line, step, side = self.places(numbers)
+        points = np.repeat(self.start[None], len(numbers), axis=0)
+        single = line < len(self.lines.entries)
+        at = np.flatnonzero(single)
+        points[at, self.lines.entries[line[at]]] = self.moved[line[at], step[at], side[at]]
+        if self.lines.direction is not None and len(at) < len(numbers):
+            signs = np.where(side == 0, 1.0, -1.0) * self.h[step]
+            points[~single] += signs[~single, None] * self.lines.direction
+        return points
 
 
 # ------------------------------------------------------------------------------------------------------------- estimates
@@ -184,13 +218,15 @@ class Table:
 
 
 def noise(of: Sweep, eps: float) -> tuple[Array, Array]:
-    """How much f wavers from point to point by rounding: for each line, [seeds, lines], and up to each step.
+    """How much f wavers from point to point by rounding, [seeds, lines, steps]: for the whole sweep, and up to each step.
 
     Second differences f(x+h) − 2f(x) + f(x−h) fall as h² (at a kink as h) until only rounding is left, so the noise is the
     largest of those below the step from which on they grow steadily. It is never less than the rounding of f itself.
     """
     with np.errstate(all="ignore"):
         second = np.abs(of.above - of.below)
+        # Values at x ± h round by their own size, which far from a zero of f is more than that of f(x).
+        own = eps * np.fmax(np.abs(of.above), np.abs(of.below))
     second = np.where(np.isnan(second), np.inf, second)
     second = np.where((of.up == 0) | (of.down == 0), 0.0, second)
     least = np.maximum(eps * of.size, np.finfo(np.float64).smallest_subnormal)
@@ -206,7 +242,8 @@ def noise(of: Sweep, eps: float) -> tuple[Array, Array]:
             growing |= onset & (beyond > 2.5 * above) | np.isinf(second[..., j])
         total = np.where(growing, total, np.maximum(total, second[..., j]))
         running[..., j] = total
-    return total, running
+    own = np.where(np.isfinite(own), own, 0.0)
+    return total[..., None] + own, running + own
 
 
 def _extrapolated(quotient: Array, factors: Sequence[float]) -> list[Array]:
@@ -238,7 +275,7 @@ def _table(
             rounding = np.where(step > 0, gain / np.where(step > 0, step, 1.0), np.inf)
             # The digits of the quotient itself, which the extrapolation cannot do better than.
             digits = 4 * np.finfo(np.float64).eps * np.abs(value)
-            errors.append(change + rounding * of[..., None] + digits)
+            errors.append(change + rounding * of + digits)
             hopeful.append(change + rounding * upto + digits)
         values.append(value)
         previous = value

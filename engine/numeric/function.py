@@ -7,6 +7,7 @@ and planned when they are first needed, and then run many times.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -19,10 +20,13 @@ from engine.builder import GraphBuilder, Var
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.second_order import Perturbed
-from engine.errors import EngineError, SingularMatrix
+from engine.errors import DeadlineExceeded, EngineError, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
+from engine.numeric.quick import Quick
+from engine.ops.control.subgraph import unbounded
 from engine.specialize import Typed
+from engine.tape import expanded_of
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
@@ -117,19 +121,22 @@ class Function:
         self._made: dict[Any, Graph] = {}
         self._members: dict[Any, int] = {}
         self._seed = np.ones(self.aval.shape, self.dtype)
+        self._quick: Quick | None = None
         self.cost: Cost = cost_of(self._made_of("value"))
         """Of one value."""
 
     @cached_property
     def base(self) -> Array:
         """Values of the nodes at the start: of inputs the point itself, of intermediates what δ is added to."""
-        if not self.offset.any():
-            return self.start
-        typed = self.typed
-        graph = typed.graph.with_outputs([typed.node(i) for i in self.wrt])
-        graph = simplify(graph, self.dtype, self.meter.check)
-        found = self._run("value", graph, self.fixed[: len(graph.inputs)])
-        return np.full(self.size, np.nan) if found is None else self._flat(found)
+        return self._flat(list(self.at(self.start).values()))
+
+    def rebind(self, arrays: Mapping[str, Array]) -> None:
+        """Other values for some of the inputs that are fixed, by id, of the same shapes and dtypes."""
+        steps = self.typed.program.steps
+        for k, i in enumerate(self.typed.program.inputs):
+            if steps[i].id in arrays:
+                self.fixed[k] = arrays[steps[i].id]
+        self._quick = None
 
     # -- points
 
@@ -240,11 +247,25 @@ class Function:
             arguments[k] = piece
         return arguments
 
+    def quick(self) -> Quick | None:
+        """f on the tape machine, where it is small enough; None where it is not. Made anew when inputs are bound again."""
+        if self._quick is None:
+            graph = self._made_of("value")
+            fits = self.dtype == "float64" and not self.runner.guarded and self.size
+            expanded = expanded_of(graph) if fits else None
+            self._quick = Quick(expanded, self.fixed, self._variables)
+        return self._quick if self._quick.tape is not None else None
+
     # -- one point
 
     def value(self, point: Array) -> Array:
         """f(point), of shape `aval.shape`, float64."""
         self.counts.value += 1
+        quick = self.quick()
+        if quick is not None:
+            known = quick.value(point)
+            if known is not None:
+                return known.reshape(self.aval.shape)
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         return np.full(self.aval.shape, np.nan) if found is None else np.asarray(found[0], np.float64)
 
@@ -252,6 +273,11 @@ class Function:
         """f(point), and the gradient float64[size] of Σ seed·f there (of f, where it is a scalar)."""
         self.counts.gradient += 1
         cotangent = self._seed if seed is None else np.asarray(seed, self.dtype)
+        quick = self.quick()
+        if quick is not None:
+            known = quick.gradient(point, cotangent)
+            if known is not None:
+                return known[0].reshape(self.aval.shape), known[1]
         arguments = [*self._arguments(self._pieces(point)), cotangent]
         found = self._run("gradient", self._made_of("gradient"), arguments)
         if found is None:
@@ -279,6 +305,11 @@ class Function:
         """f(point) flat, float64[m], and its Jacobian float64[m, size]: by columns, or by rows where they are fewer."""
         self.counts.jacobian += 1
         flat = self.aval.size
+        quick = self.quick()
+        if quick is not None:
+            known = quick.jacobian(point)
+            if known is not None:
+                return known
         found = self._run("value", self._made_of("value"), self._arguments(self._pieces(point)))
         if found is None:
             return np.full(flat, np.nan), np.full((flat, self.size), np.nan)
@@ -331,6 +362,43 @@ class Function:
         self.counts.value += len(points)
         results = self._many("value", points, None, None if which is None else tuple(which))
         return np.asarray(results[0]).reshape((len(points), *self.aval.shape))
+
+    @cached_property
+    def unbounded(self) -> bool:
+        """Whether there is a loop that may go on for ever, at another point if not here."""
+        return unbounded(self._graph)
+
+    def values_within(self, points: Array, which: Sequence[int] | None, seconds: float) -> Array | None:
+        """As `values`; None if that takes longer."""
+        whole = self.meter
+        ends = time.monotonic() + seconds
+        if whole.deadline is not None:
+            ends = min(ends, whole.deadline)
+        self.meter = Meter(ends, whole.cancelled)
+        try:
+            return self.values(points, which)
+        except DeadlineExceeded:
+            whole.look()
+            return None
+        finally:
+            self.meter = whole
+
+    def mapped(self, size: int, which: Sequence[int]) -> Graph:
+        """The graph that computes f at `size` points, at which the nodes `which` are others; its arguments are
+        `arguments_at`."""
+        axes: list[int | None] = [None] * len(self.fixed)
+        for k in which:
+            axes[self._variables[k]] = 0
+        return self._mapped("value", ("points", *which), size, axes)
+
+    def arguments_at(self, points: Array, which: Sequence[int]) -> list[Any]:
+        """Arguments of `mapped`, in the dtype of the points."""
+        pieces, begin = [], 0
+        for k in which:
+            end = begin + self.avals[k].size
+            pieces.append(points[:, begin:end].reshape(len(points), *self.avals[k].shape))
+            begin = end
+        return self._arguments(pieces, which)
 
     def together(self, count: int, which: Sequence[int] | None = None) -> int:
         """How many of `count` points are computed together."""

@@ -40,6 +40,8 @@ class Report:
         self.complex_error: float | None = None
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, float | None] = {"forward": None, "central": None}
+        self.remark = ""
+        """Added to what is said of a wrong gradient."""
         self.elsewhere = ""
         """What is wrong with entries that were not looked at one by one."""
 
@@ -90,16 +92,22 @@ class Report:
         self.second = worst > 0
         pick = (worst, np.arange(len(seen.bad))[rows])
         claimed, numerical = v.claimed[pick], seen.numerical[pick]
-        self.unsure = ~v.conclusive[pick] & ~seen.exact[pick]
+        self.unsure = ~v.conclusive[pick]
         self.numerical = numerical
         with np.errstate(all="ignore"):
             quotients = curve.plain_central[0, rows]
             away = np.abs(quotients - v.claimed[0, rows, None])
             away = np.where(np.isnan(away), np.inf, away).min(axis=-1, initial=np.inf)
-            nearest = np.where(np.isfinite(away), away, np.abs(claimed - numerical))
-            self.error = np.where(self.bad | v.kink[pick], np.abs(claimed - numerical), nearest)
+            gap = np.abs(claimed - numerical)
+            nearest = np.where(np.isfinite(away), np.where(self.unsure, np.fmin(away, gap), away), gap)
+            self.error = np.where(self.bad, gap, nearest)
+            # At a kink it is how far autodiff is from the derivatives of both sides.
+            low, high = np.fmin(v.left, v.right)[pick], np.fmax(v.left, v.right)[pick]
+            beyond = np.fmax(np.fmax(low - claimed, claimed - high), 0.0)
+            self.error = np.where(v.kink[pick] & ~self.bad, beyond, self.error)
             same = (claimed == numerical) | (np.isnan(claimed) & np.isnan(numerical))
             self.error = np.where(same & ~np.isfinite(self.error), 0.0, self.error)
+            self.unsure &= ~seen.exact[pick] & ~v.kink[pick]
             self.floor = np.where(self.bad, 0.0, v.error[pick])
             if exact is not None and len(entries):
                 self.complex_error = float(np.max(np.abs(v.claimed[0, rows] - exact[0, rows])))
@@ -220,6 +228,8 @@ class Report:
             )
         if self.elsewhere:
             text += f" {self.elsewhere}"
+        if self.remark:
+            text += f" {self.remark}"
         return {"detail": text, "worst": numbers}
 
     def _side(self, row: int) -> str:

@@ -6,7 +6,9 @@ derivative only beyond its own error, and of a function that bends or jumps near
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +74,8 @@ def judge(claimed: Array, of: Sweep, tolerance: Tolerance, eps: float, natural: 
         # Another estimate, of finer steps, that is good by itself and takes the claimed side.
         own = np.fmax(np.abs(table.value), np.abs(claimed)[None, ..., None])
         near = np.abs(table.value - claimed[None, ..., None]) <= 2 * table.hopeful + tolerance.rtol * own
-        agrees |= (near & (table.hopeful <= FINE * own)).any(axis=(0, -1))
+        finer = (near & (table.hopeful <= FINE * own)).any(axis=(0, -1))
+        agrees |= finer
         size = np.maximum(np.abs(left), np.abs(right))
         gap = np.abs(right - left)
         kink = (
@@ -84,6 +87,7 @@ def judge(claimed: Array, of: Sweep, tolerance: Tolerance, eps: float, natural: 
         margin = tolerance.of(low, high) + 3 * (left_error + right_error)
         agrees |= kink & (claimed >= low - margin) & (claimed <= high + margin)
         conclusive = (error <= CREDIBLE * np.abs(value) + 1e-6 * natural) & np.isfinite(value)
+        conclusive |= finer
         # An infinite derivative, or none at all, is refuted by a good estimate only.
         lost = ~np.isfinite(claimed)
         agrees = np.where(lost, ~conclusive | kink, agrees | ~np.isfinite(value))
@@ -99,7 +103,7 @@ class Seen:
     verdict: Verdict
 
     def __post_init__(self) -> None:
-        self.refuted: Array = ~self.verdict.agrees
+        self.refuted: Any = ~self.verdict.agrees
         self.numerical = self.verdict.numerical.copy()
         self.exact = np.zeros(self.refuted.shape, bool)
         """Where complex steps give the derivative."""
@@ -110,14 +114,41 @@ class Seen:
         found: Array = self.refuted.any(axis=0)
         return found
 
-    def hear(self, exact: Array, tolerance: Tolerance) -> None:
+    def hear(self, exact: Array, least: Array, tolerance: Tolerance) -> None:
         """Take complex steps into account: what agrees with them is right whatever differences say, and what does not is
         wrong where differences cannot tell."""
         v = self.verdict
-        there = np.isfinite(exact)
+        there = np.isfinite(exact) & np.isfinite(self.data.size)[:, None]
         with np.errstate(all="ignore"):
-            same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact)
+            same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact) + least
         self.exact = there
         told = there & ~v.kink
         self.refuted = np.asarray((self.refuted & ~(there & same)) | (told & ~same & ~v.conclusive))
         self.numerical = np.where(told & (same | self.refuted), exact, self.numerical)
+
+    def kinks(self, which: Sequence[int], begins: Sequence[int]) -> list[tuple[int, int, int, float, float]]:
+        """Where derivatives from both sides differ, by node: its position, a place in it, how many, and the two."""
+        found = []
+        entries = self.lines.entries
+        rows = np.flatnonzero(self.verdict.kink[0, : len(entries)])
+        for k, begin, end in zip(which, begins[:-1], begins[1:], strict=True):
+            own = [r for r in rows if begin <= entries[r] < end]
+            if own:
+                sides = float(self.verdict.left[0, own[0]]), float(self.verdict.right[0, own[0]])
+                found.append((k, int(entries[own[0]]) - begin, len(own), *sides))
+        return found
+
+
+def confirmed(
+    claimed: Array, exact: Array, least: Array, lines: Lines, data: Sweep, tolerance: Tolerance
+) -> Seen | None:
+    """What is seen where complex steps agree with all that is claimed; None where they do not."""
+    with np.errstate(all="ignore"):
+        same = np.abs(claimed - exact) <= tolerance.of(claimed, exact) + least
+    if not same.all():
+        return None
+    yes, no = np.ones(claimed.shape, bool), np.zeros(claimed.shape, bool)
+    verdict = Verdict(claimed, exact, np.zeros(claimed.shape), yes, yes, no, exact, exact)
+    seen = Seen(lines, data, verdict)
+    seen.exact = yes
+    return seen

@@ -125,11 +125,13 @@ def fill(pattern: Pattern, op: str, given: Mapping[str, Expr]) -> Expr:
     items = list(top.items) if isinstance(top, Row) else [top]
     signed, opened = pattern.signed, pattern.open
     written: list[Box] = []
+    last: Expr | None = None
     for k, item in enumerate(items):
         if isinstance(item, Slot):
             box, bare = filling.slot(item, 0)
             signed = signed or (k == 0 and bare is not None and bare.signed)
-            opened = opened or (k == len(items) - 1 and bare is not None and bare.open)
+            if k == len(items) - 1 and bare is not None and bare.open:
+                opened, last = True, bare
             written.append(box)
         else:
             written.append(filling.box(item, 0))
@@ -141,7 +143,11 @@ def fill(pattern: Pattern, op: str, given: Mapping[str, Expr]) -> Expr:
             level, opened = CALL, False
         else:
             closed = Row((*settled[:at], Apply(open=False), Fence("(", row(settled[at + 1 :]), ")")))
+    elif opened and level == MUL and last is not None and last.closed is not None:
+        closed = Row((*settled[:-1], last.closed))
     depth = max(filling.depth, 0 if isinstance(top, Row) else 1)
+    if op == "multiply" and isinstance(settled[0], Num):
+        mixes = False  # a number in front of a product of any kind is no factor of another kind
     return Expr(row(settled), level, signed, opened, closed, op if mixes else "", filling.size, depth)
 
 
@@ -245,6 +251,11 @@ def _constants() -> dict[float, tuple[Expr, frozenset[str]]]:
         found[k * math.pi] = (Expr(Row((Num(str(k)), Times(), pi)), MUL, op="multiply", size=2), taken)
     for k in (2, 3, 4, 6):
         found[math.pi / k] = (Expr(Frac(pi, Num(str(k))), FRAC, size=2), taken)
+    for n in ("2", "10"):
+        boxes = (Func("log"), Apply(open=False), Fence("(", Num(n), ")"))
+        found[math.log(int(n))] = (Expr(Row(boxes), CALL, size=3, depth=1), frozenset())
+    found[math.sqrt(math.pi)] = (Expr(Root(pi, None), size=2, depth=1), taken)
+    found[math.sqrt(2 * math.pi)] = (Expr(Root(Row((Num("2"), Times(), pi)), None), size=3, depth=1), taken)
     return found
 
 

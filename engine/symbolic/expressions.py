@@ -90,6 +90,7 @@ class Algebra:
         self.dtype = dtype
         self._known: dict[Any, Expr] = {}
         self.shared: set[Expr] = set()
+        self._sizes: dict[Expr, float] = {}
         self.zero = self.number(0.0)
         self.one = self.number(1.0)
 
@@ -168,6 +169,10 @@ class Algebra:
         shape = self._shape([t for t, _ in kept])
         if number == 0 and len(kept) == 1 and kept[0][1] == 1:
             return kept[0][0]
+        if number != 0 and len(kept) == 1 and kept[0][0].op == "sigmoid" and kept[0][1] == -number:
+            inside = kept[0][0].operands[0]
+            assert inside is not None
+            return self.scaled(number, self.call("sigmoid", (self.negative(inside),), inside.shape))
         kept.sort(key=lambda k: order_of_term(k[0]))
         terms = tuple((c, t) for t, c in kept)
         return self._sum(number, terms, shape)
@@ -246,7 +251,7 @@ class Algebra:
         if number == 0:
             return self.zero
         kept = [(b, p) for b, p in powers.items() if p != 0]
-        kept = self._signs(kept)
+        kept = self._signs(kept) if len(kept) > 1 else kept
         if not kept:
             return self.number(number)
         if len(kept) == 1 and kept[0][1] == 1:
@@ -291,19 +296,20 @@ class Algebra:
         c, inner = self.split(e)
         if c != 1 or inner.kind != "sum" or not inner.terms:
             return c, inner
-        numbers = [abs(a) for a, _ in inner.terms] + ([abs(inner.number)] if inner.number else [])
-        common = numbers[0]
-        if any(n != common for n in numbers):
-            common = 1.0
         signs = [a for a, _ in inner.terms] + ([inner.number] if inner.number else [])
+        common = min(abs(a) for a in signs)
+        broken = common != int(common) and any(a == int(a) for a in signs if math.isfinite(a))
+        if common != 1 and (broken or not all(_multiple(a, common) for a in signs)):
+            common = 1.0
         if all(a < 0 for a in signs):
             common = -common
         if common == 1:
             return 1.0, inner
-        terms = tuple((a / common, t) for a, t in inner.terms)
-        if inner.number == 0 and len(terms) == 1:
-            return common, terms[0][1]
-        return common, self._sum(inner.number / common if inner.number else 0.0, terms, inner.shape)
+        if abs(common) == 1:  # signs alone
+            terms = tuple((a / common, t) for a, t in inner.terms)
+            return common, self._sum(inner.number / common + 0.0, terms, inner.shape)
+        terms = tuple((float(round(a / common)), t) for a, t in inner.terms)
+        return common, self._sum(float(round(inner.number / common)), terms, inner.shape)
 
     def exp(self, u: Expr) -> Expr:
         """eᵘ: of c·v the c-th power of e^v."""
@@ -335,6 +341,25 @@ class Algebra:
             return self.scaled(abs(c), inner)
         return self.scaled(abs(c), self.call("abs", (inner,), inner.shape))
 
+    # -- sizes
+
+    def size(self, e: Expr) -> float:
+        """Operations of an expression, written out; each part is counted once and then known."""
+        known = self._sizes
+        stack = [e]
+        while stack:
+            x = stack[-1]
+            if x in known:
+                stack.pop()
+                continue
+            missing = [p for p in x.parts if p not in known]
+            if missing:
+                stack += missing
+                continue
+            stack.pop()
+            known[x] = operations(x) + sum(known[p] for p in x.parts)
+        return known[e]
+
     # -- shared parts
 
     def _most(self, e: Expr) -> int:
@@ -343,6 +368,12 @@ class Algebra:
     def _shape(self, parts: Sequence[Expr]) -> Shape:
         shapes = {e.shape for e in parts}
         return shapes.pop() if len(shapes) == 1 else broadcast_shapes([e.shape for e in parts])
+
+
+def _multiple(a: float, unit: float) -> bool:
+    """Whether a is an integer times another number, up to rounding."""
+    ratio = a / unit
+    return math.isfinite(ratio) and abs(ratio) < 1e6 and abs(ratio - round(ratio)) <= 4e-16 * abs(ratio)
 
 
 def _power(c: float, p: float) -> float | None:
@@ -386,7 +417,9 @@ def degree(e: Expr) -> float | None:
 
 def order_of_term(e: Expr) -> tuple[Any, ...]:
     """Powers fall, then what came first comes first."""
-    d = degree(e)
+    d = degree(e) if e.shape == () else None
+    if e.op == "matmul" or (e.shape != () and e.kind == "call"):
+        return (0, 0.0, [], e.serial)
     if d is not None:
         bases = [(1.0, e)] if e.kind == "input" else list(e.terms)
         return (0, -d, [(str(b.data).casefold(), str(b.data), -p) for p, b in bases])
@@ -394,8 +427,29 @@ def order_of_term(e: Expr) -> tuple[Any, ...]:
 
 
 def order_of_factor(e: Expr) -> tuple[Any, ...]:
-    """Letters in alphabetical order, then functions, then sums in parentheses."""
+    """Letters in alphabetical order, then sums in parentheses, then functions."""
     if e.kind == "input":
         return (0, str(e.data).casefold(), str(e.data), e.serial)
-    rank = {"array": 1, "call": 2, "product": 3, "sum": 4}[e.kind]
+    rank = {"array": 1, "sum": 2, "product": 3, "call": 4}[e.kind]
     return (rank, "", "", e.serial)
+
+
+def operations(e: Expr) -> int:
+    """Operations that an expression itself needs, its parts aside."""
+    if e.kind in ("input", "array"):
+        return 0
+    if e.kind == "call":
+        return 1
+    if e.kind == "sum":
+        if not e.terms:
+            return 0
+        return (
+            len(e.terms)
+            - 1
+            + (e.number != 0)
+            + sum(c != 1 and c != -1 for c, _ in e.terms)
+            + (e.terms[0][0] == -1 and len(e.terms) == 1 and e.number == 0)
+        )
+    above = [p > 0 or b.op == "exp" for p, b in e.terms]
+    powers = sum(p != 1 and (p != -1 or b.op == "exp") for p, b in e.terms)
+    return len(e.terms) - 1 + powers + (not any(above))

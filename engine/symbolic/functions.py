@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.aval import Shape, broadcast_shapes
 from engine.op import registry
-from engine.symbolic.expressions import Algebra, Expr
+from engine.symbolic.expressions import Algebra, Expr, positive
 
 ODD = frozenset(
     {
@@ -73,7 +73,7 @@ def _function(alg: Algebra, op: str, u: Expr) -> Expr:
             return alg.number(value)
         return alg.call(op, (u,), u.shape)
     if op in ODD or op in EVEN:
-        c, inner = alg.split(u)
+        c = alg.split(u)[0]
         flipped = None
         if c < 0 or (u.kind == "sum" and all(a < 0 for a, _ in u.terms) and u.number <= 0):
             flipped = alg.negative(u)
@@ -99,10 +99,12 @@ def _log(alg: Algebra, u: Expr) -> Expr:
         return alg.zero
     if u.kind == "call" and u.op == "exp" and u.operands[0] is not None:
         return u.operands[0]
-    if u.kind == "product" and len(u.terms) == 1:
+    if u.kind == "product" and len(u.terms) == 1 and not positive(u.terms[0][1]):
         ((p, base),) = u.terms
-        if base.kind == "call" and base.op == "exp" and base.operands[0] is not None:
-            return alg.scaled(p, base.operands[0])
+        if p < 0:
+            return alg.scaled(p, _log(alg, base))
+    elif u.kind == "product" and all(positive(base) for _, base in u.terms):
+        return alg.sum([(p, _log(alg, base)) for p, base in u.terms])
     return _function(alg, "log", u)
 
 

@@ -24,11 +24,15 @@ from engine.derive.second_order import Perturbed
 from engine.errors import InvalidField, LimitExceeded, Where
 from engine.graph import CONSTANT, Graph, Node, single
 from engine.specialize import Typed
+from engine.structured.place import PLACE
 from engine.structured.result import RULES
 from engine.structured.walk import Walk
 from engine.transforms.pull import depends_on, pull
 from engine.transforms.push import push
 from engine.transforms.simplify import needed, simplify
+
+STRUCTURE = frozenset({PLACE.name})
+"""What lays derivatives out is not computed, so that it can be read: a diagonal is not a matrix of numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +160,7 @@ class _Orders:
         return found
 
     def _tidy(self, graph: Graph) -> Graph:
-        return simplify(graph, self.dtype, self.step)
+        return simplify(graph, self.dtype, self.step, STRUCTURE)
 
     def _gradient(self, seeds: Sequence[int]) -> Graph:
         """The scalar value by inputs `seeds`, by one walk back."""
@@ -204,6 +208,13 @@ class _Orders:
         if value is None and not walk.zero(o):
             raise AssertionError("a linear graph has an offset")
         ref = walk.dense(value, walk.aval(o), not reverse).ref
+        node = walk.b.nodes[ref]
+        if node.op is PLACE:  # flat places are the same in any shape
+            params = dict(node.params) | {"shape": shape}
+            refs = list(node.inputs)
+            if params["base"]:
+                refs[0] = walk.reshape(refs[0], shape)
+            return walk.b.build([walk.b.emit(PLACE, refs, tuple(sorted(params.items())))])
         return walk.b.build([walk.reshape(ref, shape)])
 
     def joined(self, found: Sequence[Graph]) -> tuple[Graph, dict[int, str]]:
@@ -233,7 +244,7 @@ class _Orders:
             outs = [of, *wanted]
             base = dict(zip(outs, self._settled(b, self.value, refs, outs), strict=True))
         results = [base[of], *(known[id(g.nodes)][g.outputs[0]] for g in found)]
-        whole = simplify(b.build([*results, *(base[p] for p in wanted)]), self.dtype, self.step)
+        whole = simplify(b.build([*results, *(base[p] for p in wanted)]), self.dtype, self.step, STRUCTURE)
         ids = dict(zip(whole.outputs[len(results) :], wanted.values(), strict=True))
         return _pruned(whole.with_outputs(whole.outputs[: len(results)]), ids)
 

@@ -7,7 +7,7 @@ before, so that two equal nodes a user wrote have had their own gradients by the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,15 @@ def needed(graph: Graph) -> list[bool]:
     return live
 
 
-def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None) -> Graph:
+def simplify(
+    graph: Graph,
+    dtype: DType,
+    step: Callable[[], None] | None = None,
+    unfolded: Collection[str] = (),
+) -> Graph:
     """An equal graph without dead, repeated and trivial nodes. Inputs are kept, used or not.
 
-    `step`, if given, is called before each node and may raise.
+    `step`, if given, is called before each node and may raise. Ops named in `unfolded` stay as they are, even of constants.
     """
     live = needed(graph)
     graph = without_idle(_with_fuller_bodies(graph, live), dtype)
@@ -59,7 +64,7 @@ def simplify(graph: Graph, dtype: DType, step: Callable[[], None] | None = None)
             inputs = b.nodes[inputs[0]].inputs
         node, inputs = _without_negation(b, node, inputs)
         same = _trivial(b, node, inputs)
-        if same is None:
+        if same is None and node.op.name not in unfolded:
             same = _folded(b, node, inputs)
         if same is not None:
             place[i] = same

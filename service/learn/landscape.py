@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.derive import prepare_with
 from engine.landscape import Asked, Landscape
 from engine.landscape.job import check_points
+from engine.render.dot import to_dot
 from engine.values import Given
-from service.media import DRAWINGS
+from service.learn.pictured import Pictured
 from service.openapi import Operation
-from service.plots import PLOT_SECONDS, check_available, plot
+from service.plots import PICTURES
 from service.schemas.landscape import LandscapeAnswer
-from service.work import Work, refuse_in_axes
+from service.work import refuse_in_axes
 
-PICTURES = (DRAWINGS["svg"], DRAWINGS["png"])
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OPERATION = Operation(
     "The function over a grid",
@@ -30,7 +32,7 @@ OPERATION = Operation(
 )
 
 
-class LandscapeWork(Work):
+class LandscapeWork(Pictured):
     """A request for landscape."""
 
     @property
@@ -41,38 +43,36 @@ class LandscapeWork(Work):
     def make_plan(self) -> None:
         """Ask the engine for a job. An axis over a whole input gives it its values, so that it needs none in `inputs`."""
         refuse_in_axes(self.envelope)
-        if self.media in PICTURES:
-            check_available()
         given, limits = self.envelope.given, self.services.limits
         asked = Asked(given["axes"], self.envelope.fields.gradients, given["path"])
         check_points(asked.points, limits.landscape_points)
         request = self.envelope.request
         inputs = dict(request.inputs)
         for axis in asked.axes:
-            i = request.program.index.get(axis.input)
-            default = i is not None and "value" in request.program.steps[i].attrs
-            if (
-                not axis.index
-                and axis.input not in inputs
-                and not default
-                and axis.input in request.program.input_ids
-            ):
-                inputs[axis.input] = Given(np.array(axis.start), True, False)
+            if not axis.index and axis.input not in inputs and self._scalar(axis.input):
+                inputs[axis.input] = Given(np.array(axis.start), True, axis.start.is_integer())
         request = replace(request, inputs=inputs)
         job = prepare_with(partial(Landscape, asked), request, limits, self.meter)
         self.job = job
         self.peak_bytes = job.cost.bytes
-        self.seconds = job.seconds + PLOT_SECONDS * (self.media in PICTURES)
+        self.seconds = job.seconds
 
-    def encode(self) -> bytes:
-        """JSON, or a picture."""
-        if self.media not in PICTURES:
-            return super().encode()
-        return plot(lambda: _figure(self.answer), self.media, self.meter)
+    def _scalar(self, name: str) -> bool:
+        """Whether an input needs a value, and may be one number."""
+        program, said = self.envelope.request.program, self.envelope.signature.get(name)
+        return (
+            name in program.input_ids
+            and (said is None or not said.shape)
+            and "value" not in program.steps[program.index[name]].attrs
+        )
 
+    def make_dot(self) -> str:
+        """The structure alone: there are many values."""
+        return to_dot(self.envelope.request.program)
 
-def _figure(answer: dict[str, Any]) -> Any:
-    from service.plots.contour import contour
-    from service.plots.curve import curve
+    def figure(self) -> Figure:
+        """A contour plot, or a curve."""
+        from service.plots.contour import contour
+        from service.plots.curve import curve
 
-    return contour(answer) if len(answer["axes"]) == 2 else curve(answer)
+        return contour(self.answer) if len(self.answer["axes"]) == 2 else curve(self.answer)

@@ -8,7 +8,7 @@ from typing import Any
 from engine.render.dot import to_dot
 from service.latex import trace_latex
 from service.markdown import trace_markdown
-from service.media import LATEX, MARKDOWN
+from service.media import JSON, LATEX, MARKDOWN
 from service.openapi import Operation
 from service.schemas import TraceAnswer
 from service.work import Work, refuse_in_axes
@@ -22,6 +22,9 @@ OPERATION = Operation(
     (MARKDOWN, *LATEX),
 )
 
+ROW_SECONDS = 1e-4
+"""About what it takes to write the rows of a step."""
+
 
 class TraceWork(Work):
     """A request for trace."""
@@ -30,6 +33,8 @@ class TraceWork(Work):
         """Ask the engine for a job."""
         refuse_in_axes(self.envelope)
         super().make_plan()
+        if self.media != JSON:
+            self.seconds += ROW_SECONDS * len(self.envelope.request.program.steps)
 
     def encode(self) -> bytes:
         """JSON, or tables."""

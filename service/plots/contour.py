@@ -21,6 +21,9 @@ MOST_ROWS = 256
 BANDS = 28
 """Colours of the surface."""
 
+MOST_CROSSED = 120_000
+"""Bands that neighbours on the grid are apart, in all: a surface of more is noise, and painted point by point."""
+
 MOST_VERTICES = 15_000
 """Points of contour lines up to which these are lines in an SVG, and not painted."""
 
@@ -58,7 +61,7 @@ def contour(answer: Mapping[str, Any]) -> Figure:
     axes.set_xlim(*across.ends)
     axes.set_ylim(*up.ends)
     if "gradients" in answer:
-        _gradients(figure, axes, across, up, x, y, answer["gradients"])
+        _gradients(figure, axes, across, up, x, y, surface, answer["gradients"])
     labels = [first["label"], second["label"]]
     if answer.get("path"):
         _path(axes, across, up, answer["path"], labels)
@@ -69,10 +72,7 @@ def contour(answer: Mapping[str, Any]) -> Figure:
     name_axes(axes, *labels)
     for side in axes.spines.values():
         side.set_visible(True)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, handletextpad=0.5
-        )
+    legend(axes)
     return figure
 
 
@@ -125,7 +125,7 @@ def _background(axes: Axes, surface: Array) -> None:
 def _surface(
     figure: Figure, axes: Axes, levels: Levels, x: Array, y: Array, surface: Array, of: object
 ) -> None:
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import BoundaryNorm, Normalize
 
     if levels.empty:
         axes.text(
@@ -136,26 +136,46 @@ def _surface(
     edges = np.linspace(0.0, 1.0, BANDS + 1)
     bands = edges.copy()
     bands[0], bands[-1] = -0.001, 1.001  # the lowest and the highest belong to their bands
-    filled = axes.contourf(x, y, heights, levels=bands, cmap="viridis", norm=Normalize(0.0, 1.0), zorder=1)
+    crossed = BANDS * sum(float(np.abs(np.diff(heights, axis=k)).sum()) for k in (0, 1))
+    if crossed > MOST_CROSSED:
+        filled: Any = axes.pcolormesh(
+            x, y, heights, shading="nearest", cmap="viridis", norm=BoundaryNorm(bands, 256), zorder=1
+        )
+    else:
+        filled = axes.contourf(
+            x, y, heights, levels=bands, cmap="viridis", norm=Normalize(0.0, 1.0), zorder=1
+        )
     filled.set_rasterized(True)
-    if not levels.flat:
+    if not levels.flat and crossed <= MOST_CROSSED:
         lines = axes.contour(
             x, y, heights, levels=edges[2:-1:2], colors="white", linewidths=0.5, alpha=0.45, zorder=1.5
         )
-        lines.set_rasterized(sum(len(p.vertices) for p in lines.get_paths()) > MOST_VERTICES)
+        vertices = sum(len(np.asarray(p.vertices)) for p in lines.get_paths())
+        lines.set_rasterized(vertices > MOST_VERTICES)
     bar = figure.colorbar(filled, ax=axes, fraction=0.05, pad=0.025, aspect=28, drawedges=False)
     bar.solids.set_rasterized(True)  # type: ignore[union-attr]  # there are some, of a filled contour
     ticks = levels.ticks()
     bar.set_ticks([t for t, _ in ticks], labels=[text for _, text in ticks])
     bar.ax.set_ylim(0.0, 1.0)
     bar.ax.minorticks_off()
-    bar.outline.set_visible(False)  # type: ignore[operator]  # a patch
+    bar.outline.set_visible(False)
     bar.ax.tick_params(length=3)
-    bar.ax.set_title(shown(of, 16), fontsize=10, loc="left", parse_math=False)
+    name = shown(of, 32)
+    if len(name) <= 6:
+        bar.ax.set_title(name, fontsize=10, loc="left", parse_math=False)
+    else:
+        bar.ax.set_ylabel(name, parse_math=False)
 
 
 def _gradients(
-    figure: Figure, axes: Axes, across: Linear, up: Linear, x: Array, y: Array, gradients: Sequence[Any]
+    figure: Figure,
+    axes: Axes,
+    across: Linear,
+    up: Linear,
+    x: Array,
+    y: Array,
+    surface: Array,
+    gradients: Sequence[Any],
 ) -> None:
     """Arrows uphill, at right angles to the contours as they are drawn (not as they would be on paper of other proportions).
     Their lengths grow with the cube root of the slope: slopes differ by more than lengths can."""
@@ -163,7 +183,7 @@ def _gradients(
     place = np.ix_(rows, columns)
     u = np.asarray(gradients[0], np.float64)[place]
     v = np.asarray(gradients[1], np.float64)[place]
-    good = np.isfinite(u) & np.isfinite(v)
+    good = np.isfinite(u) & np.isfinite(v) & np.isfinite(surface[place])
     u, v = np.where(good, u, 0.0), np.where(good, v, 0.0)
     # Per inch of paper; of each only the ratio to the largest counts, and may be of any size.
     width, height = figure.get_size_inches() * (0.75, 0.8)
@@ -221,7 +241,7 @@ def _path(
     many = len(points) > MOST_DOTS
     (line,) = axes.plot(
         x, y, color="white", linewidth=1.4, marker="" if many else "o", markersize=3.2, markeredgewidth=0.6,
-        markeredgecolor=INK, solid_joinstyle="round", label=f"path of {len(path)} points", zorder=3,
+        markeredgecolor=INK, solid_joinstyle="round", label=counted(len(path)), zorder=3,
         path_effects=[patheffects.Stroke(linewidth=3.0, foreground=INK), patheffects.Normal()],
     )  # fmt: skip
     line.set_gid("path")
@@ -230,17 +250,33 @@ def _path(
         first = there[0]
         (start,) = axes.plot(
             x[first], y[first], linestyle="", marker="o", markersize=7, color="white", markeredgecolor=INK,
-            markeredgewidth=1.2, label="start", zorder=3.5,
+            markeredgewidth=1.2, zorder=3.5,
         )  # fmt: skip
         start.set_gid("path-start")
+
+
+def legend(axes: Axes) -> None:
+    """What is what, above the picture: in one line if it fits."""
+    texts = axes.get_legend_handles_labels()[1]
+    if texts:
+        columns = len(texts) if sum(map(len, texts)) + 4 * len(texts) <= 76 else 2
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2, handletextpad=0.5
+        )
+
+
+def counted(points: int) -> str:
+    """What a path is called."""
+    return f"path of {points:,} point{'s' * (points != 1)}"
 
 
 def _minimum(
     axes: Axes, across: Linear, up: Linear, minimum: Mapping[str, Any], labels: Sequence[str]
 ) -> None:
     x, y = (float(minimum["at"][label]) for label in labels)
+    label = f"minimum {number(float(minimum['value']))} at ({number(x, 3)}, {number(y, 3)})"
     (mark,) = axes.plot(
         across(x), up(y), linestyle="", marker="*", markersize=15, color="#ffd33d", markeredgecolor=INK,
-        markeredgewidth=0.9, label=f"minimum {number(float(minimum['value']))} at ({number(x, 3)}, {number(y, 3)})", clip_on=False, zorder=4,
+        markeredgewidth=0.9, label=label, clip_on=False, zorder=4,
     )  # fmt: skip
     mark.set_gid("minimum")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.aval import Array
+from service.plots.contour import counted, legend
 from service.plots.figure import ACCENT, INK, SECOND, name_axes, new_figure, shown
 from service.plots.scale import LARGE, Linear, Logarithmic, number
 
@@ -54,7 +55,7 @@ def curve(answer: Mapping[str, Any]) -> Figure:
             linewidth=0.9,
             marker="o",
             markersize=3.6,
-            label=f"path of {len(points)} points",
+            label=counted(len(points)),
         )
         line.set_gid("path")
     if answer["minimum"] is not None:
@@ -66,15 +67,14 @@ def curve(answer: Mapping[str, Any]) -> Figure:
         )  # fmt: skip
         mark.set_gid("minimum")
     name_axes(axes, y=shown(name, 40))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, handletextpad=0.5
-        )
+    legend(axes)
     if derivatives:
         below: Axes = rows[1][0]
         slope = np.asarray(derivatives[0], np.float64)
-        steep = Linear(np.append(slope, 0.0))
-        below.axhline(float(steep(0.0)), color="#8c959f", linewidth=0.8, zorder=1)
+        steep = _scale(slope)
+        if isinstance(steep, Linear):
+            steep = Linear(np.append(slope, 0.0))
+            below.axhline(float(steep(0.0)), color="#8c959f", linewidth=0.8, zorder=1)
         draw(below, across(x[order]), steep(slope[order]), SECOND, gid="derivative")
         _limits(below, across, steep)
         name_axes(below, y=f"d {shown(answer['of'], 16)} / d {shown(axis['label'], 16)}")

@@ -50,7 +50,10 @@ def descent(answer: Mapping[str, Any]) -> Figure:
         last.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     else:
         across.label(last.xaxis)
-    rows[0][0].set_title(headline(answer), loc="left", fontsize=10.5, pad=8, color=INK, parse_math=False)
+    line = headline(answer)
+    rows[0][0].set_title(
+        line, loc="left", fontsize=10.5 if len(line) < 76 else 8.5, pad=8, color=INK, parse_math=False
+    )
     figure.align_ylabels()
     return figure
 

@@ -122,9 +122,10 @@ def _printed(figure: Figure, media: str) -> bytes:
 
     out = io.BytesIO()
     if media == DRAWINGS["png"]:
-        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})  # type: ignore[no-untyped-call]
         return out.getvalue()
-    FigureCanvasSVG(figure).print_svg(out, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(out, metadata=nothing)  # type: ignore[no-untyped-call]
     # Its document type is at an address that nobody should have to ask.
     text = re.sub(rb"<!DOCTYPE[^>]*>\n?", b"", out.getvalue(), count=1)
     return _LINES.sub(lambda line: _DIGITS.sub(rb"\1", line[0]), text)
@@ -197,9 +198,9 @@ def _load() -> None:
         import matplotlib
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg
-        import matplotlib.font_manager  # noqa: F401  # looks for fonts, and keeps what it finds in the folder
+        import matplotlib.font_manager  # looks for fonts, and keeps what it finds in the folder
     matplotlib.rcdefaults()  # whatever a file of the user's says
-    matplotlib.rcParams.update(_STYLE)
+    matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]  # the names are right, or it raises
     _loaded = True
 
 

@@ -6,7 +6,6 @@ and vanish for a span of a few units in the last place. What it gets from here i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +27,8 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def number(x: float, digits: int = 4) -> str:
     """A number in as few characters as tell it to so many digits."""
+    if not np.isfinite(x):
+        return "NaN" if np.isnan(x) else "∞" if x > 0 else "−∞"
     text = f"{x:.{digits}g}"
     if 1e-4 <= abs(x) < 1e6:
         text = f"{float(text):.15g}"
@@ -65,7 +66,9 @@ class Linear:
             return np.where(np.isfinite(x), np.clip(x, self.low - FAR * span, self.high + FAR * span), np.nan)
         if self.flat:
             return np.where(np.isfinite(x), 0.5 + np.sign(x - self.low), np.nan)
-        t = (x / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        with np.errstate(all="ignore"):
+            t = (x / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        t = np.where(np.isfinite(x), np.nan_to_num(t, nan=np.nan, posinf=1 + FAR, neginf=-FAR), np.nan)
         return np.where(np.isfinite(t), np.clip(t, -FAR, 1 + FAR), np.nan)
 
     @property
@@ -104,7 +107,8 @@ class Logarithmic:
     def __call__(self, values: Any) -> Array:
         """Logarithms; NaN where there is none."""
         x = np.asarray(values, np.float64)
-        return np.log10(np.where(np.isfinite(x) & (x > 0), x, np.nan))
+        found: Array = np.log10(np.where(np.isfinite(x) & (x > 0), x, np.nan))
+        return found
 
     def label(self, axis: Axis, most: int = 8) -> None:
         """Ticks at powers of ten, or at 1, 2 and 5 times them where there are few."""
@@ -119,19 +123,29 @@ class Logarithmic:
                 fine = [k + m for k in range(first - 1, last + 1) for m in minor if low < k + m < high]
                 axis.set_ticks(fine, minor=True)
             return
-        wanted: Sequence[int] = (1, 2, 5) if high - low > 0.5 else range(1, 10)
-        found = [(k + np.log10(m), m, k) for k in range(first - 1, last + 2) for m in wanted]
-        found = [f for f in found if low <= f[0] <= high]
-        if len(found) >= 2:
-            axis.set_ticks([f[0] for f in found], [number(m * 10.0**k) for _, m, k in found])
+        for wanted in ((1, 2, 5), range(1, 10)):
+            at = [(k + np.log10(m), m, k) for k in range(first - 1, last + 2) for m in wanted]
+            found = [(x, number(m * 10.0**k)) for x, m, k in at if low <= x <= high]
+            if len(found) >= 3:
+                break
         else:
-            at = np.linspace(low, high, 4)
-            axis.set_ticks(list(at), [number(10.0**x) for x in at])
+            found = [(x, number(10.0**x)) for x in np.linspace(low, high, 4)]
+            if abs(low) < 100 and abs(high) < 100:
+                found = [(float(np.log10(x)), number(x, 6)) for x in _round(10.0**low, 10.0**high, 5)]
+        axis.set_ticks([x for x, _ in found], [text for _, text in found])
+
+
+def _round(low: float, high: float, count: int) -> list[float]:
+    """About so many round numbers from a range."""
+    from matplotlib.ticker import MaxNLocator
+
+    found = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [float(x) for x in found if low <= x <= high]
 
 
 class Levels:
-    """Heights as colours from 0 to 1, so that what there is to be seen is seen: where most of the heights lie in a small part of
-    their range (a valley with steep sides, a pole), that part gets its share, as on a logarithmic scale.
+    """Heights as colours from 0 to 1, so that what there is to be seen is seen: where most of the heights lie in a small part
+    of their range (a valley with steep sides, a pole), that part gets its share, as on a logarithmic scale.
 
     The colour of a height z is asinh((z − c)/s), stretched to 0 … 1: c is the lowest height, the highest, or the median, where
     low heights, high ones, or those in between are crowded; and s is such that they have their share. It is linear where none
@@ -179,7 +193,8 @@ class Levels:
         if self.flat:
             return np.where(np.isnan(z), np.nan, 0.5)
         low, high = self._ends
-        return np.clip((self._raw(z) - low) / (high - low), 0.0, 1.0)
+        found: Array = np.clip((self._raw(z) - low) / (high - low), 0.0, 1.0)
+        return found
 
     def height(self, t: float) -> float:
         """The height of a colour, in units of `unit`."""
@@ -191,17 +206,20 @@ class Levels:
         """Round heights for a bar of colours: where they are, and how they are written."""
         if self.flat:
             return [(0.5, number(self.low * self.unit, 6))]
-        wanted = [self.height(t) for t in np.linspace(0.0, 1.0, count)]
-        if not self.crowded:
-            from matplotlib.ticker import MaxNLocator
-
-            found = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-            wanted = [float(x) for x in found if self.low <= x <= self.high]
+        if self.crowded:
+            inner = [self._rounded(self.height(t)) for t in np.linspace(0.0, 1.0, count)[1:-1]]
+            wanted = [self.low, *inner, self.high]
         else:
-            wanted = [self.low, *[self._rounded(z) for z in wanted[1:-1]], self.high]
+            wanted = _round(self.low, self.high, count)
+        base = number(self.low * self.unit, 6)
+        fine = self.high - self.low < 1e-5 * max(abs(self.low), abs(self.high))
+        if fine:
+            wanted = [self.low, *[self.low + t * (self.high - self.low) for t in (0.25, 0.5, 0.75, 1.0)]]
         ticks: list[tuple[float, str]] = []
         for z in wanted:
             at, text = float(self(z * self.unit)), number(z * self.unit, 3 if self.crowded else 6)
+            if fine:
+                text = base if z == self.low else f"+ {number((z - self.low) * self.unit, 3)}"
             if not ticks or (at - ticks[-1][0] > 0.04 and text != ticks[-1][1]):
                 ticks.append((at, text))
         return ticks
@@ -209,20 +227,22 @@ class Levels:
     def _rounded(self, z: float) -> float:
         """To one digit of its distance from the centre, if that keeps it in the range."""
         distance = abs(z - self.centre)
-        if not distance > 0:
-            return z
+        if distance < 1e-9 * (self.high - self.low):
+            return 0.0 if self.low < 0 < self.high and abs(z) < 1e-6 * (self.high - self.low) else z
         digits = int(np.floor(np.log10(distance)))
         rounded = round(z, -digits) if -300 < digits < 300 else z
         return rounded if self.low <= rounded <= self.high else z
 
 
 def _width(distance: Array, most: float, share: float) -> float:
-    """s, such that the tenth of the distances d ≥ 0 that is the smallest has d with asinh(d/s)/asinh(most/s) up to `share`."""
-    near = float(np.quantile(distance, 0.1))
-    if near >= share * most:
+    """s, such that the tenth of the distances d > 0 that is the smallest has asinh(d/s)/asinh(most/s) up to `share`; ∞ where it
+    has so much of a linear scale."""
+    apart = distance[distance > 0]
+    near = float(np.quantile(apart, 0.1)) if apart.size else 0.0
+    if near >= share * most or not near > 0:
         return float(np.inf)
-    low, high = np.log(1e-6 * most), np.log(1e3 * most)
-    for _ in range(50):
+    low, high = np.log(near) - 3.0, np.log(most) + 7.0
+    for _ in range(60):
         middle = (low + high) / 2
         s = np.exp(middle)
         if np.arcsinh(near / s) < share * np.arcsinh(most / s):

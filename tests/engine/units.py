@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Aval, DType
-from engine.builder import EagerBuilder, GraphBuilder, call
-from engine.builder import Var
+from engine.builder import EagerBuilder, GraphBuilder, Var, call
 from engine.graph import Graph, single
 from engine.program import Program
 from engine.render.code import Derivative, Unit

@@ -84,13 +84,9 @@ class Served:
             def learn(self) -> None:
                 """It is no verb that skeletons are made for."""
 
-        class Ending(CountWork):
-            spare = 0.5
-
-        for name, kind in (("count", CountWork), ("ending", Ending)):
-            verb = Verb("evaluate", (JSON, EVENTS), self.app.state.services)
-            verb.kind = kind
-            self.app.state.shortcuts[f"/v1/{name}"] = verb
+        verb = Verb("evaluate", (JSON, EVENTS), self.app.state.services)
+        verb.kind = CountWork
+        self.app.state.shortcuts["/v1/count"] = verb
         config = uvicorn.Config(
             self.app,
             port=0,
@@ -304,18 +300,19 @@ def test_the_deadline(served: Served) -> None:
     assert wait_for(job) in ("DeadlineExceeded", "Cancelled")
 
 
-def test_a_job_that_ends_by_itself_has_time_to(served: Served) -> None:
+def test_a_job_may_end_by_itself(served: Served) -> None:
+    """A little before the deadline, with what it has: there is no problem then."""
+
     def act(meter: Meter, report: Report) -> Json:
+        assert meter.deadline is not None
         with suppress(DeadlineExceeded):
-            iterations(10_000, 0.01)(meter, report)
+            iterations(10_000, 0.01)(Meter(meter.deadline - 0.2, meter.cancelled), report)
         return {"status": "deadline"}
 
     served.does(act)
-    response = served.http.post("/v1/ending", json=PRODUCT, headers={**ACCEPT, "x-request-timeout": "0.6"})
-    assert parsed(response.text)[-1] == {"event": "result", "data": {"status": "deadline"}}
-    served.does(act)
-    response = served.http.post("/v1/ending", json=PRODUCT, headers={"x-request-timeout": "0.6"})
-    assert response.json() == {"status": "deadline"}
+    found = served.events(**{"x-request-timeout": "0.6"})
+    assert len(found) > 2
+    assert found[-1] == {"event": "result", "data": {"status": "deadline"}}
 
 
 # ------------------------------------------------------------------------------------------------------- slow and gone
@@ -485,3 +482,68 @@ def test_a_stream_is_finished_at_shutdown() -> None:
         rest = list(lines)
     assert "event: result" in rest
     served.stop()
+
+
+# ---------------------------------------------------------------------------------------------------------- minimize
+
+BANANA = {"expression": "(1 - x)**2 + 100*(y - x**2)**2", "start": {"x": -1.2, "y": 1}, "record": True}
+
+
+def test_minimize_shows_each_iteration(served: Served) -> None:
+    response = served.http.post("/v1/minimize", json=BANANA, headers=ACCEPT)
+    assert response.status_code == 200, response.text
+    *told, last = parsed(response.text)
+    plain = served.http.post("/v1/minimize", json=BANANA).json()
+    assert last == {"event": "result", "data": plain}
+    assert [e["data"] for e in told] == plain["history"]
+    assert [e["id"] for e in told] == [str(entry["iteration"]) for entry in plain["history"]]
+    assert plain["status"] == "converged"
+
+
+def test_parts_that_are_added_come_with_the_result(served: Served) -> None:
+    body = {**BANANA, "record": False, "include": ["dot", "timing"]}
+    *_, last = parsed(served.http.post("/v1/minimize", json=body, headers=ACCEPT).text)
+    assert last["data"]["dot"].startswith("digraph")
+    assert last["data"]["timing"]["run_ms"] > 0
+
+
+def test_the_documentation_says_what_is_streamed(served: Served) -> None:
+    document = served.http.get("/openapi.json").json()
+    content = document["paths"]["/v1/minimize"]["post"]["responses"]["200"]["content"]
+    assert "iteration" in content[EVENTS]["schema"]["description"]
+    assert EVENTS not in document["paths"]["/v1/grad"]["post"]["responses"]["200"]["content"]
+
+
+def test_json_is_preferred_where_both_will_do(served: Served) -> None:
+    response = served.http.post("/v1/minimize", json=BANANA, headers={"accept": f"{JSON}, {EVENTS}"})
+    assert response.headers["content-type"] == JSON
+
+
+def test_minimize_has_problems_of_its_own(served: Served) -> None:
+    body = {**BANANA, "method": "gd", "options": {"learning_rat": 1}}
+    check_problem(served.http.post("/v1/minimize", json=body, headers=ACCEPT), 422, "unknown-field")
+
+
+def test_minimize_ends_at_its_deadline(served: Served) -> None:
+    body = {
+        **BANANA,
+        "method": "gd",
+        "options": {"learning_rate": 1e-9, "max_iterations": 1_000_000},
+        "record": False,
+    }
+    found = served.http.post("/v1/minimize", json=body, headers={**ACCEPT, "x-request-timeout": "1"})
+    last = parsed(found.text)[-1]
+    assert last["event"] == "result"
+    assert last["data"]["status"] == "deadline"
+
+
+def test_minimize_stops_when_the_client_goes(served: Served) -> None:
+    body = {**BANANA, "method": "gd", "options": {"learning_rate": 1e-9, "max_iterations": 1_000_000}}
+    admission = served.app.state.services.admission
+    with served.http.stream("POST", "/v1/minimize", json=body, headers=ACCEPT) as response:
+        next(response.iter_lines())
+        assert admission.admitted == 1
+    end = time.monotonic() + 1.0
+    while admission.admitted and time.monotonic() < end:
+        time.sleep(0.01)
+    assert admission.admitted == 0

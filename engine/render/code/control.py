@@ -10,20 +10,10 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from engine.graph import Graph, Node
+from engine.graph import Graph, Node, graph_bytes
+from engine.kept import Kept
 from engine.ops.control.counted import Derivation
-from engine.render.code.lowering import (
-    NOTHING,
-    Index,
-    Lowering,
-    Tensor,
-    avals,
-    filled,
-    scalar,
-    stored,
-    type_of,
-    writes,
-)
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import (
     TRUE,
     Array,
@@ -32,17 +22,21 @@ from engine.render.code.statements import (
     Break,
     Choice,
     Elem,
+    Expr,
     If,
     Num,
     Stmt,
     Var,
     While,
+    add,
     both,
     converted,
     either,
     integer,
     negated,
+    times,
 )
+from engine.render.code.values import NOTHING, Index, Tensor, avals, filled, scalar, stored, type_of, writes
 
 STEPS = 1000
 """So many steps of a loop whose length shows only when it runs can be walked back."""
@@ -98,16 +92,14 @@ def _settled(low: Lowering, xs: Sequence[Any]) -> list[Tensor]:
     return [low.settle(x) for x in xs]
 
 
-@writes("core.scan")
+@writes("core.scan", once=True)
 def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     body: Graph = params["body"]
     nk, nx, n = params["carries"], params["scanned"], params["length"]
     scanned, constants = _settled(low, xs[nk : nk + nx]), _settled(low, xs[nk + nx :])
     state = State(low, xs[:nk])
-    stacked = []
-    for aval in avals(node)[nk:]:
-        stacked.append(stored(low.room(type_of(aval.dtype), aval.size), aval.shape))
+    stacked = [stored(low.room(type_of(a.dtype), a.size), a.shape) for a in avals(node)[nk:]]
     if n:
         with low.loop(0, n, "step", down=params["reverse"]) as t:
             slices = [_row(x, t) for x in scanned]
@@ -117,8 +109,6 @@ def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> t
                 if out.shape == ():
                     low.store(y.buffer, t, out.expr)
                 else:
-                    from engine.render.code.statements import times
-
                     low.fill(y.buffer, out, times(t, out.size))
             state.become(outs[:nk])
     return (*state.values, *stacked)
@@ -128,8 +118,6 @@ def _row(x: Tensor, t: Any) -> Tensor:
     """x[t]."""
     if x.rank == 1:
         return scalar(x.at((t,)))
-    from engine.render.code.statements import add, times
-
     inner = prod(x.shape[1:])
     flat = x.flat
     return Tensor(
@@ -143,7 +131,7 @@ def _row(x: Tensor, t: Any) -> Tensor:
     )
 
 
-@writes("core.while")
+@writes("core.while", once=True)
 def _while(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     nk, batch = params["carries"], params["batch"]
@@ -175,9 +163,7 @@ def _while(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> 
         low.put(If(negated(going), [Break()], []))
         arguments = [*state.values, *constants, *([mask] if params["guarded"] else [])]
         news = _settled(low, low.graph(params["body"], arguments))
-        state.become(
-            [_chosen(mask, new, old) for new, old in zip(news, state.values, strict=True)]
-        )
+        state.become([_chosen(mask, new, old) for new, old in zip(news, state.values, strict=True)])
         with low.loop(0, size) as i:
             low.accumulate(count, i, converted(Elem(active, i), "int"))
     low.put(While(TRUE, body))
@@ -239,10 +225,18 @@ def _custom(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     return tuple(low.graph(params["value"], _settled(low, xs), settle=True))
 
 
+MASKED: Kept[Derivation, Graph] = Kept(16 << 20)
+"""The graphs of `graph_of` that were made; they are asked for more than once for each text."""
+
+
 def graph_of(derivation: Derivation) -> Graph:
-    """The way back for any number of steps up to STEPS."""
-    masked = Derivation(replace(derivation.steps, masked=True), derivation.transforms, derivation.dtype)
-    return masked.graph(STEPS, RECORD)
+    """The way back for any number of steps up to STEPS: a scan of that many, which does nothing once it is over."""
+    found = MASKED.get(derivation)
+    if found is None:
+        steps = replace(derivation.steps, masked=True)
+        found = Derivation(steps, derivation.transforms, derivation.dtype).graph(STEPS, RECORD)
+        MASKED.put(derivation, found, 2000 + graph_bytes(found))
+    return found
 
 
 @writes("core.counted")
@@ -261,26 +255,16 @@ def _counted(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
         most = low.let(count.expr, "most")
     too_many = Binary(">", most, integer(STEPS), "bool")
     outs = low.graph(graph_of(params["derivation"]), operands, settle=True)
-    results = []
-    for x in outs:
-        if x.type != "float":
-            results.append(x)
-            continue
-        nan = Num(float("nan"))
-        if x.shape == ():
-            results.append(scalar(low.let(Choice(too_many, nan, x.expr, "float"))))
-        else:
-            results.append(
-                low.laid(
-                    Tensor(
-                        x.shape,
-                        "float",
-                        lambda i, x=x: Choice(too_many, nan, x.at(i), "float"),
-                        None,
-                        None,
-                        settled=False,
-                        depth=1,
-                    )
-                )
-            )
-    return tuple(results)
+    return tuple(_unless(low, too_many, x) if x.type == "float" else x for x in outs)
+
+
+def _unless(low: Lowering, lost: Expr, x: Tensor) -> Tensor:
+    """x, and NaN where it is lost."""
+    nan = Num(float("nan"))
+    if x.shape == ():
+        return scalar(low.let(Choice(lost, nan, x.expr, "float")))
+
+    def at(index: Index) -> Expr:
+        return Choice(lost, nan, x.at(index), "float")
+
+    return low.laid(Tensor(x.shape, "float", at, None, None, settled=False, depth=1))

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 
 from engine.graph import Node, single
 from engine.op import Op, registry
-from engine.render.code.lowering import HANDLERS, READS_ONCE, Lowering, Tensor, scalar, type_of
+from engine.render.code.lowering import Lowering
+from engine.render.code.special import ORDERS, refusal, special
 from engine.render.code.statements import (
     Binary,
     Call,
@@ -18,17 +19,12 @@ from engine.render.code.statements import (
     Expr,
     Num,
     Type,
-    Unary,
-    Var,
-    both,
     converted,
-    either,
-    equal,
-    negated,
     product,
     quotient,
 )
 from engine.render.code.translate import apply, formula
+from engine.render.code.values import HANDLERS, READS_ONCE, Tensor, scalar, type_of
 
 Params: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Callable[[Params, list[Expr]], Expr]
@@ -42,6 +38,7 @@ FORMULAS: Mapping[str, str] = {
     "rel_entr": "rel_entr(a, b)",
     "kl_terms": "kl_terms(a, b)",
     "heaviside": "heaviside(a, b)",
+    "softsign": "softsign(a)",
     "is_extreme": "logical_or(a == b, logical_and(a != a, b != b))",
     "logit": "logit(a)",
     "logaddexp2": "logaddexp2(a, b)",
@@ -71,12 +68,14 @@ FORMULAS: Mapping[str, str] = {
     "gammainc": "gammainc(a, b)",
     "gammaincc": "gammaincc(a, b)",
     "betainc": "betainc(a, b, c)",
-    "betaincc": "betainc(b, a, 1 - c)",
+    "betaincc": "betaincc(a, b, c)",
     "gamma_density": "gamma_density(a, b)",
     "beta_density": "beta_density(a, b, c)",
     "exp1": "exp1(a)",
     "expi": "expi(a)",
     "spence": "spence(a)",
+    "sine_integral": "sine_integral(a)",
+    "cosine_integral": "cosine_integral(a)",
     "lambertw_principal": "lambertw(a)",
     "lambertw_lower": "lambertw_lower(a)",
     "ldexp": "ldexp_of(a, b)",
@@ -182,21 +181,9 @@ def _abs_power(params: Params, xs: list[Expr]) -> Expr:
 
 def _where(params: Params, xs: list[Expr]) -> Expr:
     mask, x, y = xs
+    if isinstance(mask, Num):
+        return x if mask.value else y
     return Choice(converted(mask, "bool"), x, y, x.type)
-
-
-def _ordered(name: str) -> Row:
-    """A function with an integer order in a param."""
-
-    def row(params: Params, xs: list[Expr]) -> Expr:
-        return apply(name, Num(int(params["order"]), "int"), xs[0])
-
-    return row
-
-
-def _polygamma(params: Params, xs: list[Expr]) -> Expr:
-    n = int(params.get("n", 0)) + int(params.get("order", 0))
-    return apply("digamma", xs[0]) if n == 0 else apply("polygamma", Num(n, "int"), xs[0])
 
 
 ROWS: Mapping[str, Row] = {
@@ -211,8 +198,6 @@ ROWS: Mapping[str, Row] = {
 
 def unsupported(op: Op, params: Params) -> str:
     """Why an elementwise op has no expression; empty if it has one."""
-    from engine.render.code.special import ORDERS, refusal
-
     if op.name in ORDERS:
         return refusal(op.name, params)
     if op.name in ROWS or op.name in FORMULAS or op.scalar:
@@ -222,8 +207,6 @@ def unsupported(op: Op, params: Params) -> str:
 
 def expression(op: Op, params: Params, xs: list[Expr], kind: Type) -> Expr:
     """The op's value, of type `kind`, from those of its operands; they are written as often as the formula names them."""
-    from engine.render.code.special import ORDERS, special
-
     name = op.name
     if name in ORDERS:
         return special(name, params, xs)
@@ -255,14 +238,19 @@ def _handle(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     if aval.shape == ():
         return scalar(compute([x.expr for x in xs]))
 
-    def entry(x: Tensor, read: Callable[[], Expr], index: Any) -> Expr:
-        return read() if x.settled else low.known((x, index), lambda: low.named(read()))
+    def entry(x: Tensor, read: Any, index: Any) -> Expr:
+        """An entry of an operand; of one that is pending a local, so that it is computed once."""
+        if x.shape == ():
+            return x.expr
+        if x.settled:
+            return read(index)  # type: ignore[no-any-return]  # `at` or `flat`
+        return low.known((x, index), lambda: low.named(read(index)))
 
     def at(index: tuple[Expr, ...]) -> Expr:
-        return compute([x.expr if x.shape == () else entry(x, lambda x=x: x.at(index), index) for x in xs])
+        return compute([entry(x, x.at, index) for x in xs])
 
     def flat(i: Expr) -> Expr:
-        return compute([x.expr if x.shape == () else entry(x, lambda x=x: x.flat(i), i) for x in xs])
+        return compute([entry(x, x.flat, i) for x in xs])
 
     straight = all(x.flat is not None for x in xs)
     depth = 1 + max((x.depth for x in xs), default=0)
@@ -281,5 +269,3 @@ def register() -> None:
 
 
 register()
-
-__all__ = ["Unary", "Var", "both", "either", "equal", "expression", "negated", "unsupported"]

@@ -77,6 +77,10 @@ class Namespace:
         self._taken.add(name)
         return name
 
+    def give_back(self, name: str) -> None:
+        """The name is free again, for the one that it was kept for."""
+        self._taken.discard(name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._taken
 
@@ -119,7 +123,8 @@ def identifiers(
     for one in wanted:
         if one not in found:
             found[one] = space.take(plain(one))
-    function = space.take(plain(name, "f"))
+    wish = plain(name, "f")
+    function = space.take(wish if wish not in space else f"{wish.rstrip('_')}_and_derivatives")
     keys = Namespace()
     listed = [""] * len(derivatives)
     for alone in (True, False):

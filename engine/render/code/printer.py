@@ -40,9 +40,6 @@ _LEVELS: Mapping[str, int] = {
     "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "%": PRODUCT,
 }  # fmt: skip
 
-PREFIX = "ad_"
-"""What the names of helpers begin with: no name of a program does."""
-
 WIDTH = 100
 
 
@@ -53,7 +50,7 @@ class Printer(ABC):
     """Functions that the language has: a pattern over the arguments by their C names."""
     signs: Mapping[str, str] = {}
     """How signs are written, where it is not as in the statements."""
-    prefix = PREFIX
+    prefix = "ad_"
 
     def native(self, e: Call) -> str | None:
         """The pattern of a call of what the language has."""
@@ -103,6 +100,8 @@ class Printer(ABC):
                 if right.startswith("-"):
                     right = f"({right})"
                 return f"{left} {self.signs.get(op, op)} {right}", level
+            case Choice(condition=Num(value=value), x=x, y=y):
+                return self.written(x if value else y)
             case Choice(condition=condition, x=x, y=y):
                 return f"{self.text(condition, OR)} ? {self.text(x, OR)} : {self.text(y, CHOICE)}", CHOICE
             case Call(fn=fn, arguments=arguments):
@@ -154,6 +153,9 @@ class Printer(ABC):
                     ]
                 case If(condition=condition, then=[Break()], otherwise=[]):
                     out.append(f"{pad}if ({self.text(condition)}) break;")
+                case If(condition=condition, then=[], otherwise=otherwise):
+                    head = self.text(Unary("not", condition, "bool"))
+                    out += [f"{pad}if ({head}) {{", *self.lines(otherwise, depth + 1), pad + "}"]
                 case If(condition=condition, then=then, otherwise=otherwise):
                     out += [f"{pad}if ({self.text(condition)}) {{", *self.lines(then, depth + 1)]
                     if otherwise:
@@ -189,7 +191,7 @@ class Printer(ABC):
         """What is assigned to."""
         if isinstance(target, Var):
             return target.name
-        return f"{target.array.name}[{self.text(target.index)}]"
+        return f"{target.array.name}[{self.text(target.at)}]"
 
     def stored(self, target: Var | Elem, value: Expr) -> str:
         """The value as it is assigned."""

@@ -27,7 +27,15 @@ from engine.render.code.statements import (
 
 
 def tidied(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
-    """The statements that the results need."""
+    """The statements that the results need. What a branch that is empty now was decided by may go in the next round."""
+    while True:
+        kept = _once(body, results)
+        if kept is body:
+            return body
+        body = kept
+
+
+def _once(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
     own = {s.array.name for s in _statements(body) if isinstance(s, Local | Table)}
     own |= {s.var.name for s in _statements(body) if isinstance(s, Let)}
     wanted = [r.value for r in results if not isinstance(r.value, Array)]
@@ -45,7 +53,7 @@ def tidied(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
                 values.setdefault(var.name, []).append(list(_names([value])))
             case Assign(target=target, value=value):
                 name = target.name if isinstance(target, Var) else target.array.name
-                parts: list[Expr] = [value] if isinstance(target, Var) else [value, target.index]
+                parts: list[Expr] = [value] if isinstance(target, Var) else [value, target.at]
                 if name in own:
                     values.setdefault(name, []).append(list(_names(parts)))
                 else:

@@ -38,10 +38,22 @@ from engine.render.code.statements import (
 )
 from engine.tape import prelude
 
-MODULES: tuple[ModuleType, ...] = (prelude, missing, numbers, errors, gammas, bessel, integrals, distributions)
+MODULES: tuple[ModuleType, ...] = (
+    prelude,
+    missing,
+    numbers,
+    errors,
+    gammas,
+    bessel,
+    integrals,
+    distributions,
+)
 """Later ones win: the tape's functions need not know what NumPy makes of NaN, ours do."""
 
-ALIASES: Mapping[str, str] = {"abs": "fabs", "remainder": "remainder_of", "round": "round_of"}
+ALIASES: Mapping[str, str] = {
+    "abs": "fabs", "remainder": "remainder_of", "round": "round_of",
+    "floor_of": "floor", "ceil_of": "ceil", "trunc_of": "trunc", "fmod_of": "fmod",
+}  # fmt: skip
 """Names in formulas and helpers that are called otherwise here."""
 
 INF = Num(float("inf"))
@@ -87,12 +99,12 @@ class _Reader:
     def read(self, e: ast.expr) -> Expr:
         """An expression."""
         match e:
-            case ast.Constant(value=bool() as value):
-                return Num(float(value), "bool")
-            case ast.Constant(value=int() as value):
-                return Num(value, "int")
-            case ast.Constant(value=float() as value):
-                return Num(value)
+            case ast.Constant(value=bool() as truth):
+                return Num(float(truth), "bool")
+            case ast.Constant(value=int() as whole):
+                return Num(whole, "int")
+            case ast.Constant(value=float() as number):
+                return Num(number)
             case ast.Name(id="INF"):
                 return INF
             case ast.Name(id=name):
@@ -102,8 +114,8 @@ class _Reader:
                 return Num(-x.value, x.type) if isinstance(x, Num) else Unary("-", x, x.type)
             case ast.UnaryOp(op=ast.Not(), operand=inner):
                 return Unary("not", self.condition(inner), "bool")
-            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if (
-                isinstance(left, ast.Constant)
+            case ast.BinOp(left=left, op=ast.Pow(), right=ast.Constant(value=int() as n)) if isinstance(
+                left, ast.Constant
             ):
                 return Num(float(left.value) ** n)  # type: ignore[arg-type]  # a literal number
             case ast.BinOp(left=ast.Constant(value=float() as x), op=ast.Pow(), right=ast.UnaryOp(operand=n)):
@@ -123,8 +135,8 @@ class _Reader:
                 for value in values[1:]:
                     found = Binary(sign, found, self.condition(value), "bool")
                 return found
-            case ast.IfExp(test=test, body=then, orelse=otherwise):
-                return self.choice(test, then, otherwise)
+            case ast.IfExp():
+                return self.choice(e.test, e.body, e.orelse)
             case ast.Subscript(value=ast.Name(id=table), slice=index):
                 self.used.add(table)
                 size = len(self.tables[table])
@@ -185,6 +197,11 @@ def _functions() -> dict[str, tuple[ast.FunctionDef, Mapping[str, tuple[float, .
         for item in ast.parse(inspect.getsource(module)).body:
             if isinstance(item, ast.FunctionDef):
                 found[item.name] = item, tables
+                if module is prelude and item.name == "lgamma":
+                    found["lgamma_right"] = (
+                        item,
+                        tables,
+                    )  # C has lgamma, and ours is right of 0 what the tape's is
     return found
 
 
@@ -200,8 +217,12 @@ class _Body:
         self.argument: set[str] = {v.name for v in self.parameters}
 
     def block(self, items: list[ast.stmt]) -> list[Stmt]:
-        """The statements of a block. Locals are declared where they first appear, which the helpers see to is outside."""
-        return [s for item in items for s in self.statement(item)]
+        """The statements of a block. Its locals are declared where they first appear, and known up to its end."""
+        outer = dict(self.names)
+        statements = [s for item in items for s in self.statement(item)]
+        self.names.clear()
+        self.names.update(outer)
+        return statements
 
     def statement(self, item: ast.stmt) -> list[Stmt]:
         """One statement."""
@@ -265,6 +286,19 @@ def _assigned(definition: ast.FunctionDef) -> dict[str, int]:
     return count
 
 
+_SPELLED = str.maketrans({
+    "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{COPYRIGHT SIGN}": "(c)", "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{SUPERSCRIPT TWO}": "^2", "\N{GREEK CAPITAL LETTER GAMMA}": "Gamma", "\N{GREEK SMALL LETTER PSI}": "psi",
+    "\N{GREEK SMALL LETTER PI}": "pi ", "\N{SQUARE ROOT}": "sqrt ", "\N{MIDDLE DOT}": "*", "\N{MODIFIER LETTER SMALL A}": "^a",
+    "\N{MODIFIER LETTER SMALL B}": "^b", "\N{SUPERSCRIPT MINUS}": "^-", "\N{LEFT FLOOR}": "floor(", "\N{RIGHT FLOOR}": ")",
+})  # fmt: skip
+
+
+def _in_ascii(text: str) -> str:
+    """A comment that any compiler reads in any encoding."""
+    return text.translate(_SPELLED).encode("ascii", "replace").decode()
+
+
 def known(name: str) -> bool:
     """Whether there is a helper of this name."""
     return name in _functions()
@@ -280,7 +314,7 @@ def helper(name: str) -> Helper:
         Table(Array(t.lower().strip("_"), "float", len(tables[t])), tables[t])
         for t in sorted(body.reader.used)
     )
-    doc = inspect.cleandoc(ast.get_docstring(definition) or "")
+    doc = _in_ascii(inspect.cleandoc(ast.get_docstring(definition) or ""))
     return Helper(name, body.parameters, body.result, doc, needed, statements)
 
 
@@ -296,5 +330,5 @@ def formula(text: str, operands: Mapping[str, Expr]) -> Expr:
 
 def apply(name: str, *arguments: Expr) -> Expr:
     """A helper or a function of the mathematics library over expressions."""
-    result: Type = helper(name).type if known(name) else "float"
+    result: Type = _annotated(_functions()[name][0].returns) if known(name) else "float"
     return Call(name, arguments, result)

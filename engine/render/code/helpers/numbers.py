@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import copysign, cos, expm1, fabs, floor, fmod, log, log1p, pow, sin, tan
+from math import copysign, cos, exp, expm1, fabs, floor, fmod, log, log1p, pow, sin, tan
 
 INF = float("inf")
 
@@ -174,6 +174,11 @@ def xlog1py(a: float, b: float) -> float:
     return 0.0 if a == 0.0 and b == b else a * log1p(b)
 
 
+def softsign(a: float) -> float:
+    """a / (1 + |a|)."""
+    return copysign(1.0, a) if fabs(a) == INF else a / (1.0 + fabs(a))
+
+
 def heaviside(a: float, b: float) -> float:
     """0, b or 1 as a is negative, 0 or positive."""
     return a if a != a else b if a == 0.0 else 1.0 if a > 0.0 else 0.0
@@ -202,11 +207,48 @@ def abs_power(a: float, p: float) -> float:
     return a if a == 0.0 else copysign(pow(fabs(a), p), a)
 
 
-def exprel(a: float) -> float:
-    """(e^a - 1) / a."""
-    if fabs(a) < 1e-16:
-        return 1.0
-    return INF if a > 717.0 else expm1(a) / a
+def exprel_of(n: int, a: float) -> float:
+    """The n-th derivative of (e^a - 1) / a: for small a its power series, else the recurrence y' = (e^a - n y) / a."""
+    if a != a:
+        return a
+    if fabs(a) < 4.0 + float(n):
+        term = 1.0 / (float(n) + 1.0)
+        total = term
+        k = 1.0
+        while k < 90.0:
+            term *= a / k * (float(n) + k) / (float(n) + k + 1.0)
+            total += term
+            k += 1.0
+        return total if a > -1.0 else exprel_left(n, a)
+    if a > 717.0:
+        return INF
+    if n == 0 or a < 0.0:
+        return exprel_left(n, a)
+    y = expm1(a) / a
+    for j in range(1, n + 1):
+        y = (exp(a) - float(j) * y) / a
+    return y
+
+
+def exprel_left(n: int, a: float) -> float:
+    """The same for a < 0 by the integral of t^n e^(a t) over (0, 1), as e^a times a series whose terms have one sign."""
+    if n == 0:
+        return expm1(a) / a
+    if a == -INF:
+        return 0.0
+    if a < -30.0 - 4.0 * float(n):
+        y = -1.0 / a
+        for j in range(1, n + 1):
+            y *= -float(j) / a
+        return y
+    term = exp(a) / (float(n) + 1.0)
+    total = term
+    k = 1.0
+    while k < 400.0 and term > 1e-17 * total:
+        term *= -a / (float(n) + 1.0 + k)
+        total += term
+        k += 1.0
+    return total
 
 
 def ldexp_of(a: float, n: int) -> float:
@@ -243,8 +285,8 @@ def binary_exponent(a: float) -> int:
 
 def sindg(a: float) -> float:
     """Sine of an angle in degrees, exact at multiples of 30 and 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 360.0)
     s = -1.0 if a < 0.0 else 1.0
     if r >= 180.0:
@@ -259,8 +301,8 @@ def sindg(a: float) -> float:
 
 def cosdg(a: float) -> float:
     """Cosine of an angle in degrees, exact at multiples of 60 and 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 360.0)
     s = 1.0
     if r > 180.0:
@@ -275,8 +317,8 @@ def cosdg(a: float) -> float:
 
 def tandg(a: float) -> float:
     """Tangent of an angle in degrees, infinite at odd multiples of 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 180.0)
     s = -1.0 if a < 0.0 else 1.0
     if r == 90.0:
@@ -291,8 +333,8 @@ def tandg(a: float) -> float:
 
 def cotdg(a: float) -> float:
     """Cotangent of an angle in degrees, infinite at multiples of 180."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 180.0)
     s = -1.0 if a < 0.0 else 1.0
     if r == 0.0:
@@ -305,9 +347,29 @@ def cotdg(a: float) -> float:
     return s * tan((90.0 - r) * 0.017453292519943295) if r > 45.0 else s / tan(r * 0.017453292519943295)
 
 
-def spherical_ratio(a: float) -> float:
-    """sin(a) / a."""
-    return 1.0 if a == 0.0 else sin(a) / a
+def spherical_ratio(n: int, a: float) -> float:
+    """j_n(a) / a^n with the spherical Bessel function j_n: a power series, or the recurrence upward. DLMF 10.51, 10.53."""
+    if fabs(a) == INF:
+        return 0.0
+    if n == 0 and fabs(a) >= 1.0:
+        return sin(a) / a
+    if fabs(a) < 1.0 + float(n) or a != a:
+        u = -0.5 * a * a
+        term = 1.0
+        for k in range(1, n + 1):
+            term /= 2.0 * float(k) + 1.0
+        total = term
+        for k in range(1, 14 + 2 * n):
+            term *= u / (float(k) * (2.0 * float(n) + 2.0 * float(k) + 1.0))
+            total += term
+        return total
+    before = sin(a) / a
+    here = (before - cos(a)) / (a * a)
+    for k in range(1, n):
+        after = ((2.0 * float(k) + 1.0) * here - before) / (a * a)
+        before = here
+        here = after
+    return here
 
 
 def wrapped_index(i: int, n: int, least: int) -> int:

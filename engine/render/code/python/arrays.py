@@ -7,10 +7,22 @@ from typing import Any
 
 from engine.aval import Aval
 from engine.graph import CONSTANT
-from engine.render.code.python.elementwise import type_of
-from engine.render.code.python.expr import ATOM, PRODUCT, Expr, binary, call, shape
+from engine.render.code.python.expr import (
+    ATOM,
+    PRODUCT,
+    Expr,
+    binary,
+    call,
+    dimensions,
+    filled,
+    scalar,
+    shape,
+    type_of,
+    uniform,
+)
 from engine.render.code.python.scope import Call
 from engine.render.code.python.table import writes
+from engine.structured.place import way_of
 
 
 def method(x: Expr, name: str, *given: str) -> Expr:
@@ -38,13 +50,7 @@ def along(c: Call, axes: Sequence[int], rank: int) -> str:
 def _broadcast_to(c: Call) -> Expr:
     x, dims, dtype = c.args[0], c.params["shape"], c.aval.dtype
     if x.weak:
-        kind = "" if dtype == "float64" else f", {type_of(dtype)}"
-        size = str(dims[0]) if len(dims) == 1 else shape(dims)
-        if x.text in ("0.0", "0", "False"):
-            return call("np.zeros", size + kind)
-        if x.text in ("1.0", "1", "True"):
-            return call("np.ones", size + kind)
-        return call("np.full", size, x, *([kind[2:]] if kind else []))
+        return Expr(filled(dimensions(dims), x, dtype), depth=1)
     return call("np.broadcast_to", x, shape(dims))
 
 
@@ -64,7 +70,12 @@ def _picked(c: Call) -> Expr | None:
     """A slice of one entry along some axes that are dropped then, as an index: `x[0]`."""
     node, at = c.operand(0), c.operands[0]
     scope = c.scope
-    if node.op.name != "slice" or at in scope.bound_at or scope.reads[at] != 1 or not isinstance(node.aval, Aval):
+    if (
+        node.op.name != "slice"
+        or at in scope.bound_at
+        or scope.reads[at] != 1
+        or not isinstance(node.aval, Aval)
+    ):
         return None
     source = scope.graph.nodes[node.inputs[0]].aval
     assert isinstance(source, Aval)
@@ -97,7 +108,9 @@ def _starts(source: Aval, index: Sequence[Any]) -> list[Any]:
 def _index(source: Aval, index: Sequence[Any]) -> list[str]:
     """(start, stop, step) of the last axes as text, one for each axis."""
     tail = source.shape[source.rank - len(index) :]
-    return [":"] * (source.rank - len(index)) + [_slice(a, e, s, n) for (a, e, s), n in zip(index, tail, strict=True)]
+    return [":"] * (source.rank - len(index)) + [
+        _slice(a, e, s, n) for (a, e, s), n in zip(index, tail, strict=True)
+    ]
 
 
 def _slice(start: Any, stop: Any, step: int, n: Any) -> str:
@@ -130,8 +143,8 @@ def _embed(c: Call) -> Expr:
     x, dtype = c.args[0], c.aval.dtype
     kind = "" if dtype == "float64" else f", {type_of(dtype)}"
     dims = c.aval.shape
-    size = str(dims[0]) if len(dims) == 1 else shape(dims)
-    result = c.scope.assign(Expr(f"np.zeros({size}{kind})"), c.scope.wishes.get(c.at, ""))
+    size = dimensions(dims)
+    result = c.scope.settle(c.at, Expr(f"np.zeros({size}{kind})"))
     index = _index(c.aval, c.params["index"])
     inner = c.operand(0)
     if inner.op.name in ("reshape", "broadcast_to") and c.operands[0] not in c.scope.bound_at:
@@ -140,9 +153,64 @@ def _embed(c: Call) -> Expr:
             x = c.scope.exprs[inner.inputs[0]]
             if c.avals[0].size == 1:
                 starts = _starts(c.aval, c.params["index"])
-                index = [str(a) if n == 1 else t for a, t, n in zip(starts, index, c.avals[0].shape, strict=True)]
+                index = [
+                    str(a) if n == 1 else t for a, t, n in zip(starts, index, c.avals[0].shape, strict=True)
+                ]
     c.scope.line(f"{result.text}[{', '.join(index)}] = {x.text}")
     return result
+
+
+@writes("core.place")
+def _place(c: Call) -> Expr:
+    """Operands laid into zeros, or added to a base, at flat places that are known."""
+    p, dims = c.params, c.aval.shape
+    args = list(c.args)
+    if p["base"]:
+        start = Expr(f"np.array({args.pop(0).text}, order='C')")
+    else:
+        kind = "" if c.aval.dtype == "float64" else f", {type_of(c.aval.dtype)}"
+        start = Expr(f"np.zeros({dimensions(dims)}{kind})")
+    result = c.scope.settle(c.at, start)
+    lead = [str(n) for n in dims[: len(dims) - len(p["shape"])]]
+    more = "..., " if lead else ""
+    flat = f"{result.text}.reshape({', '.join([*lead, '-1'])})" if lead or len(dims) != 1 else result.text
+    for k, (x, target) in enumerate(zip(args, p["targets"], strict=True), start=len(c.args) - len(args)):
+        way = way_of(target.value)
+        if way is None:
+            continue
+        part = x.typed
+        one = _one_number(c, k)
+        if one is not None and not way.repeated:
+            part = one
+        elif lead or target.value.ndim != 1:
+            part = method(part, "reshape", *lead, "-1")
+        read, write = _range(c, way.read, target.value.size), _range(c, way.write, c.aval.size)
+        if read != ":" and part is not one:
+            part = Expr(f"{part.at(ATOM)}[{more}{read}]")
+        if way.repeated:
+            index = f"(..., {write})" if lead else write
+            c.scope.line(f"np.add.at({flat}, {index}, {part.text})")
+            continue
+        sign = "=" if len(args) == 1 and not p["base"] else "+="
+        c.scope.line(f"{flat}[{more}{write}] {sign} {part.text}")
+    return result
+
+
+def _one_number(c: Call, k: int) -> Expr | None:
+    """The number that all entries of a constant operand are."""
+    node = c.operand(k)
+    if node.op is not CONSTANT:
+        return None
+    value = dict(node.params)["value"].value
+    found = uniform(value)
+    return None if found is None else scalar(found, str(value.dtype))
+
+
+def _range(c: Call, positions: Any, n: int) -> str:
+    """Flat positions as an index."""
+    if isinstance(positions, slice):
+        return _slice(positions.start, positions.stop, positions.step or 1, n)
+    return c.module.constant(positions)
 
 
 @writes("permute_dims")
@@ -207,7 +275,9 @@ def _gather(c: Call) -> Expr:
 @writes("scatter_add", "scatter_set", "scatter_max", "scatter_min")
 def _scatter(c: Call) -> Expr:
     x, indices, updates = (a.typed for a in c.args)
-    name = {"add": "np.add.at", "set": "np.put", "max": "np.maximum.at", "min": "np.minimum.at"}[c.node.op.name[-3:]]
+    name = {"add": "np.add.at", "set": "np.put", "max": "np.maximum.at", "min": "np.minimum.at"}[
+        c.node.op.name[-3:]
+    ]
     at, batch = c.avals[0].rank + c.params["axis"], c.params["batch_dims"]
     return call(c.helper("put_rows"), name, x, indices, updates, str(at), *([str(batch)] if batch else []))
 
@@ -246,7 +316,9 @@ def _reduction(c: Call) -> Expr:
 @writes("nanmax", "nanmin")
 def _nan_reduction(c: Call) -> Expr:
     ufunc = {"nanmax": "np.fmax", "nanmin": "np.fmin"}[c.node.op.name]
-    return call(f"{ufunc}.reduce", c.args[0], f"axis={shape([a + c.avals[0].rank for a in c.params['axes']])}")
+    return call(
+        f"{ufunc}.reduce", c.args[0], f"axis={shape([a + c.avals[0].rank for a in c.params['axes']])}"
+    )
 
 
 @writes("max_where")
@@ -297,7 +369,11 @@ def _argsort(c: Call) -> Expr:
 @writes("argmax", "argmin")
 def _arg_extreme(c: Call) -> Expr:
     x, axis, name = c.args[0], c.params["axis"], f"np.{c.node.op.name}"
-    return call(c.helper("last_place"), name, x, str(axis)) if c.params["last"] else call(name, x, f"axis={axis}")
+    return (
+        call(c.helper("last_place"), name, x, str(axis))
+        if c.params["last"]
+        else call(name, x, f"axis={axis}")
+    )
 
 
 @writes("vector_norm")

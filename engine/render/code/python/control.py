@@ -7,8 +7,7 @@ from typing import Any
 from engine.aval import Aval
 from engine.graph import Graph
 from engine.render.code.identifiers import Namespace
-from engine.render.code.python.elementwise import type_of
-from engine.render.code.python.expr import Expr, shape
+from engine.render.code.python.expr import dimensions, shape, targets, type_of
 from engine.render.code.python.lengths import LENGTHS, Differs, joined
 from engine.render.code.python.scope import Call, Scope
 from engine.render.code.python.table import writes
@@ -30,7 +29,7 @@ def function(c: Call, graph: Graph, wish: str, doc: str, first: str = "") -> str
             scope.line(first)
         scope.write()
         found = scope.outputs()
-        scope.line(f"return {', '.join(e.text for e in found) or '()'}")
+        scope.line(f"return {targets([e.text for e in found]) or '()'}")
         head = Scope(c.module, graph, arguments, space, {}, indent=0)
         head.line(f"def {name}({', '.join(arguments)}):")
         return [*head.lines, *scope.lines]
@@ -40,10 +39,7 @@ def function(c: Call, graph: Graph, wish: str, doc: str, first: str = "") -> str
 
 def fixed(c: Call, start: int, stop: int | None = None) -> list[str]:
     """Operands with names, for use in a loop."""
-    found = []
-    for x in c.args[start:stop]:
-        found.append(c.scope.bound(x.typed).text)
-    return found
+    return [c.scope.bound(x.typed).text for x in c.args[start:stop]]
 
 
 def given(c: Call, start: int = 0) -> str:
@@ -55,7 +51,7 @@ def assign(c: Call, text: str) -> None:
     """The results of a call under their names."""
     names = c.results()
     if names:
-        c.scope.line(f"{', '.join(names)} = {text}")
+        c.scope.line(f"{targets(names)} = {text}")
 
 
 def constants(names: list[str]) -> str:
@@ -76,7 +72,7 @@ def _custom(c: Call) -> None:
 @writes("core.cond")
 def _cond(c: Call) -> None:
     names = [function(c, c.params[k], f"_{k}", "One of two branches.") for k in ("then", "otherwise")]
-    condition, rest = c.args[0].typed.text, ", ".join(fixed(c, 1))
+    condition, rest = c.args[0].typed.text, given(c, 1)
     c.results()
     c.scope.line(f"if {condition}:")
     inner = c.scope
@@ -107,20 +103,19 @@ def _scan(c: Call) -> None:
     xs, rest = fixed(c, nk, nk + nx), fixed(c, nk + nx)
     names = _carries(c, nk)
     assert not isinstance(c.node.aval, Aval)
-    k = c.scope.name("k")
+    k = c.scope.counter
     for name, aval in zip(names[nk:], c.node.aval[nk:], strict=True):
         if name != "_":
             kind = "" if aval.dtype == "float64" else f", {type_of(aval.dtype)}"
-            size = str(aval.shape[0]) if aval.rank == 1 else shape(aval.shape)
-            c.scope.line(f"{name} = np.empty({size}{kind})")
+            c.scope.line(f"{name} = np.empty({dimensions(aval.shape)}{kind})")
     steps = f"range({n} - 1, -1, -1)" if p["reverse"] else f"range({n})"
     if p["reverse"] and type(n) is int:
         steps = f"range({n - 1}, -1, -1)"
-    targets = [*names[:nk], *(name if name == "_" else f"{name}[{k}]" for name in names[nk:])]
+    assigned = [*names[:nk], *(name if name == "_" else f"{name}[{k}]" for name in names[nk:])]
     arguments = ", ".join([*names[:nk], *(f"{x}[{k}]" for x in xs), *rest])
     c.scope.line(f"for {k} in {steps}:")
     c.scope.indent += 4
-    c.scope.line(f"{', '.join(targets)} = {step}({arguments})" if targets else "pass")
+    c.scope.line(f"{targets(assigned)} = {step}({arguments})" if assigned else "pass")
     c.scope.indent -= 4
 
 
@@ -131,19 +126,18 @@ def _while(c: Call) -> None:
     test = function(c, p["cond"], "_goes_on", "Whether a loop takes another step.")
     step = function(c, p["body"], "_step", "One step of a loop.")
     if p["batch"]:
-        start, rest = constants(fixed(c, 0, nk)), constants(fixed(c, nk))
-        helper = c.helper("while_each", "control")
-        assign(c, f"{helper}({test}, {step}, {start}, {rest}, {bool(p['guarded'])})")
+        both = f"{constants(fixed(c, 0, nk))}, {constants(fixed(c, nk))}"
+        assign(c, f"{c.helper('while_each', 'control')}({test}, {step}, {both}, {bool(p['guarded'])})")
         return
     rest = fixed(c, nk)
     names = _carries(c, nk)
     count = names[nk]
     if count != "_":
-        c.scope.line(f"{count} = 0")
+        c.scope.line(f"{count} = np.int64(0)")
     arguments = ", ".join([*names[:nk], *rest])
     c.scope.line(f"while {test}({arguments}):")
     c.scope.indent += 4
-    c.scope.line(f"{', '.join(names[:nk])} = {step}({arguments})" if nk else f"{step}({arguments})")
+    c.scope.line(f"{targets(names[:nk])} = {step}({arguments})" if nk else f"{step}({arguments})")
     if count != "_":
         c.scope.line(f"{count} += 1")
     c.scope.indent -= 4
@@ -168,7 +162,10 @@ def _counted(c: Call) -> None:
 def _equation(c: Call, what: str, names: tuple[str, ...]) -> tuple[list[str], Any, Any]:
     """Functions of an equation, as arguments; the matrix in columns, and their number at a time."""
     p = c.params
-    found = [function(c, p[name], f"_{name}", f"{doc} of {what}.") for name, doc in zip(names, ("A function", "The Jacobian"), strict=False)]
+    found = [
+        function(c, p[name], f"_{name}", f"{doc} of {what}.")
+        for name, doc in zip(names, ("A function", "The Jacobian"), strict=False)
+    ]
     columns = p["columns"]
     if columns is None:
         return found, "None", 1
@@ -199,6 +196,3 @@ def _implicit(c: Call) -> None:
         f"{find}({start[0]}, {rest}, {residual}, {jacobian}, {columns}, {block}, diagonal={bool(p['diagonal'])}, "
         f"method={p['method']!r}, tol={p['tol']!r}, most={p['most']})",
     )
-
-
-__all__ = ["Expr", "function"]

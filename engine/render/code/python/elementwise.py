@@ -21,6 +21,7 @@ from engine.render.code.python.expr import (
     binary,
     call,
     power,
+    type_of,
     unary,
 )
 from engine.render.code.python.scope import Call
@@ -126,8 +127,10 @@ def _pow_by(c: Call) -> Expr:
     (x,), n = arguments(c), float(c.params["exponent"])
     if n.is_integer() and 0 < n < 1e6:
         return power(x, str(int(n)))
-    if n == -1 or (n.is_integer() and -1e6 < n <= 0 and c.aval.floating):
-        return power(x, f"{n!r}") if n >= 0 else power(x, f"({n!r})")
+    if n == -1 and c.aval.floating:
+        return binary("/", PRODUCT, Expr("1.0"), x)
+    if n.is_integer() and -1e6 < n <= 0 and c.aval.floating:
+        return power(x, repr(n))
     return call("np.power", x, repr(n) if abs(n) != float("inf") else ("np.inf" if n > 0 else "-np.inf"))
 
 
@@ -148,11 +151,6 @@ def _cast(c: Call) -> Expr:
     return Expr(f"{x.text if x.rank >= 13 else f'({x.text})'}.astype({type_of(dtype)})", depth=x.depth + 1)
 
 
-def type_of(dtype: str) -> str:
-    """A dtype as one writes it."""
-    return "bool" if dtype == "bool" else f"np.{dtype}"
-
-
 @writes("relu")
 def _relu(c: Call) -> Expr:
     return call("np.maximum", *arguments(c), "0")
@@ -161,14 +159,21 @@ def _relu(c: Call) -> Expr:
 @writes("leaky_relu")
 def _leaky_relu(c: Call) -> Expr:
     x = c.bound(0).typed
-    found = call("np.where", binary(">", COMPARE, x, Expr("0")), x, binary("*", PRODUCT, x, Expr(repr(float(c.params["slope"])))))
+    found = call(
+        "np.where",
+        binary(">", COMPARE, x, Expr("0")),
+        x,
+        binary("*", PRODUCT, x, Expr(repr(float(c.params["slope"])))),
+    )
     return _item(c, found)
 
 
 @writes("elu")
 def _elu(c: Call) -> Expr:
     x = c.bound(0).typed
-    low = binary("*", PRODUCT, call("np.expm1", call("np.minimum", x, "0")), Expr(repr(float(c.params["alpha"]))))
+    low = binary(
+        "*", PRODUCT, call("np.expm1", call("np.minimum", x, "0")), Expr(repr(float(c.params["alpha"])))
+    )
     return _item(c, call("np.where", binary(">", COMPARE, x, Expr("0")), x, low))
 
 
@@ -181,6 +186,11 @@ def _item(c: Call, found: Expr) -> Expr:
 def _clip(c: Call) -> Expr:
     x, low, high = arguments(c)
     return call("np.minimum", call("np.maximum", x, low), high)
+
+
+@writes("sech_squared")
+def _sech_squared(c: Call) -> Expr:
+    return call(c.helper("sech_squared"), *[a.typed for a in c.args])
 
 
 @writes("rsqrt")
@@ -250,14 +260,21 @@ def doubles(c: Call) -> list[Expr]:
     given = [a.typed for a in arguments(c)]
     if c.module.dtype == "float64":
         return given
-    return [Expr(f"{a.text if a.rank >= 13 else f'({a.text})'}.astype(np.float64)", depth=a.depth + 1) for a in given]
+    return [
+        Expr(f"{a.text if a.rank >= 13 else f'({a.text})'}.astype(np.float64)", depth=a.depth + 1)
+        for a in given
+    ]
 
 
 def precise(c: Call, found: Expr) -> Expr:
     """A result that was computed in double precision, in the program's dtype."""
     if c.module.dtype == "float64":
         return found
-    return call(f"np.{c.module.dtype}" if c.aval.shape == () else "np.asarray", found, *(["np.float32"] if c.aval.shape else []))
+    return call(
+        f"np.{c.module.dtype}" if c.aval.shape == () else "np.asarray",
+        found,
+        *(["np.float32"] if c.aval.shape else []),
+    )
 
 
 def special(c: Call, function: Callable[..., Any], *more: str, before: bool = False) -> Expr:
@@ -272,7 +289,9 @@ def row(c: Call) -> Expr:
     """Any other elementwise op: the function in its row, by the name that NumPy or SciPy gives it, or with its source."""
     op = c.node.op
     if not isinstance(op, Elementwise):
-        raise c.refuse(f"The op {op.name} has no form in Python code. Ask for the derivative as a graph, or without that node.")
+        raise c.refuse(
+            f"The op {op.name} has no form in Python code. Ask for the derivative as a graph, or without that node."
+        )
     fn, double = function_of(op.fn)
     given = [a.typed for a in arguments(c)] if double else arguments(c)
     if isinstance(fn, np.ufunc):

@@ -112,7 +112,10 @@ def piece(module: str, name: str) -> Piece:
     for node in ast.walk(statement):
         match node:
             case ast.arg(annotation=ast.expr() as annotation):
-                start, end = edits.offset(node.lineno, node.col_offset) + len(node.arg), edits.span(annotation)[1]
+                start, end = (
+                    edits.offset(node.lineno, node.col_offset) + len(node.arg),
+                    edits.span(annotation)[1],
+                )
                 gone.append((start, end))
                 default = _DEFAULT.match(text, end)
                 edits.found.append((start, default.end(), "=") if default else (start, end, ""))

@@ -10,9 +10,9 @@ import numpy as np
 
 from engine.aval import Array
 from engine.errors import LimitExceeded
-from engine.graph import Constant, Graph
+from engine.graph import Constant
 from engine.render.code.identifiers import Namespace
-from engine.render.code.python.expr import nested, shape, wrapped
+from engine.render.code.python.expr import filled, nested, scalar, shape, uniform, wrapped
 from engine.render.code.python.library import Piece, piece, text_of
 
 LISTED = 1000
@@ -76,7 +76,7 @@ class Module:
         key = Constant(value)
         name = self._arrays.get(key)
         if name is None:
-            self._elements += value.size
+            self._elements += value.size if uniform(value) is None else 1
             if self._elements > MOST_ELEMENTS:
                 raise LimitExceeded(
                     "code_elements",
@@ -91,6 +91,9 @@ class Module:
 
     def _array(self, value: Array) -> str:
         dtype = str(value.dtype)
+        one = uniform(value)
+        if one is not None and value.size > 4:
+            return filled(shape(value.shape), scalar(one, dtype), dtype)
         if value.size > LISTED:
             self.imports.add("import base64")
             little = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"))
@@ -126,8 +129,3 @@ class Module:
             gap = [""] if not text.startswith(("def ", "class ")) else ["", ""]
             lines += [*gap, *text.split("\n")]
         return "\n".join([*lines, *self.functions, "", "", *main]) + "\n"
-
-
-def same_graph(graph: Graph) -> object:
-    """A key that is equal for equal graphs."""
-    return graph

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from engine.errors import Unsupported
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 from engine.op import registry
 from engine.render.code.identifiers import Namespace
-from engine.render.code.python.expr import Expr, nested, scalar, wrapped
+from engine.render.code.python.expr import Expr, nested, scalar, uniform, wrapped
 from engine.render.code.python.module import Module
 from engine.render.code.python.table import WRITERS
 
@@ -22,10 +23,12 @@ LONGEST = 44
 """Characters of an expression that is written into another one."""
 DEEPEST = 3
 """Operations in such an expression."""
+LONGEST_RESULT = 72
+"""Characters of an expression in a return statement."""
 SMALL = 8
 """Entries of a constant array that is written where it is used."""
 
-_AUTOMATIC = re.compile(r"t\d+\Z")
+AUTOMATIC = re.compile(r"t\d+\Z")
 """Names that a program's nodes have if nobody named them."""
 _NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _WHOLE = frozenset({"held", "in_order", "between", "identity", "stop_gradient", "positive"})
@@ -61,7 +64,7 @@ class Call:
     @property
     def avals(self) -> list[Any]:
         """What the expressions in `args` yield."""
-        return [self.scope.graph.nodes[j].aval for j in self.operands]
+        return [self.scope.aval(j) for j in self.operands]
 
     def bound(self, k: int) -> Expr:
         """Operand k as something that may stand in several places: a name or a number."""
@@ -118,6 +121,8 @@ class Scope:
         self.exprs: dict[int, Expr] = {}
         self.bound_at: set[int] = set()
         self._counter = 0
+        self._wished = frozenset(wishes.values())
+        self._ends = frozenset(graph.outputs)
         self._items: dict[int, dict[int, int]] = {}
         self._results: dict[int, list[str]] = {}
         for i, name in zip(graph.inputs, arguments, strict=True):
@@ -133,19 +138,35 @@ class Scope:
         node = self.graph.nodes[i]
         if not node.op.elementwise or len(node.inputs) < 2 or node.op.name in _WHOLE:
             return node.inputs
-        nodes = self.graph.nodes
-        sources = [
-            nodes[j].inputs[0] if nodes[j].op.name == "broadcast_to" else j for j in node.inputs
-        ]
+        sources = [self._unstretched(j) for j in node.inputs]
         if tuple(sources) == node.inputs:
             return node.inputs
         assert isinstance(node.aval, Aval)
         for keep in (None, *range(len(sources))):
             chosen = [node.inputs[k] if k == keep else j for k, j in enumerate(sources)]
-            shapes = [nodes[j].aval.shape for j in chosen]  # type: ignore[union-attr]  # operands are arrays
-            if np.broadcast_shapes(*(tuple(map(int, s)) for s in shapes)) == node.aval.shape:
+            shapes = [tuple(map(int, self.aval(j).shape)) for j in chosen]
+            if np.broadcast_shapes(*shapes) == node.aval.shape:
                 return tuple(chosen)
         return node.inputs
+
+    def _unstretched(self, j: int) -> int:
+        """What a node is stretched from; ~j for a constant j of which all entries are one number."""
+        node = self.graph.nodes[j]
+        if node.op.name == "broadcast_to":
+            return node.inputs[0]
+        if node.op is CONSTANT and uniform(dict(node.params)["value"].value) is not None:
+            return ~j
+        return j
+
+    def aval(self, j: int) -> Any:
+        """The aval of an operand: of a node, or (~j) of the number that all entries of a constant are."""
+        return self.graph.nodes[j].aval if j >= 0 else Aval((), self.graph.nodes[~j].aval.dtype)  # type: ignore[union-attr]  # a constant is an array
+
+    def _expr(self, j: int) -> Expr:
+        if j >= 0:
+            return self.exprs.get(j, Expr(""))
+        value = dict(self.graph.nodes[~j].params)["value"].value
+        return scalar(value.flat[0], str(value.dtype))
 
     def _count(self) -> None:
         """How often each node is read, by nodes that are needed and by results."""
@@ -156,7 +177,8 @@ class Scope:
             if not self.reads[i]:
                 continue
             for j in self._operands[i]:
-                self.reads[j] += 1
+                if j >= 0:
+                    self.reads[j] += 1
             node = self.graph.nodes[i]
             if node.op is ITEM:
                 self._items.setdefault(node.inputs[0], {})[dict(node.params)["index"]] = i
@@ -174,7 +196,7 @@ class Scope:
         while True:
             self._counter += 1
             name = f"t{self._counter}"
-            if name not in self.space:
+            if name not in self.space and name not in self._wished:
                 return self.space.take(name)
 
     def assign(self, expr: Expr, wish: str = "") -> Expr:
@@ -188,6 +210,11 @@ class Scope:
         if expr.weak or _NAME.match(expr.text):
             return expr
         return self.assign(expr)
+
+    def settle(self, i: int, expr: Expr) -> Expr:
+        """The value of node i under its name, for a writer that goes on with it in further statements."""
+        self.bound_at.add(i)
+        return self.assign(expr, self.wishes.get(i, ""))
 
     def result_names(self, i: int) -> list[str]:
         """Names for the results of a node that has several."""
@@ -218,11 +245,22 @@ class Scope:
             return Expr(f"np.array({nested(value, str(value.dtype))})", depth=1)
         return Expr(self.module.constant(value))
 
-    def write(self) -> None:
-        """All nodes that are needed."""
+    def write(self, first: Sequence[int] = ()) -> None:
+        """All nodes that are needed; `first` those that the value needs, and a remark before what comes after them."""
+        for i in first:
+            self._node(i)
+        start = len(self.lines)
+        done = set(first)
         for i, _ in self.graph.schedule:
-            if self.reads[i]:
+            if self.reads[i] and i not in done:
                 self._node(i)
+        if first and start < len(self.lines):
+            self.lines.insert(start, " " * self.indent + "# Derivatives.")
+
+    @cached_property
+    def counter(self) -> str:
+        """The name that loops here count with."""
+        return self.name("k")
 
     def _node(self, i: int) -> None:
         node = self.graph.nodes[i]
@@ -234,20 +272,26 @@ class Scope:
             self.bound_at.add(i)
             return
         operands = self._operands[i]
-        call = Call(self, i, node, operands, [self.exprs.get(j, Expr("")) for j in operands])
+        call = Call(self, i, node, operands, [self._expr(j) for j in operands])
         writer = WRITERS.get(node.op.name)
         expr = writer(call) if writer is not None else WRITERS[""](call)
         if expr is None:  # an op with several results has put them under their names
             return
         wish = self.wishes.get(i, "")
-        named = bool(wish) and not _AUTOMATIC.match(wish)
-        if expr.weak or (_NAME.match(expr.text) and not named):
+        named = bool(wish) and not AUTOMATIC.match(wish)
+        if i in self.bound_at or expr.weak or (_NAME.match(expr.text) and not named):
             self.exprs[i] = expr
-        elif self.reads[i] > 1 or named or len(expr.text) > LONGEST or expr.depth > DEEPEST:
+        elif self.reads[i] > 1 or named or not self._fits(i, expr):
             self.exprs[i] = self.assign(expr, wish)
             self.bound_at.add(i)
         else:
             self.exprs[i] = expr
+
+    def _fits(self, i: int, expr: Expr) -> bool:
+        """Whether an expression may stand in a line with others."""
+        if i in self._ends:
+            return len(expr.text) <= LONGEST_RESULT
+        return len(expr.text) <= LONGEST and expr.depth <= DEEPEST
 
     def outputs(self) -> list[Expr]:
         """The graph's results."""

@@ -128,7 +128,10 @@ KINDS: dict[str, tuple[Callable[..., Any], float, float, bool]] = {
 SCALED: dict[str, Callable[..., Any]] = {"i": bessel.scaled_i_derivative, "k": bessel.scaled_k_derivative}
 
 
-@writes(*[f"{letter}{v}" for letter in "jyik" for v in "01v"], *[f"{letter}{v}e" for letter in "ik" for v in "01v"])
+@writes(
+    *[f"{letter}{v}" for letter in "jyik" for v in "01v"],
+    *[f"{letter}{v}e" for letter in "ik" for v in "01v"],
+)
 def _bessel(c: Call) -> Expr:
     name, order = c.node.op.name, c.params.get("order", 0)
     letter, scaled = name[0], name.endswith("e")

@@ -32,6 +32,13 @@ def times_both(x: Any, y: Any) -> Any:
     return np.where(np.isnan(product) & ((x == 0) | (y == 0)), np.zeros_like(product), product)[()]
 
 
+def sech_squared(x: Any) -> Any:
+    """1 / cosh(x)**2, without overflow."""
+    e = np.exp(-2 * np.abs(x))
+    t = e / (1 + e)
+    return 4 * t * (1 - t)
+
+
 def same(x: Any, y: Any) -> Any:
     """Where x equals y, or both are NaN."""
     return (x == y) | ((x != x) & (y != y))
@@ -71,7 +78,9 @@ def in_range(indices: Any, n: int, low: int) -> Any:
     """Indices into an axis of n entries, negative ones counted from its end, none below `low`."""
     indices = np.asarray(indices)
     if indices.size and (indices.min() < low or indices.max() >= n):
-        raise IndexError(f"indices must be from {low} to {n - 1}; they are {indices.min()} to {indices.max()}")
+        raise IndexError(
+            f"indices must be from {low} to {n - 1}; they are {indices.min()} to {indices.max()}"
+        )
     return np.where(indices < 0, indices + n, indices)[()]
 
 
@@ -113,7 +122,7 @@ def last_of_each(indices: Any, batch: int) -> Any:
     return mask.reshape(indices.shape)[()]
 
 
-def search(a: Any, v: Any, side: str) -> Any:
+def search(a: Any, v: Any, side: Any) -> Any:
     """np.searchsorted, row by row."""
     rows = prod(a.shape[:-1])
     many = v.reshape(rows, prod(v.shape[a.ndim - 1 :]))
@@ -199,7 +208,11 @@ def length(x: Any, axes: tuple[int, ...]) -> Any:
 def p_norm(x: Any, axes: tuple[int, ...], p: float) -> Any:
     """The p-norm, without overflow or underflow on the way."""
     size = np.abs(x)
-    unit = np.max(size, axis=axes, keepdims=True, initial=0) if p > 0 else np.min(size, axis=axes, keepdims=True, initial=np.inf)
+    unit = (
+        np.max(size, axis=axes, keepdims=True, initial=0)
+        if p > 0
+        else np.min(size, axis=axes, keepdims=True, initial=np.inf)
+    )
     unit = np.where(np.isfinite(unit) & (unit > 0), unit, x.dtype.type(1))
     total = np.sum(np.power(size / unit, p), axis=axes)
     return (np.power(total, 1 / p) * np.squeeze(unit, axis=axes))[()]
@@ -262,7 +275,7 @@ def windows(x: Any, sizes: tuple[int, ...], strides: tuple[int, ...], dilations:
     """Windows over the last axes: [..., *positions, *sizes]."""
     k = len(sizes)
     spans = tuple((w - 1) * d + 1 for w, d in zip(sizes, dilations, strict=True))
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-k, 0)))
+    view: Any = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-k, 0)))
     steps = (slice(None, None, s) for s in (*strides, *dilations))
     return view[(..., *steps)]
 
@@ -271,7 +284,7 @@ def overlap_add(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], dilati
     """Windows, as `windows` makes them, added at their places in an array of this shape."""
     k = len(shape)
     lead = x.ndim - 2 * k
-    result = np.zeros((*x.shape[:lead], *shape), x.dtype)
+    result: Any = np.zeros((*x.shape[:lead], *shape), x.dtype)
     positions = x.shape[lead : lead + k]
     for offset in np.ndindex(*x.shape[lead + k :]):
         target = tuple(

@@ -116,7 +116,9 @@ def find_root(
         def product(v: Any) -> Any:
             return np.asarray(jacobian(v.reshape(shape).astype(x.dtype), *here), np.float64).reshape(-1)
 
-        return krylov(product, -fx.reshape(-1).astype(np.float64), 1e-10, False, NEWTON_PRODUCTS).reshape(x.shape)
+        return krylov(product, -fx.reshape(-1).astype(np.float64), 1e-10, False, NEWTON_PRODUCTS).reshape(
+            x.shape
+        )
 
     tol = max(tol, 4 * float(np.finfo(x0.dtype).eps))
     first = x0.reshape(-1, 1) if diagonal else x0.reshape(prod(batch), n)
