@@ -65,10 +65,12 @@ class Moves:
     def together(self, start: int, stop: int) -> list[Any]:
         """Arguments of runs start … stop; those that are moved lead with an axis of them."""
         given: list[Any] = list(self.arguments)
+        flats: dict[int, Array] = {}
         for w in set(self.which):
             given[w] = np.repeat(np.asarray(given[w])[None], stop - start, axis=0)
+            flats[w] = given[w].reshape(stop - start, -1)
         for k in range(start, stop):
-            given[self.which[k]][k - start].reshape(-1)[self.index[k]] = self.values[k]
+            flats[self.which[k]][k - start, self.index[k]] = self.values[k]
         return given
 
 

@@ -32,9 +32,9 @@ ONCE_MORE = (280, 400)
 """Digits and bits of the step where the first ones were too few: where the function changes as a chaotic one does."""
 FEWEST, MOST = 20, 50
 """Digits that the check must find, and that are told at most."""
-BUDGET = 3e6
+BUDGET = 5e6
 """Microseconds, as `Arithmetic` counts them, for all evaluations together."""
-ONE = BUDGET / 4
+ONE = 2.5e6
 """For one evaluation."""
 TINIEST = 2.2250738585072014e-308
 """Below this doubles have fewer digits."""
