@@ -24,7 +24,9 @@ def _axes(value: tuple[int, ...], rank: int) -> dict[str, Any]:
 def _call(reader: Reader, node: Node, name: str, attrs: Mapping[str, Any], *operands: Expr) -> Expr:
     aval = single(node.aval)
     given = tuple(sorted(attrs.items()))
-    return reader.alg.call(name, operands or [reader.whole(j) for j in node.inputs], aval.shape, aval.dtype, given)
+    return reader.alg.call(
+        name, operands or [reader.whole(j) for j in node.inputs], aval.shape, aval.dtype, given
+    )
 
 
 def over_axes(reader: Reader, node: Node) -> Expr:
@@ -94,7 +96,9 @@ def triangular(reader: Reader, node: Node) -> Expr:
     if params["unit"]:
         attrs["unit_diagonal"] = True
     given = tuple(sorted(attrs.items()))
-    return _solved(reader, node, lambda b, shape: reader.alg.call("solve_triangular", (a, b), shape, None, given), j)
+    return _solved(
+        reader, node, lambda b, shape: reader.alg.call("solve_triangular", (a, b), shape, None, given), j
+    )
 
 
 def _solved(reader: Reader, node: Node, solve: Any, j: int) -> Expr:
@@ -113,7 +117,9 @@ def polygamma(base: int) -> Rule:
     def rule(reader: Reader, node: Node) -> Expr:
         params = dict(node.params)
         n = params["n"] if base < 0 and "n" in params else base
-        order = max(n, 0) + params.get("order", 0) if base >= 0 else params.get("n", 0) + params.get("order", 0)
+        order = (
+            max(n, 0) + params.get("order", 0) if base >= 0 else params.get("n", 0) + params.get("order", 0)
+        )
         x = reader.of(node.inputs[0])
         names = {0: "digamma", 1: "trigamma"}
         if order in names:
@@ -142,7 +148,9 @@ def gamma_density(reader: Reader, node: Node) -> Expr:
     alg = reader.alg
     a, b = (reader.of(j) for j in node.inputs)
     power = elementwise(alg, "pow", [b, alg.subtract(a, alg.one)])
-    return alg.product([(1.0, power), (1.0, alg.exp(alg.negative(b))), (-1.0, elementwise(alg, "gamma", [a]))])
+    return alg.product(
+        [(1.0, power), (1.0, alg.exp(alg.negative(b))), (-1.0, elementwise(alg, "gamma", [a]))]
+    )
 
 
 def beta_density(reader: Reader, node: Node) -> Expr:
@@ -239,11 +247,31 @@ from engine.op import registry  # noqa: E402
 _SOFTMAX = registry.core("softmax")
 
 SPELLINGS: dict[str, tuple[Rule, ...]] = {
-    **dict.fromkeys(("max", "min", "any", "all", "nanmax", "nanmin", "vector_norm", "logsumexp"), (over_axes,)),
+    **dict.fromkeys(
+        ("max", "min", "any", "all", "nanmax", "nanmin", "vector_norm", "logsumexp"), (over_axes,)
+    ),
     **dict.fromkeys(("softmax", "log_softmax"), (along_axes,)),
     **dict.fromkeys(
-        ("cumsum", "cumprod", "cumulative_logsumexp", "argsort", "argmax", "argmin", "searchsorted", "windows")
-        + ("overlap_add", "gather", "scatter_add", "scatter_set", "scatter_max", "scatter_min", "det", "svdvals")
+        (
+            "cumsum",
+            "cumprod",
+            "cumulative_logsumexp",
+            "argsort",
+            "argmax",
+            "argmin",
+            "searchsorted",
+            "windows",
+        )
+        + (
+            "overlap_add",
+            "gather",
+            "scatter_add",
+            "scatter_set",
+            "scatter_max",
+            "scatter_min",
+            "det",
+            "svdvals",
+        )
         + ("eigvalsh", "ldexp", "elu", "round", "polygamma", "expn"),
         (as_named,),
     ),

@@ -467,7 +467,10 @@ def place(reader: Reader, node: Node) -> Expr:
             # Laid into zeros twice.
             given = dict(inside.params)
             first: Array = given["targets"][0].value
-            if len(given["shape"]) != len(single(inside.aval).shape) or single(inside.aval).shape != targets.shape:
+            if (
+                len(given["shape"]) != len(single(inside.aval).shape)
+                or single(inside.aval).shape != targets.shape
+            ):
                 break
             targets = np.where(first >= 0, targets.reshape(-1)[first], -1)
             (j,) = inside.inputs

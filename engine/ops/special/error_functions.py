@@ -175,6 +175,7 @@ class Erfcx(Tower):
         """By SciPy, the integral, or the recurrence."""
         return erfcx_derivative(x, order)
 
+
 def dawson_derivative(x: Array, order: int) -> Array:
     """By SciPy, the sum, or the series."""
     if order == 0:
@@ -229,6 +230,7 @@ class Dawson(Tower):
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, the sum, or the series."""
         return dawson_derivative(x, order)
+
 
 for _op in (Erfcx(), Dawson()):
     registry.add(_op)

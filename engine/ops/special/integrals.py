@@ -97,6 +97,7 @@ class LogQuotient(Tower):
         """Minus h and its derivatives."""
         return log_quotient_derivative(x, order)
 
+
 def exprel_derivative(x: Array, order: int) -> Array:
     """By SciPy, quadrature or the recurrence."""
     value = np.asarray(scipy.special.exprel(x))
@@ -131,6 +132,7 @@ class Exprel(Tower):
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, quadrature or the recurrence."""
         return exprel_derivative(x, order)
+
 
 class Expn(Op):
     """Generalised exponential integral E_n(x), ∫₁^∞ e^(−xt) t⁻ⁿ dt, for an integer n from 0 to 1000. DLMF 8.19.3."""
@@ -312,6 +314,7 @@ class Elliptic(Tower):
     def values(self, x: Array, order: int, **static: Any) -> Array:
         """By SciPy, the integral or the equation."""
         return elliptic_derivative(x, order, self.power)
+
 
 class EllipK(Elliptic):
     """Complete elliptic integral of the first kind, K(m), of the parameter m = k² ≤ 1. DLMF 19.2.8."""
