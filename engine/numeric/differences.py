@@ -276,8 +276,8 @@ def _table(
             if previous is not None:
                 change = np.maximum(change, np.abs(value - previous))
             rounding = np.where(step > 0, gain / np.where(step > 0, step, 1.0), np.inf)
-            # The digits of the quotient itself, which the extrapolation cannot do better than.
-            digits = 4 * np.finfo(np.float64).eps * np.abs(value)
+            # The digits of the quotients, which the extrapolation cannot do better than.
+            digits = 16 * np.finfo(np.float64).eps * (np.abs(quotient) + np.abs(value))
             errors.append(change + rounding * of + digits)
             hopeful.append(change + rounding * upto + digits)
         values.append(value)
