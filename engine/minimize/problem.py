@@ -154,6 +154,10 @@ class Problem:
         elif gradient is not None and best.gradient is None and np.array_equal(x, best.point):
             self.best = best._replace(gradient=gradient)
 
+    def settle(self, x: Array, value: float, gradient: Array) -> None:
+        """Make this the best point: to rounding the value is that of the one before, and what else is known of it is better."""
+        self.best = Best(np.array(x, np.float64), value, gradient)
+
     def rounded(self, x: Array, value: float, gradient: Array) -> bool:
         """Whether what a step could gain is lost in rounding: then a method that finds none has arrived. What it could gain is
         g'H⁻¹g / 2, by conjugate gradients (whose products are not counted as evaluations)."""

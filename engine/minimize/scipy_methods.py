@@ -7,11 +7,9 @@ the objective is not finite is a point where it is high, so that line searches c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize
-from scipy.optimize import Bounds, OptimizeResult
 
 from engine.aval import Array
 from engine.minimize.first_order import NOT_FINITE, no_progress
@@ -19,7 +17,8 @@ from engine.minimize.outcome import Finished, Outcome
 from engine.minimize.path import Path
 from engine.minimize.problem import Problem, norm
 
-minimize: Any = optimize.minimize  # its overloads know nothing of callables that are objects
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 WITHOUT_END = 2**31 - 1
 """What SciPy is told of limits that are kept here."""
@@ -28,6 +27,13 @@ WITHOUT_END = 2**31 - 1
 SMALL = 10.0
 """By default a small change of the objective ends L-BFGS-B only where no entry of the gradient is larger than so many gtol:
 on a plateau, or far from the minimum of a function of bad scale, it is no sign of having arrived."""
+
+
+def minimize(*arguments: Any, **more: Any) -> OptimizeResult:
+    """SciPy's own, imported when it is first needed: that takes as long as starting half of the server."""
+    from scipy.optimize import minimize as own
+
+    return own(*arguments, **more)
 
 
 class Wrapped:
@@ -94,7 +100,7 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
                     f"The last step changed the objective by {change:.3g} of it or less; ftol is {ftol:g}.",
                 )
 
-    bounds = Bounds(problem.low, problem.high) if problem.bounded else None
+    bounds = np.stack([problem.low, problem.high], axis=1) if problem.bounded else None
     told = {
         "maxcor": options["memory"], "ftol": 0.0, "gtol": 0.0, "maxls": 50,
         "maxiter": WITHOUT_END, "maxfun": WITHOUT_END,

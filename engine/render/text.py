@@ -232,7 +232,10 @@ class Printer:
         operands = [None if a is None else self.operand(a) for a in step.operands]
         infix = INFIX.get(op.name)
         if infix is not None and len(operands) == 2 and not step.attrs and None not in operands:
-            return _infix(*infix, *(p for p in operands if p is not None))
+            pieces = [p for p in operands if p is not None]
+            if all(isinstance(a, Literal) and a.value.ndim for a in step.operands):
+                pieces[0] = Piece(f"np.array({pieces[0].text})", ATOM, pieces[0].depth + 1)
+            return _infix(*infix, *pieces)
         first = operands[0] if operands else None
         if op.name == "negative" and first is not None:
             return Piece("-" + _at(first, UNARY), UNARY, _deeper(first, UNARY))

@@ -10,6 +10,9 @@ from engine.symbolic.write import in_order
 
 AGAIN = frozenset({"log", "exp", "sin", "cos", "tanh", "abs"})
 """Functions whose own rules are asked again for a tidied operand."""
+MOST_GROUPS = 4
+MOST_GROUPED = 12
+"""How often groups are looked for in one sum, and in how long ones."""
 MOST_TERMS = 64
 """Longest sum that is searched for common factors."""
 
@@ -42,7 +45,7 @@ def _one(alg: Algebra, e: Expr, new: Mapping[Expr, Expr]) -> Expr:
             made = e
             if any(t is not u for (_, t), (_, u) in zip(e.terms, parts, strict=True)):
                 made = alg.sum(parts, e.number)
-            return _factored(alg, _pythagoras(alg, made))
+            return _grouped(alg, _factored(alg, _pythagoras(alg, made)))
         case "product":
             if all(new[b] is b for _, b in e.terms):
                 return _product(alg, e)
@@ -80,6 +83,38 @@ def _factored(alg: Algebra, e: Expr) -> Expr:
         if alg.size(made) < alg.size(best) and made.shape == e.shape:
             best = made
     return best
+
+
+def _grouped(alg: Algebra, e: Expr) -> Expr:
+    """Terms that have more than letters in common, taken together: (a + b)·sin u + c."""
+    for _ in range(MOST_GROUPS):
+        if e.kind != "sum" or not 3 <= len(e.terms) <= MOST_GROUPED:
+            return e
+        having: dict[tuple[Expr, float], list[int]] = {}
+        for k, (_, t) in enumerate(e.terms):
+            for b, p in _factors(t).items():
+                if b.kind != "input" or p < 0:
+                    having.setdefault((b, p), []).append(k)
+        ranked = sorted(
+            (
+                (alg.size(b) * (len(at) - 1), at)
+                for (b, _), at in having.items()
+                if 2 <= len(at) < len(e.terms)
+            ),
+            key=lambda k: -k[0],
+        )
+        made = e
+        for _, at in ranked[:3]:
+            together = _factored(alg, alg.sum([e.terms[k] for k in at]))
+            others = [part for k, part in enumerate(e.terms) if k not in at]
+            found = alg.sum([*others, (1.0, together)], e.number)
+            if alg.size(found) < alg.size(made):
+                made = found
+                break
+        if made is e:
+            return e
+        e = made
+    return e
 
 
 def _common(parts: Sequence[tuple[float, Mapping[Expr, float]]], fractions: bool) -> dict[Expr, float]:

@@ -140,7 +140,8 @@ class Reader:
             value = e.data if e.kind == "array" else np.asarray(e.number)
             arrays.append(np.broadcast_to(value.astype(own.dtype), own.shape))
         with np.errstate(all="ignore"):
-            return self.alg.array(np.asarray(node.op.evaluate(*arrays, **dict(node.params))))
+            value = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
+        return self.constant(value) if aval.floating else self.alg.array(value)
 
     def constant(self, value: Any) -> Expr:
         """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""
@@ -251,6 +252,10 @@ class Reader:
         if e.dtype == self.dtype and c != 1:
             return self.alg.scaled(c, self.stretched(inner, shape))
         return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))
+
+
+def _is_array(e: Expr | None) -> bool:
+    return e is not None and (e.kind == "array" or e.is_number)
 
 
 def same(reader: Reader, node: Node) -> Expr:

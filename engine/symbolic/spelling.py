@@ -145,23 +145,21 @@ def polygamma_difference(reader: Reader, node: Node) -> Expr:
 
 
 def gamma_density(reader: Reader, node: Node) -> Expr:
-    """b^(a−1)·e^(−b) / Γ(a)."""
+    """b^(a−1)·e^(−b) / Γ(a), by logarithms: each of the three may overflow."""
     alg = reader.alg
     a, b = (reader.of(j) for j in node.inputs)
-    power = elementwise(alg, "pow", [b, alg.subtract(a, alg.one)])
-    return alg.product(
-        [(1.0, power), (1.0, alg.exp(alg.negative(b))), (-1.0, elementwise(alg, "gamma", [a]))]
-    )
+    power = alg.multiply(alg.subtract(a, alg.one), elementwise(alg, "log", [b]))
+    return alg.exp(alg.sum([(1.0, power), (-1.0, b), (-1.0, elementwise(alg, "gammaln", [a]))]))
 
 
 def beta_density(reader: Reader, node: Node) -> Expr:
-    """c^(a−1)·(1 − c)^(b−1) / B(a, b)."""
+    """c^(a−1)·(1 − c)^(b−1) / B(a, b), in the same way."""
     alg = reader.alg
     a, b, c = (reader.of(j) for j in node.inputs)
-    left = elementwise(alg, "pow", [c, alg.subtract(a, alg.one)])
-    right = elementwise(alg, "pow", [alg.subtract(alg.one, c), alg.subtract(b, alg.one)])
-    whole = alg.call("beta", (a, b), shape_of((a, b)))
-    return alg.product([(1.0, left), (1.0, right), (-1.0, whole)])
+    left = alg.multiply(alg.subtract(a, alg.one), elementwise(alg, "log", [c]))
+    right = alg.multiply(alg.subtract(b, alg.one), elementwise(alg, "log1p", [alg.negative(c)]))
+    whole = alg.call("betaln", (a, b), shape_of((a, b)))
+    return alg.exp(alg.sum([(1.0, left), (1.0, right), (-1.0, whole)]))
 
 
 def is_extreme(reader: Reader, node: Node) -> Expr:

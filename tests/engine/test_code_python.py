@@ -542,13 +542,21 @@ def test_every_import_is_used() -> None:
         assert defined <= used
 
 
-def test_long_lines_are_broken() -> None:
-    inner = ", ".join(f"value_{k}" for k in range(40))
-    lines = wrapped(f"x = np.concatenate(({inner}), axis=1) + f([{inner}])", 4)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = np.concatenate(({0}), axis=1) + f([{0}])",
+        "x = np.concatenate(({0}))",
+        "x = f((({0}) + (a, b))[k, m], (c,), {{1: ({0})}})",
+        "x = y[({0}), 1] * (a + b)",
+        "f({0})[0], z = g(({0},)), ()",
+    ],
+)
+def test_long_lines_are_broken(line: str) -> None:
+    whole = line.format(", ".join(f"value_{k}[(0, 1), 2]" for k in range(40)))
+    lines = wrapped(whole, 4)
     assert max(map(len, lines)) <= 110
-    assert ast.dump(ast.parse("\n".join(line[4:] for line in lines))) == ast.dump(
-        ast.parse(f"x = np.concatenate(({inner}), axis=1) + f([{inner}])")
-    )
+    assert ast.dump(ast.parse("\n".join(one[4:] for one in lines))) == ast.dump(ast.parse(whole))
 
 
 ORDERS = {

@@ -514,6 +514,15 @@ def test_singular_matrices_are_nan() -> None:
     assert run(text, {"x": 3.0})["status"] == "converged"
 
 
+def test_kinks_and_what_is_hidden_are_told() -> None:
+    """Warnings are those of the point that is the answer."""
+    found = run("abs(x) + y**2", {"x": 0.0, "y": 1.0}, "gd")
+    assert [(w["kind"], w["node"]) for w in found["warnings"]] == [("non-differentiable", "t1")]
+    assert run("abs(x - 1) + y**2", {"x": 0.0, "y": 1.0}, "gd", max_iterations=0)["warnings"] == []
+    hidden = run("where(x > 0, x**2, log(x))", {"x": 1.0}, "adam", target=0.9)
+    assert hidden["warnings"] == []
+
+
 # ----------------------------------------------------------------------------------------------------- history, variables
 
 

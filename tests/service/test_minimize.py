@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from engine.minimize import METHODS
 from service.examples.minimize import NETWORK, ROSENBROCK
-from service.schemas import MinimizeAnswer
+from service.schemas.minimize import Method, MinimizeAnswer
 from tests.service.conftest import Client
 
 PROBLEMS: list[dict[str, Any]] = json.loads(
@@ -120,6 +121,14 @@ def test_a_hundred_values_for_four_weights(client: Client) -> None:
     found = client.ask("minimize", {**body, "options": {"points": 10}})
     assert found["evaluations"]["value"] == 10**4
     assert found["value"] < 0.05
+
+
+def test_what_is_documented_is_what_is_served(client: Client) -> None:
+    assert get_args(Method) == tuple(METHODS)
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["MinimizeRequest"]["properties"]
+    known = {name for method in METHODS.values() for name in method.defaults}
+    assert set(schema["options"]["properties"]) == known
+    assert "adamw: 0.01" in schema["options"]["properties"]["weight_decay"]["description"]
 
 
 # -------------------------------------------------------------------------------------------------------------- the answer

@@ -141,7 +141,7 @@ def test_in_axes_is_refused_elsewhere(client: Client, verb: str) -> None:
     assert client.problem(verb, asked, 422, "unsupported")["pointer"] == "/in_axes"
 
 
-NOT_KEPT = {"parse", "compare", "derivative", "landscape"}
+NOT_KEPT = {"parse", "check", "compare", "derivative", "landscape", "minimize"}
 """Verbs whose jobs are made anew for each request."""
 
 
@@ -224,8 +224,8 @@ def test_programs_that_are_not_registered(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize("path", ["check", "minimize", "graphs/x/minimize", "", "Grad"])
-def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["descend", "graphs/x/descend", "", "Grad"])
+def test_what_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404
     assert response.json()["type"] == "/problems/not-found"

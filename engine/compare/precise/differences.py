@@ -26,8 +26,10 @@ from engine.graph import Graph
 
 WORKING_DIGITS = 90
 STEP_BITS = 85
-CHECK_BITS = 97
-"""The step of the check is 2⁻⁹⁷."""
+CHECK_BITS = 12
+"""The step of the check is shorter by so many bits."""
+ONCE_MORE = (280, 400)
+"""Digits and bits of the step where the first ones were too few: where the function changes as a chaotic one does."""
 FEWEST, MOST = 20, 50
 """Digits that the check must find, and that are told at most."""
 BUDGET = 3e6
@@ -139,6 +141,7 @@ class _Differences:
         self.ends = np.cumsum(self.sizes).tolist()
         self.scales = [np.abs(np.asarray(s, np.float64)).reshape(-1) for s in scales]
         self.at: list[Array] = []
+        self.bits = STEP_BITS
 
     def run(self) -> Reference:
         """The base point, the entries, those for which that was not enough, the check."""
@@ -147,20 +150,30 @@ class _Differences:
         if not ar.c.isfinite(self.base):
             raise Unavailable("the value itself is not finite")
         ar.most = 10 * BUDGET
-        size = sum(self.sizes)
-        entries: dict[int, Any] = {}
-        for k in spread(size):
-            entries[k] = self._entry(k)
-            if ar.spent > BUDGET:
-                break
-        self._refine(entries)
-        self._settle(entries)
-        digits = self._check(entries)
+        entries, digits = self._attempt()
+        if digits < FEWEST:
+            ar.c.dps, self.bits = ONCE_MORE
+            self._begin()
+            entries, digits = self._attempt()
         if digits < FEWEST:
             raise Unavailable(
-                f"differences with {ar.c.dps} digits agree in {max(digits, 0)} of them only: the function changes too quickly"
+                f"differences with {ar.c.dps} digits agree in {max(digits, 0)} of them only: the function changes too "
+                "quickly"
             )
-        return Reference(ar, min(digits, MOST), size, entries)
+        return Reference(ar, min(digits, MOST), sum(self.sizes), entries)
+
+    def _attempt(self) -> tuple[dict[int, Any], int]:
+        """The entries, and how many of their digits are right."""
+        start = self.ar.spent
+        entries: dict[int, Any] = {}
+        for k in spread(sum(self.sizes)):
+            entries[k] = self._entry(k)
+            if self.ar.spent - start > BUDGET:
+                break
+        self._refine(entries)
+        typical = self._typical(entries)
+        self._settle(entries, typical)
+        return entries, self._check(entries, typical)
 
     def _begin(self) -> None:
         """The value at the point, in the present precision."""
@@ -176,7 +189,7 @@ class _Differences:
         most = 0
         blurred = []
         for k in entries:
-            h = c.ldexp(self._scale(*self._place(k)), -STEP_BITS)
+            h = c.ldexp(self._scale(*self._place(k)), -self.bits)
             blur = abs(self.base) * c.ldexp(1, -c.prec) / h
             if blur and blur > largest * c.mpf(10) ** -SHARP:
                 lost = c.mag(blur) - (c.mag(largest) if largest else 0)
@@ -187,7 +200,7 @@ class _Differences:
         c.dps = min(MOST_DIGITS, c.dps + most)
         self._begin()
         for k in blurred:
-            if self.ar.spent > 2 * BUDGET:
+            if self.ar.spent > 4 * BUDGET:
                 raise Unavailable(f"{c.dps} digits are needed, which take too long for so many entries")
             entries[k] = self._entry(k)
 
@@ -227,7 +240,7 @@ class _Differences:
         which, index = self._place(k)
         if not c.isfinite(self.at[which][index]):
             return c.nan
-        h = c.ldexp(self._scale(which, index), -STEP_BITS)
+        h = c.ldexp(self._scale(which, index), -self.bits)
         above, below = self._moved(which, index, h), self._moved(which, index, -h)
         right, left = (above - self.base) / h, (self.base - below) / h
         apart = abs(right - left)
@@ -241,17 +254,16 @@ class _Differences:
                 return c.nan
         return (above - below) / (2 * h)
 
-    def _settle(self, entries: dict[int, Any]) -> None:
+    def _settle(self, entries: dict[int, Any], typical: Any) -> None:
         """Entries that are 0 but for truncation, at stationary points: those that fall with the step as nothing else does."""
         c = self.ar.c
-        typical = self._typical(entries)
         for k, value in entries.items():
             if c.isnan(value) or not value:
                 continue
             which, index = self._place(k)
             scale = self._scale(which, index)
             if abs(value) * scale < typical * c.mpf(10) ** -STATIONARY:
-                less = c.ldexp(scale, -STEP_BITS - 20)
+                less = c.ldexp(scale, -self.bits - 20)
                 other = (self._moved(which, index, less) - self._moved(which, index, -less)) / (2 * less)
                 entries[k] = other if abs(other) > abs(value) / 4 else c.zero
 
@@ -265,7 +277,7 @@ class _Differences:
         change = abs(self._value(dict(enumerate(flats))) - self.base) if entries else c.zero
         return change if c.isfinite(change) and change else abs(self.base)
 
-    def _check(self, entries: dict[int, Any]) -> int:
+    def _check(self, entries: dict[int, Any], typical: Any) -> int:
         """To how many digits the entries agree with the difference in a random direction."""
         c = self.ar.c
         rng = np.random.default_rng(0)
@@ -278,16 +290,15 @@ class _Differences:
                 continue
             which, index = self._place(k)
             v = self._scale(which, index) * c.mpf(weight)
-            h = c.ldexp(v, -CHECK_BITS)
+            h = c.ldexp(v, -self.bits - CHECK_BITS)
             steps[which][index] = steps[which][index] + h
             back[which][index] = back[which][index] - h
             total += value * v
             size += abs(value * v)
         if not entries:
             return MOST
-        typical = self._typical(entries)
         above, below = self._value(dict(enumerate(steps))), self._value(dict(enumerate(back)))
-        along = c.ldexp(above - below, CHECK_BITS - 1)
+        along = c.ldexp(above - below, self.bits + CHECK_BITS - 1)
         miss = abs(along - total)
         whole = size if size > typical * c.mpf(10) ** -STATIONARY else typical or c.one
         if not miss:

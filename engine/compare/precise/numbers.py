@@ -40,6 +40,9 @@ class Unavailable(Exception):
         super().__init__(reason)
         self.reason = reason
 
+    def __str__(self) -> str:
+        return self.reason
+
 
 class Arithmetic:
     """Numbers of `digits` decimal digits, and what computing with them has cost.
@@ -101,8 +104,8 @@ class Arithmetic:
         return out.reshape(shape)
 
     def one_value(self, fn: Function, op: Op, params: Mapping[str, Any], entries: tuple[Any, ...]) -> Any:
-        """One entry; NaN where the value is complex. Where mpmath has none (at a pole), or none beside infinities, it is what the
-        op gives for doubles, if that is no finite number but a plain one."""
+        """One entry; NaN where the value is complex. Where mpmath has none (at a pole, beside infinities) it is what the op
+        gives for doubles, if that is no finite number but a plain one."""
         c = self.c
         try:
             y = fn(c, *entries, **params)

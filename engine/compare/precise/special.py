@@ -239,8 +239,9 @@ def _zeta(c: Any, s: Any, q: Any, order: int = 0) -> Any:
     if not (q > 0 and c.isfinite(q) and c.isfinite(s)) or s == 1:
         return None
     _near(c, s, q)
-    # Its error is absolute.
-    with c.extraprec(3 * c.prec):
+    # Its error is absolute, and it is about q⁻ˢ.
+    size = s * c.log(q, 2) if q > 1 and s > 0 else c.zero
+    with c.extraprec(20 + min(5000, int(size))):
         found = c.zeta(s, q, order)
     return +found
 
