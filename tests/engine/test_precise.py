@@ -145,6 +145,7 @@ def of_text(text: str, inputs: dict[str, Any]) -> tuple[Graph, list[Any]]:
         ("stop_gradient(x)*x*y", {"x": 3.0, "y": 2.0}, [6, 9]),
         ("for i in range(3):\n    x = x*stop_gradient(x)\nx + 0*y", {"x": 3.0, "y": 1.0}, [3.0**7, 0]),
         ("while x < 100:\n    x = x*x*y\nx", {"x": 2.0, "y": 3.0}, [864, 432]),
+        ("for i in range(200):\n    x = x*x\nlog(x) + y", {"x": 1.5, "y": 0.0}, [2.0**200 / 1.5, 1]),
         ("x if x > y else x*x", {"x": 3.0, "y": 2.0}, [1, 0]),
     ],
 )

@@ -275,7 +275,10 @@ class _Differences:
             which, index = self._place(k)
             flats[which][index] = flats[which][index] + self._scale(which, index) * c.mpf(0.4 + 0.1 * (k % 7))
         change = abs(self._value(dict(enumerate(flats))) - self.base) if entries else c.zero
-        return change if c.isfinite(change) and change else abs(self.base)
+        if not c.isfinite(change) or not change:
+            return abs(self.base)
+        # Of a function that explodes, its own size says more.
+        return min(change, abs(self.base) * 1000000) if self.base else change
 
     def _check(self, entries: dict[int, Any], typical: Any) -> int:
         """To how many digits the entries agree with the difference in a random direction."""
