@@ -263,6 +263,7 @@ class Scope:
         return self.name("k")
 
     def _node(self, i: int) -> None:
+        self.module.step()
         node = self.graph.nodes[i]
         if node.op is CONSTANT:
             self.exprs[i] = self.constant(node, alone=self.reads[i] == 1)
@@ -289,6 +290,7 @@ class Scope:
 
     def _fits(self, i: int, expr: Expr) -> bool:
         """Whether an expression may stand in a line with others."""
+        self.module.step()
         if i in self._ends:
             return len(expr.text) <= LONGEST_RESULT
         return len(expr.text) <= LONGEST and expr.depth <= DEEPEST
