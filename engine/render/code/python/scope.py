@@ -290,7 +290,6 @@ class Scope:
 
     def _fits(self, i: int, expr: Expr) -> bool:
         """Whether an expression may stand in a line with others."""
-        self.module.step()
         if i in self._ends:
             return len(expr.text) <= LONGEST_RESULT
         return len(expr.text) <= LONGEST and expr.depth <= DEEPEST
