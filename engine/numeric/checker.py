@@ -44,6 +44,9 @@ EXACT_RTOL = {"float64": 1e-9, "float32": 1e-3}
 LOOKED_AT_AGAIN = 16
 """So many lines that disagree are looked at with other steps."""
 
+TINY = 1e-3
+"""Entries that are smaller are moved by parts of their own size where all are moved together."""
+
 HIDING = ("stop_gradient", "held")
 """Ops whose derivative is 0 though their value changes."""
 
@@ -241,9 +244,12 @@ class Check(Job):
                 )
             places.append(chosen(report.flat, self.most[k], always))
         entries = np.concatenate([p + b for p, b in zip(places, begins, strict=False)])
-        direction = dense_direction(scale) if len(entries) < len(scale) else None
+        direction = self._all_together(which, scale) if len(entries) < len(scale) else None
         lines = Lines(which, entries, scale[entries], direction)
         exact = complex_derivatives(f, lines, self.seeds)
+        if exact is not None and direction is not None:  # what cancels in the sum over all entries
+            sizes = np.nan_to_num(np.abs(gradients * direction), nan=0.0, posinf=0.0).sum(axis=1)
+            exact[1][-1] += EXACT_RTOL[self.dtype] * sizes.max()
         strict = Tolerance(EXACT_RTOL[self.dtype], self.tolerance.atol)
         curve: Sweep | None = None
         if self.options.steps is not None:
@@ -255,6 +261,10 @@ class Check(Job):
             seen = self._look(which, gradients, lines, default_steps())
             if exact is not None:
                 seen.hear(*exact, strict)
+            if (
+                direction is not None
+            ):  # entries that cancel, or need steps of their own, are no reason to doubt
+                seen.refuted[:, -1] &= seen.verdict.conclusive[:, -1] | seen.exact[:, -1]
             self._look_again(seen, gradients)
         self._kinks += seen.kinks(which, begins)
         curve = seen.data if curve is None else curve
@@ -266,6 +276,13 @@ class Check(Job):
         if direction is not None and seen.bad[-1] and all(r.ok for r in reports.values()):
             self._point_out(which, gradients, scale, begins, reports)
         return reports
+
+    def _all_together(self, which: tuple[int, ...], scale: Array) -> Array:
+        """The direction in which all entries are moved: those that are small by steps of their own size."""
+        size = np.abs(self.function.base[self.function.span(which)])
+        largest = size.max(initial=0.0, where=np.isfinite(size))
+        nothing = largest if 0 < largest < TINY else 1.0
+        return dense_direction(np.where(size == 0, nothing, np.where(size < TINY, size, scale)))
 
     def _expected_tolerance(self, gradient: Array, scale: float) -> Tolerance:
         """By default as NumPy's `allclose`, but what counts as 0 depends on how large the gradient and the function are."""
@@ -343,7 +360,7 @@ class Check(Job):
         reports: Mapping[int, Report],
     ) -> None:
         """The gradient as a whole disagrees though the entries that were looked at do not: find one that does."""
-        direction = dense_direction(scale)
+        direction = self._all_together(which, scale)
         steps = default_steps()[2:22]
 
         def wrong(places: Array) -> bool:

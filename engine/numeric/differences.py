@@ -23,6 +23,9 @@ DECADES = 16
 RATIO = 10.0
 """By so much the square of the step changes from one default step to the next: they are half a decade apart."""
 
+FINE = 1e-5
+"""An estimate whose error is less than this part of it stands for itself."""
+
 ORDERS = 4
 """Extrapolations are done this often, less one: each removes the next term of the truncation error."""
 
@@ -235,11 +238,11 @@ def noise(of: Sweep, eps: float) -> tuple[Array, Array]:
     running = np.empty_like(second)
     growing = np.zeros((seeds, lines), bool)
     for j in range(steps - 1, -1, -1):
-        above = second[..., j - 1] if j > 0 else np.inf
-        beyond = second[..., j - 2] if j > 1 else np.inf
         with np.errstate(all="ignore"):
-            onset = (second[..., j] > 2.5 * total) & (above > 2.5 * second[..., j])
-            growing |= onset & (beyond > 2.5 * above) | np.isinf(second[..., j])
+            onset = second[..., j] > 2.5 * total
+            for k in range(j - 1, max(j - 3, -1), -1):
+                onset &= (second[..., k] > 2.5 * second[..., k + 1]) | np.isinf(second[..., k])
+            growing |= onset | np.isinf(second[..., j])
         total = np.where(growing, total, np.maximum(total, second[..., j]))
         running[..., j] = total
     own = np.where(np.isfinite(own), own, 0.0)
@@ -273,17 +276,23 @@ def _table(
             if previous is not None:
                 change = np.maximum(change, np.abs(value - previous))
             rounding = np.where(step > 0, gain / np.where(step > 0, step, 1.0), np.inf)
-            # The digits of the quotient itself, which the extrapolation cannot do better than.
-            digits = 4 * np.finfo(np.float64).eps * np.abs(value)
+            # The digits of the quotients, which the extrapolation cannot do better than.
+            digits = 16 * np.finfo(np.float64).eps * (np.abs(quotient) + np.abs(value))
             errors.append(change + rounding * of + digits)
             hopeful.append(change + rounding * upto + digits)
         values.append(value)
         previous = value
 
-    def clean(error: Array) -> Array:
-        return np.where(np.isfinite(error) & np.isfinite(np.stack(values)), error, np.inf)
-
-    return Table(np.stack(values), clean(np.stack(errors)), clean(np.stack(hopeful)))
+    found = np.stack(values)
+    error, least = (
+        np.where(np.isfinite(e) & np.isfinite(found), e, np.inf)
+        for e in (np.stack(errors), np.stack(hopeful))
+    )
+    # A slope of so many digits is no chance, whatever there is further away. (One of 0 may be: what is added to a large number
+    # and taken from it again does not move at all.)
+    with np.errstate(all="ignore"):
+        error = np.where(least <= FINE * np.abs(found), least, error)
+    return Table(found, error, least)
 
 
 def central_table(of: Sweep, eps: float) -> Table:

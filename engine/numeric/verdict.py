@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array
-from engine.numeric.differences import Lines, Sweep, central_table, one_sided_table
+from engine.numeric.differences import FINE, Lines, Sweep, central_table, one_sided_table
 
 CREDIBLE = 1e-3
 """An estimate says something if its error is less than this part of it."""
-
-FINE = 1e-5
-"""An estimate from finer steps overrules one from coarser steps if its error is less than this part of it."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,9 @@ class Tolerance:
     def of(self, a: Array, b: Array) -> Array:
         """What two numbers may differ by."""
         with np.errstate(all="ignore"):
-            found: Array = self.atol + self.rtol * np.fmax(np.abs(a), np.abs(b))
-        return found
+            found = self.atol + self.rtol * np.fmax(np.abs(a), np.abs(b))
+        # Nothing is near infinity but itself.
+        return np.where(np.isfinite(found), found, 0.0)
 
 
 @dataclass
@@ -116,14 +114,16 @@ class Seen:
 
     def hear(self, exact: Array, least: Array, tolerance: Tolerance) -> None:
         """Take complex steps into account: what agrees with them is right whatever differences say, and what does not is
-        wrong where differences cannot tell."""
+        wrong where differences cannot tell. (Where the derivative is infinite complex steps say nothing: √ih.)"""
         v = self.verdict
         there = np.isfinite(exact) & np.isfinite(self.data.size)[:, None]
         with np.errstate(all="ignore"):
             same = np.abs(v.claimed - exact) <= tolerance.of(v.claimed, exact) + least
         self.exact = there
         told = there & ~v.kink
-        self.refuted = np.asarray((self.refuted & ~(there & same)) | (told & ~same & ~v.conclusive))
+        self.refuted = np.asarray(
+            (self.refuted & ~(there & same)) | (told & ~same & ~v.conclusive & np.isfinite(v.claimed))
+        )
         self.numerical = np.where(told & (same | self.refuted), exact, self.numerical)
 
     def kinks(self, which: Sequence[int], begins: Sequence[int]) -> list[tuple[int, int, int, float, float]]:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.aval import Aval, Shape
+from engine.aval import Array, Aval, Shape
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
 from engine.op import InputRef
 from engine.program import INPUT as STEP_INPUT
@@ -134,14 +134,14 @@ class Reader:
         arrays = []
         for j in node.inputs:
             e = self.read[j]
-            if e is None or not (e.kind == "array" or e.is_number):
+            if e is None or not _is_array(e):
                 return None
             own = self.aval(j)
-            value = e.data if e.kind == "array" else np.asarray(e.number)
-            arrays.append(np.broadcast_to(value.astype(own.dtype), own.shape))
+            known: Array = e.data if e.kind == "array" else np.asarray(e.number)
+            arrays.append(np.broadcast_to(known.astype(own.dtype), own.shape))
         with np.errstate(all="ignore"):
-            value = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
-        return self.constant(value) if aval.floating else self.alg.array(value)
+            result = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
+        return self.constant(result) if aval.floating else self.alg.array(result)
 
     def constant(self, value: Any) -> Expr:
         """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""

@@ -75,9 +75,9 @@ def _panel(axes: Axes, name: str, found: Mapping[str, Any]) -> None:
         line.set_gid(f"{quotient}-error")
         _exact(axes, across, up, h, error, color)
         _best(axes, across, up, h, error, found["best_step"][quotient], quotient)
-    for label, error in levels.items():
-        if error > 0:
-            place = float(up(error))
+    for label, level in levels.items():
+        if level > 0:
+            place = float(up(level))
             line = axes.axhline(
                 place, color="#57606a", linewidth=1.0, linestyle=DASHES[label], zorder=2, label=label
             )

@@ -117,7 +117,11 @@ def test_random_graphs(language: str, tmp_path_factory: Any, given_cases: list[C
         unit, arrays = unit_of(case.document, case.inputs, name=f"r{k}")
         jobs.append(Job(unit, [arrays]))
     found = run(language, jobs, tmp_path_factory.mktemp("random"), ("-O0",))
-    assert disagreements(jobs, found, 1e-11) == []
+    for job, (results,) in zip(jobs, found, strict=True):
+        for x, right in zip(results, computed(job.unit, job.inputs[0]), strict=True):
+            np.testing.assert_allclose(
+                x, right, rtol=1e-11, atol=1e-11
+            )  # values are of size 1, and may cancel
 
 
 # ----------------------------------------------------------------------------------------------------------- the answer

@@ -523,6 +523,16 @@ def test_kinks_and_what_is_hidden_are_told() -> None:
     assert hidden["warnings"] == []
 
 
+@pytest.mark.parametrize("method", ["gd", "numerical-gd", "newton-cg", "bfgs", "l-bfgs-b", "trust-region"])
+def test_kinks_end_a_line_search(method: str) -> None:
+    """At the minimum of |x| + 1 no step lowers the value, and none that is lost in rounding is taken for ever."""
+    for start in (-1.0, 0.7):
+        found = run("where(x > 0, x, -x) + 1", {"x": start}, method)
+        assert found["status"] in ("stalled", "converged")
+        assert found["iterations"] < 200
+        np.testing.assert_allclose(found["value"], 1, atol=1e-6)
+
+
 # ----------------------------------------------------------------------------------------------------- history, variables
 
 

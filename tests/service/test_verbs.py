@@ -135,7 +135,7 @@ def test_in_axes_maps_the_verb(client: Client, verb: str) -> None:
             assert answer["value"] == [-24.0, -28.0, -32.0]
 
 
-@pytest.mark.parametrize("verb", ["trace", "parse", "render"])
+@pytest.mark.parametrize("verb", ["trace", "parse", "render", "check", "compare", "derivative", "minimize"])
 def test_in_axes_is_refused_elsewhere(client: Client, verb: str) -> None:
     asked = {**PRODUCT, "inputs": {"x": [1, 2, 3], "y": 5, "z": -4}, "in_axes": {"x": 0}}
     assert client.problem(verb, asked, 422, "unsupported")["pointer"] == "/in_axes"
