@@ -71,7 +71,7 @@ def test_values_are_those_of_the_engine(op: Op) -> None:
             # What doubles lose themselves is measured by the largest entry.
             size = max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0)))
             np.testing.assert_allclose(rounded, value, rtol=1e-11, atol=2e-15 * size, err_msg=case.label)
-    assert missing == NO_COUNTERPART.get(op.name, 0) - (op.name == "zeta")
+    assert missing == NO_COUNTERPART.get(op.name, 0)
 
 
 def objective(graph: Graph) -> Graph | None:
@@ -204,7 +204,7 @@ def test_of_many_entries_some_are_computed_spread_evenly() -> None:
     found, gradient = compared(graph, arrays)
     assert 4 < len(found.entries) < 8_000
     assert np.isnan(found.rounded()).sum() == 8_000 - len(found.entries)
-    assert found.error(gradient) < 1e-13
+    assert found.error(gradient) < 1e-12
 
 
 def test_what_takes_too_long_has_no_reference() -> None:

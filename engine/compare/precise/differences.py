@@ -188,12 +188,14 @@ class _Differences:
         largest = max((abs(v) for v in entries.values() if not c.isnan(v)), default=c.zero)
         most = 0
         blurred = []
-        for k in entries:
+        for k, value in entries.items():
             h = c.ldexp(self._scale(*self._place(k)), -self.bits)
             blur = abs(self.base) * c.ldexp(1, -c.prec) / h
-            if blur and blur > largest * c.mpf(10) ** -SHARP:
-                lost = c.mag(blur) - (c.mag(largest) if largest else 0)
-                most = max(most, int(lost * 0.302) + SHARP + 4)
+            wanted = largest * c.mpf(10) ** -SHARP
+            if value and not c.isnan(value):
+                wanted = min(wanted, abs(value) * c.mpf(10) ** -FEWEST)
+            if blur and blur > wanted:
+                most = max(most, int((c.mag(blur) - (c.mag(wanted) if wanted else 0)) * 0.302) + 4)
                 blurred.append(k)
         if not blurred or most <= 0:
             return
