@@ -121,15 +121,11 @@ class Reader:
         raise Unspelled(node.op.name)
 
     def _known(self, node: Node) -> Expr | None:
-        """An integer or boolean node of constants alone, computed."""
+        """A node of constants alone, computed: of integers or booleans, or an elementwise one of arrays of floats."""
         aval = node.aval
-        if (
-            not isinstance(aval, Aval)
-            or aval.floating
-            or aval.size > MOST_KNOWN
-            or node.op.subgraphs
-            or not node.inputs
-        ):
+        if not isinstance(aval, Aval) or aval.size > MOST_KNOWN or node.op.subgraphs or not node.inputs:
+            return None
+        if aval.floating and not (node.op.elementwise and aval.shape):
             return None
         arrays = []
         for j in node.inputs:
