@@ -175,7 +175,9 @@ class Reader:
         if inner.op != "where" or alg.zero not in inner.operands[1:] or y.is_number:
             return None
         mask, p, q = inner.operands
-        assert mask is not None and p is not None and q is not None
+        assert mask is not None
+        assert p is not None
+        assert q is not None
         parts = [e if e is alg.zero else alg.multiply(e, y) for e in (p, q)]
         made = alg.call("where", (mask, *parts), shape_of((mask, *parts)))
         return alg.scaled(c, made)
