@@ -34,6 +34,7 @@ class Limits:
     landscape_points: int = 1_000_000
     minimize_iterations: int = 1_000_000
     derivative_order: int = 10
+    derivative_nodes: int = 200_000
     errors: int = 20
     warnings: int = 20
 

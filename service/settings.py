@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     # -- how large
     body_bytes: int = Field(128 << 20, ge=1, description="largest request body in bytes")
     expression_chars: int = Field(1 << 18, ge=1, description="longest program text in characters")
+    derivative_order: int = Field(
+        _ENGINE.derivative_order, ge=0, description="highest order of a derivative that is written out"
+    )
+    derivative_nodes: int = Field(
+        _ENGINE.derivative_nodes,
+        ge=1,
+        description="most nodes of a derivative that is written as a formula or program",
+    )
     taylor_order: int = Field(_ENGINE.taylor_order, ge=0, description="highest order of Taylor coefficients")
     landscape_points: int = Field(
         _ENGINE.landscape_points, ge=1, description="most points of a landscape, those of its path included"

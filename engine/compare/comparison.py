@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from engine.aval import Array, Aval
-from engine.compare.batches import forward_gradient, numerical_gradient
-from engine.compare.objective import Objective, along, backward, by_hand, flattened, objective
+from engine.compare.batches import forward_moves, numerical_moves, results, timed
+from engine.compare.objective import along, backward, by_hand, flattened, objective
 from engine.compare.precise.differences import Reference, reference
 from engine.compare.precise.numbers import Unavailable
-from engine.compare.runs import MOST_TIMED, Executor, interleaved
+from engine.compare.runs import Executor, interleaved
 from engine.compare.unshared import NoFormula, copies, endless, operations, trees, unrolled
 from engine.cost import Cost, check, check_answer, cost_of
 from engine.derive.first_order import FirstOrder
@@ -34,13 +34,13 @@ from engine.derive.request import resolve_of, resolve_wrt, seed_for
 from engine.errors import EngineError, NotDifferentiable
 from engine.execute.meter import Meter
 from engine.graph import Graph, single
-from engine.symbolic.size import graph_size
+from engine.symbolic.size import EXACT, graph_size
 
 MOST_WRITTEN = 20_000
 """Operations of formulas that are written out and computed."""
 MOST_UNROLLED = 50_000
 """Operations of a program whose loops are written out."""
-MOST_TRIED = 1_000_000
+MOST_TRIED = 20_000
 """Nodes of all formulas that are derived to find short ones."""
 MOST_SECONDS = 8.0
 """What the passes or evaluations of one way may take together, as predicted."""
@@ -133,11 +133,14 @@ class Comparison(Job):
         return trees(derived, self.step), "", size, work
 
     def _shortest(self, graph: Graph, nodes: Sequence[int], back: Graph) -> list[Graph]:
-        """A graph for each derivative. Rules applied from the inside give other expressions than those from the outside; by
-        scalars, where they are few, both are tried and the shorter one is taken."""
-        found = [back.with_outputs([o]) for o in back.outputs]
+        """One graph for all derivatives, or one for each, in order.
+
+        Rules applied from the inside give other expressions than those from the outside; by scalars, where they are few, both
+        are tried and the shorter one is taken.
+        """
         if len(nodes) * len(graph.nodes) > MOST_TRIED:
-            return found
+            return [back]
+        found = [back.with_outputs([o]) for o in back.outputs]
         for k, node in enumerate(nodes):
             if single(graph.nodes[node].aval).shape == ():
                 other = by_hand(graph, node, self.dtype, self.step)
@@ -178,17 +181,17 @@ class Comparison(Job):
             forward.reason = self._too_long(n, cost, "passes")
             graph = self.forward
             if not forward.reason:
-                forward.gradient = lambda meter: forward_gradient(
-                    executor, graph, self.what, typed, self.limits, meter
-                )
-                forward.once = lambda meter: self._passes(graph, meter)
+                moves = forward_moves(graph, self.what, typed)
+                forward.gradient = lambda meter: results(moves, executor, typed, self.limits, meter)[1]
+                forward.once = lambda meter: timed(moves, executor, meter)
         numerical = ways["numerical"]
         numerical.reason = self._too_long(2 * n, value, "evaluations")
         if not numerical.reason:
-            numerical.gradient = lambda meter: numerical_gradient(
-                executor, self.value_graph, self.what, typed, scales, self.limits, meter
+            points, apart = numerical_moves(self.value_graph, self.what, typed, scales)
+            numerical.gradient = lambda meter: _slopes(
+                results(points, executor, typed, self.limits, meter)[0], apart
             )
-            numerical.once = lambda meter: self._evaluations(scales, meter)
+            numerical.once = lambda meter: timed(points, executor, meter)
         if self.formula is not None:
             formula = self.formula
             ways["symbolic"].gradient = lambda meter: flattened(executor.results(formula, arguments, meter))
@@ -204,59 +207,6 @@ class Comparison(Job):
         if times * cost.flops <= self.limits.flops and seconds <= MOST_SECONDS:
             return ""
         return f"{times:,} {what} of about {cost.flops:.2g} operations each take longer than a comparison may"
-
-    def _passes(self, graph: Graph, meter: Meter) -> tuple[Callable[[], Any], float]:
-        """Forward passes, one unit tangent after the other."""
-        what, bare = self.what, self.executor.bare(graph, meter)
-        n, few = self.n, min(self.n, MOST_TIMED)
-        tangents = [np.zeros(self.typed.aval(i).shape, self.dtype) for i in self.wrt]
-        flat = [t.reshape(-1) for t in tangents]
-        places = [(w, k) for w, t in enumerate(flat) for k in range(t.size)][:few]
-        arguments = [*what.arguments, *tangents]
-        numbers = flattened(arguments) if self.executor.scalar else None
-        first = len(what.arguments)
-
-        def once() -> None:
-            for w, k in places:
-                if numbers is None:
-                    flat[w][k] = 1
-                    bare(arguments, None)
-                    flat[w][k] = 0
-                else:
-                    numbers[first + w] = 1
-                    bare(arguments, numbers)
-                    numbers[first + w] = 0
-
-        return once, n / few if few else 1.0
-
-    def _evaluations(self, scales: Array, meter: Meter) -> tuple[Callable[[], Any], float]:
-        """Central differences, one entry after the other."""
-        what, bare = self.what, self.executor.bare(self.value_graph, meter)
-        n, few = self.n, min(self.n, MOST_TIMED)
-        arguments = list(what.moved_arguments)
-        flat = []
-        for r in what.rows:
-            arguments[r] = np.array(arguments[r])
-            flat.append(arguments[r].reshape(-1))
-        places = [(w, k) for w, x in enumerate(flat) for k in range(x.size)][:few]
-        numbers = flattened(arguments) if self.executor.scalar else None
-
-        def once() -> None:
-            for j, (w, k) in enumerate(places):
-                h = scales[j]
-                x = flat[w][k]
-                for sign in (h, -h):
-                    if numbers is None:
-                        flat[w][k] = x + sign
-                        bare(arguments, None)
-                        flat[w][k] = x
-                    else:
-                        at = what.rows[w]
-                        numbers[at] = x + sign
-                        bare(arguments, numbers)
-                        numbers[at] = x
-
-        return once, n / few if few else 1.0
 
     # -- the answer
 
@@ -333,10 +283,10 @@ class Comparison(Job):
             "gradients": None if gradient is None else self._cut(gradient.astype(self.dtype)),
             "evaluations": way.evaluations,
             "passes": way.passes,
-            "operations": way.operations,
+            "operations": _whole(way.operations),
             "time_ms": None if time_ms is None else float(f"{time_ms:.4g}"),
             "max_rel_error": None if gradient is None or exact is None else exact.error(gradient),
-            "size": way.size,
+            "size": _whole(way.size),
         }
 
     def _cut(self, flat: Array) -> dict[str, Array]:
@@ -348,4 +298,11 @@ class Comparison(Job):
         return found
 
 
-__all__ = ["Comparison", "Objective"]
+def _slopes(values: Array, apart: Array) -> Array:
+    """Differences of values above and below, in turn, over the distances."""
+    return np.asarray((values[::2] - values[1::2]) / apart)
+
+
+def _whole(number: float | None) -> float | None:
+    """A count as an integer, where a double holds it exactly."""
+    return int(number) if number is not None and number <= EXACT else number

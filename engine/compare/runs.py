@@ -15,12 +15,12 @@ from engine.execute.plan import plan_of
 from engine.graph import Graph
 from engine.tape import tape_of
 
-ROUNDS = (3, 25)
-"""Rounds of timing, at least and at most."""
-SECONDS = 0.4
+ROUNDS = 25
+"""Rounds of timing, at most."""
+SECONDS = 0.3
 """After this no further round is begun."""
 MOST_TIMED = 64
-"""Passes (or pairs of evaluations) of one gradient that are timed; of more the time is scaled up."""
+"""Passes or evaluations of one gradient that are timed; of more the time is scaled up."""
 
 
 class Executor:
@@ -35,14 +35,20 @@ class Executor:
                 plan_of(graph, guarded=runner.guarded)
 
     def results(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:
-        """The results, with all care."""
+        """The results, with strong zeros where something is not finite."""
         if self.scalar:
             tape = tape_of(graph)
             assert tape is not None
             found = tape.values(np.array([float(a) for a in arguments]))
             if not found.suspicious:
-                return [found.v[o] for o in graph.outputs]
+                return self.read(graph, found)
         return self.runner.run(graph, arguments, meter)
+
+    def read(self, graph: Graph, found: Any) -> list[Any]:
+        """The results among what a bare run gives."""
+        if not self.scalar:
+            return list(found.results)
+        return [found.v[o] for o in graph.outputs]
 
     def bare(self, graph: Graph, meter: Meter) -> Callable[[Sequence[Any], Array | None], Any]:
         """What is timed: a function of the arguments, which are numbers in a vector for a tape."""
@@ -57,15 +63,14 @@ class Executor:
 
 def interleaved(ways: Sequence[Callable[[], Any]], meter: Meter) -> list[float]:
     """Shortest time of each way, in seconds, of several rounds in which each is run once, in turn."""
-    least, most = ROUNDS
     best = [float("inf")] * len(ways)
     start = time.perf_counter()
-    for round_ in range(most):
-        if round_ >= least and time.perf_counter() - start > SECONDS:
-            break
+    for _ in range(ROUNDS):
         for k, way in enumerate(ways):
             meter.look()
             begin = time.perf_counter()
             way()
             best[k] = min(best[k], time.perf_counter() - begin)
+        if time.perf_counter() - start > SECONDS:
+            break
     return best

@@ -101,6 +101,7 @@ class Trace(Job):
         both = 2 if self.backward else 1
         several = [i for i, n in enumerate(typed.nodes) if not isinstance(n, int)]
         for i in [*self.listed, *several]:
+            self.step()
             step = typed.program.steps[i]
             own = shown_size(typed.aval(i).size, self.most) if isinstance(typed.nodes[i], int) else 0
             total = own * (dual + both - 1 + self.lagrangian)
@@ -130,10 +131,11 @@ class Trace(Job):
                     dots[typed.node(i)] = tangent[()]
                 push(b, typed.graph.nodes, refs, dots)
             partials = {}
+            steps = []
             for i in self.listed:
                 meter.check()
                 partials[i] = self._partials(b, refs, i)
-            steps = [self._forward_entry(refs, dots, partials[i], i) for i in self.listed]
+                steps.append(self._forward_entry(refs, dots, partials[i], i))
             adj: list[Any] | None = None
             reverse: list[dict[str, Any]] = []
             adjoints: dict[int, Any] = {}

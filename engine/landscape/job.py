@@ -67,12 +67,13 @@ class Landscape(Job):
         if asked.path is not None:
             self.path = coordinates(typed, self.over, asked.path, start)
 
-        self.way: Planned | Pointwise = pointwise(self, self.lattice(), gradients=asked.gradients) or Planned(
+        self.way: Planned | Pointwise = pointwise(self, self.lattice, gradients=asked.gradients) or Planned(
             self
         )
         self.along: Chunks | Pointwise | None = None
         if self.path is not None:
-            self.along = pointwise(self, self.path, gradients=False) or self._on_path(self.path)
+            path = self.path
+            self.along = pointwise(self, lambda: path, gradients=False) or self._on_path(path)
         parts = [self.way.cost, *([] if self.along is None else [self.along.cost])]
         self.cost = Cost(
             sum(c.nodes for c in parts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +119,10 @@ class Careful:
         ]
 
 
-def pointwise(job: Landscape, points: Array, *, gradients: bool) -> Pointwise | None:
+def pointwise(job: Landscape, points: Callable[[], Array], *, gradients: bool) -> Pointwise | None:
     """How a landscape is computed by points; None for one that is better computed by its plan."""
     typed = job.typed
     if len(typed.graph.nodes) <= PLANNED_NODES or typed.differentiates or job.asked.points > MOST_POINTS:
         return None
     tape = tape_for(typed)
-    return None if tape is None else Pointwise(job, tape, points, gradients=gradients)
+    return None if tape is None else Pointwise(job, tape, points(), gradients=gradients)

@@ -17,7 +17,7 @@ from engine.builder import GraphBuilder
 from engine.cost import Cost, Limits, check, cost_of
 from engine.derive.batch import Runner, make_ready
 from engine.derive.first_order import with_one
-from engine.errors import SingularMatrix
+from engine.errors import LimitExceeded, SingularMatrix
 from engine.execute.meter import Meter
 from engine.graph import CONSTANT, INPUT, Graph, Node
 from engine.landscape.axes import Placed
@@ -29,6 +29,9 @@ from engine.transforms.vmap import map_graph
 
 MOST_MEMBERS = 1 << 16
 """Points that are computed together at most."""
+
+CACHED = 1 << 19
+"""Entries of one array, of all points that are computed together, that are near the processor."""
 
 SHARE = 4
 """Points are computed together that take the n-th part of the memory one request may have."""
@@ -83,18 +86,16 @@ class Section:
         self.fixed, self.moving = split(graph, len(variables), self.dtype)
         self._shared: list[Array] | None = None
         one = cost_of(self.moving)
-        largest = max([n.aval.size for n in self.moving.nodes if isinstance(n.aval, Aval)], default=1)
-        self.members = int(
-            max(
-                1,
-                min(
-                    MOST_MEMBERS,
-                    limits.memory_bytes // SHARE // max(one.bytes, 1),
-                    limits.elements // max(largest, 1),
-                ),
-            )
-        )
-        """Points that are computed together."""
+        nodes = [n for n in self.moving.nodes if isinstance(n.aval, Aval)]
+        given = sum(n.aval.nbytes for n in nodes if n.op is INPUT and isinstance(n.aval, Aval))
+        own = max([n.aval.size for n in nodes if n.op is not INPUT and isinstance(n.aval, Aval)], default=1)
+        every = max([n.aval.size for n in nodes if isinstance(n.aval, Aval)], default=1)
+        most = _members(limits, one.bytes - given, own)
+        self.members = list(dict.fromkeys([min(most, max(1, CACHED // max(own, 1))), most]))
+        """Points that are computed together, as it is fast, or saves what is computed for each part (`Chunks`). What does not
+        vary is there once."""
+        self.careful = _members(limits, one.bytes, every)
+        """The same, if an op needs what does not vary for each point."""
         first = cost_of(self.fixed)
         self.cost = Cost(first.nodes, first.flops, first.bytes, first.largest_step)
         check(self.cost, limits, "This landscape")
@@ -131,21 +132,13 @@ class Chunks:
         self.shape = shape
         self.values = values
         self.crossed = crossed
-        most = section.members
         self.parts: list[int] = []
         """Length of a part along each axis; inner axes are kept whole while they can be."""
-        for n in reversed(shape):
-            longest = max(1, min(n, most))
-            pieces = -(-n // longest)
-            self.parts.insert(0, -(-n // pieces) if n else 0)
-            most = max(1, most // longest)
-        self.count = prod(-(-n // part) if part else 0 for n, part in zip(shape, self.parts, strict=True))
+        self.count = 0
         self.graph: Graph | None = None
         cost = Cost(0, 0.0, 0)
-        if self.count:
-            self.graph = self._mapped()
-            cost = cost_of(self.graph)
-            check(cost, section.limits, "A part of this landscape")
+        if prod(shape):
+            self.graph, cost, self.parts, self.count = self._made()
         held = 8 * section.results * prod(shape)
         self.cost = Cost(
             cost.nodes * self.count, cost.flops * self.count, cost.bytes + held, cost.largest_step
@@ -153,6 +146,40 @@ class Chunks:
         check(self.cost, section.limits, "This landscape")
         if self.graph is not None:
             make_ready(self.graph, guarded=section.runner.guarded)
+
+    def _made(self) -> tuple[Graph, Cost, list[int], int]:
+        """The mapped graph of a part, its cost, and the parts: small ones, unless larger ones save half of the work."""
+        found: tuple[Graph, Cost, list[int], int] | None = None
+        ways = [*self.section.members, self.section.careful]
+        for way, most in enumerate(ways):
+            last = way + 1 == len(ways)
+            if last and found is not None:
+                break
+            self._divide(most)
+            try:
+                graph = self._mapped()
+                cost = cost_of(graph)
+                check(cost, self.section.limits, "A part of this landscape")
+            except LimitExceeded:
+                if last:
+                    raise
+                continue
+            if found is None or 2 * cost.flops * self.count < found[1].flops * found[3]:
+                found = graph, cost, self.parts, self.count
+        assert found is not None
+        return found
+
+    def _divide(self, most: int) -> None:
+        """Into parts of at most so many points."""
+        self.parts = []
+        for n in reversed(self.shape):
+            longest = max(1, min(n, most))
+            pieces = -(-n // longest)
+            self.parts.insert(0, -(-n // pieces) if n else 0)
+            most = max(1, most // longest)
+        self.count = prod(
+            -(-n // part) if part else 0 for n, part in zip(self.shape, self.parts, strict=True)
+        )
 
     def _mapped(self) -> Graph:
         section = self.section
@@ -203,6 +230,12 @@ class Chunks:
             for result, part in zip(results, found, strict=True):
                 result[whole] = np.asarray(part)[kept]
         return results
+
+
+def _members(limits: Limits, nbytes: int, largest: int) -> int:
+    """How many points fit, of which each takes so many bytes, and arrays of so many elements."""
+    by_memory = limits.memory_bytes // SHARE // max(nbytes, 1)
+    return int(max(1, min(MOST_MEMBERS, by_memory, limits.elements // max(largest, 1))))
 
 
 def padded(values: Array, size: int) -> Array:

@@ -8,7 +8,8 @@ the methods that look for its minimum. A method is a function `(problem, options
 
 from __future__ import annotations
 
-from engine.minimize.job import Fields, Minimize, prepare_minimize
+from engine.minimize.asked import Fields
+from engine.minimize.job import Minimize, prepare_minimize
 from engine.minimize.methods import METHODS
 from engine.minimize.options import read_options
 

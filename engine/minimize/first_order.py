@@ -13,7 +13,7 @@ import numpy as np
 from engine.aval import Array
 from engine.minimize.outcome import Finished, Outcome
 from engine.minimize.path import Path
-from engine.minimize.problem import Problem
+from engine.minimize.problem import Problem, norm
 from engine.minimize.rules import RULES
 from engine.minimize.schedules import schedule
 
@@ -53,7 +53,7 @@ def central(problem: Problem, h: float | None) -> Slope:
             points[at + len(own), own] -= below[own]
             if problem.most is not None and problem.spent + len(points) > problem.most:
                 problem.spend(len(points))
-            found = problem.values(points)
+            found = problem.values(points, probes=True)
             width = above[own] + below[own]
             g[own] = np.where(
                 width > 0, (found[: len(own)] - found[len(own) :]) / np.where(width > 0, width, 1.0), 0.0
@@ -121,6 +121,8 @@ def search_line(problem: Problem, options: Mapping[str, Any], path: Path, slope:
                 break
             trial: tuple[float, Array | None] = (problem.value(y), None) if numerical else problem.gradient(y)
             lower = np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved
+            if lower and trial[0] == value:  # the decrease is lost in rounding: then the gradient has to tell
+                lower = trial[1] is not None and norm(trial[1]) < norm(g)
             if lower and (trial[1] is None or np.isfinite(trial[1]).all()):
                 found = trial
                 break

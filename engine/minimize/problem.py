@@ -50,6 +50,8 @@ class Problem:
         """Runs of the program: a value and its gradient are one, a Jacobian is one."""
         self.most: int | None = None
         self.best = Best(self.start, np.nan, None)
+        self.undefined: Array | None = None
+        """The first point where f was found to be NaN."""
 
     # -- the box
 
@@ -91,15 +93,16 @@ class Problem:
         self.counts["hvp"] += 1
         return self.objective.hvp(x, vector)
 
-    def values(self, points: Array) -> Array:
-        """f at each row, computed together: as many of them as may still be computed, at least one."""
+    def values(self, points: Array, *, probes: bool = False) -> Array:
+        """f at each row, computed together: as many of them as may still be computed, at least one. `probes` are looked at
+        for the slope between them, and none of them is the answer."""
         if self.most is not None:
             points = points[: max(1, self.most - self.spent)]
         self.spend(len(points))
         self.counts["value"] += len(points)
         values = self.objective.values(points).reshape(-1)
         low = np.where(np.isnan(values), np.inf, values)
-        if len(low):
+        if len(low) and not probes:
             k = int(np.argmin(low))
             self.offer(points[k].copy(), float(values[k]))
         return values
@@ -138,15 +141,22 @@ class Problem:
         if value < UNBOUNDED:
             if value > -np.inf and not best.value <= value:
                 self.best = Best(np.array(x, np.float64), value, gradient)
+            shown = "-Infinity" if value == -np.inf else f"{value:.3g}"
             raise Finished(
-                "diverged", f"The objective is unbounded below as far as can be seen: it fell to {value:.3g}."
+                "diverged", f"The objective is unbounded below, as far as can be seen: it fell to {shown}."
             )
         if not np.isfinite(value):
+            if self.undefined is None and np.isnan(value):
+                self.undefined = np.array(x, np.float64)
             return
         if not best.value <= value:
             self.best = Best(np.array(x, np.float64), value, gradient)
         elif gradient is not None and best.gradient is None and np.array_equal(x, best.point):
             self.best = best._replace(gradient=gradient)
+
+    def settle(self, x: Array, value: float, gradient: Array) -> None:
+        """Make this the best point: to rounding the value is that of the one before, and what else is known of it is better."""
+        self.best = Best(np.array(x, np.float64), value, gradient)
 
     def rounded(self, x: Array, value: float, gradient: Array) -> bool:
         """Whether what a step could gain is lost in rounding: then a method that finds none has arrived. What it could gain is

@@ -138,7 +138,7 @@ def _arc(
     falls along it, the last of t = 1, 2, 4, … that lowers it further."""
     t = 1.0
     found: tuple[Array, float, Array] | None = None
-    for _ in range(100):
+    while t > 1e-18:
         y = problem.project(x + t * step)
         if np.array_equal(x, y):
             return None
@@ -149,6 +149,7 @@ def _arc(
             and np.isfinite(gradient).all()
             and promised > 0
             and new <= value - ARMIJO * promised
+            and (new < value or norm(gradient) < norm(g))
         ):
             if found is not None and not new < found[1]:
                 return found

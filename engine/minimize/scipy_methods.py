@@ -7,19 +7,18 @@ the objective is not finite is a point where it is high, so that line searches c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize
-from scipy.optimize import Bounds, OptimizeResult
 
 from engine.aval import Array
 from engine.minimize.first_order import NOT_FINITE, no_progress
 from engine.minimize.outcome import Finished, Outcome
 from engine.minimize.path import Path
-from engine.minimize.problem import Problem
+from engine.minimize.problem import Problem, norm
 
-minimize: Any = optimize.minimize  # its overloads know nothing of callables that are objects
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 WITHOUT_END = 2**31 - 1
 """What SciPy is told of limits that are kept here."""
@@ -28,6 +27,13 @@ WITHOUT_END = 2**31 - 1
 SMALL = 10.0
 """By default a small change of the objective ends L-BFGS-B only where no entry of the gradient is larger than so many gtol:
 on a plateau, or far from the minimum of a function of bad scale, it is no sign of having arrived."""
+
+
+def minimize(*arguments: Any, **more: Any) -> OptimizeResult:
+    """SciPy's own, imported when it is first needed: that takes as long as starting half of the server."""
+    from scipy.optimize import minimize as own
+
+    return own(*arguments, **more)
 
 
 class Wrapped:
@@ -75,9 +81,16 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     ftol, gtol = options["ftol"], options["gtol"]
     enough = np.inf if "ftol" in options["given"] else SMALL * gtol
 
+    far = 0
+
     def callback(intermediate_result: OptimizeResult) -> None:
-        before = f.value
+        nonlocal far
+        before, from_there, slope = f.value, f.at, f.slope
         f.callback(intermediate_result)
+        # SciPy makes no step longer than 10¹⁰ gradients: along a straight line down it would go on for ever.
+        far = far + 1 if norm(f.at - from_there) > 1e9 * max(1.0, norm(slope)) else 0
+        if far == 3:
+            raise Finished("diverged", f"The objective falls without end: it is {f.value:.3g} already.")
         change = before - f.value
         if change <= ftol * max(abs(before), abs(f.value), 1.0):
             largest = float(np.abs(problem.projected(f.at, f.slope)).max(initial=0.0))
@@ -87,7 +100,7 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
                     f"The last step changed the objective by {change:.3g} of it or less; ftol is {ftol:g}.",
                 )
 
-    bounds = Bounds(problem.low, problem.high) if problem.bounded else None
+    bounds = np.stack([problem.low, problem.high], axis=1) if problem.bounded else None
     told = {
         "maxcor": options["memory"], "ftol": 0.0, "gtol": 0.0, "maxls": 50,
         "maxiter": WITHOUT_END, "maxfun": WITHOUT_END,

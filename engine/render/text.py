@@ -1,8 +1,8 @@
 r"""Programs as program text that reads back: `2*x*y`, with statements for what is named or read more than once.
 
-The text's free names are the program's inputs, and what it computes is what the program computes, operation by operation; ids of
-nodes in between need not survive. Bodies of loops and choices become helpers. Nothing recurses over the program, and what would
-nest deeper than a reader (or the parser) follows gets a statement of its own.
+The text's free names are the program's inputs, and what it computes is what the program computes, operation by operation; ids
+of nodes in between need not survive. Bodies of loops and choices become helpers. Nothing recurses over the program, and what
+would nest deeper than a reader (or the parser) follows gets a statement of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +62,16 @@ RESERVED = frozenset({*keyword.kwlist, *KEYWORDS, *(n for n in NAMESPACES if "."
 
 
 @dataclass(slots=True)
-class _Piece:
+class Piece:
     """An expression as text, how tightly its outermost operator binds, and how deeply brackets nest in it."""
 
     text: str
     level: int = ATOM
     depth: int = 0
+    alone: bool = False
+    """Whether it is the one result of an op that has several in general."""
+    paths: list[str] | None = None
+    """How its results are read, where that is not by an index alone."""
 
 
 def program_text(program: Program, names: Mapping[str, str] | None = None) -> str:
@@ -76,61 +80,96 @@ def program_text(program: Program, names: Mapping[str, str] | None = None) -> st
 
     Raises `Unsupported`, naming the node, for an input that has no name in text, and for what has no form in it.
     """
-    return _Printer(program, names or {}).text()
+    return Printer(program, names or {}).text()
 
 
-class _Printer:
-    def __init__(self, program: Program, names: Mapping[str, str]) -> None:
+class Printer:
+    """Prints the steps of a program, or of a body as a helper: `given` are then names of its inputs, and `taken` is shared."""
+
+    def __init__(
+        self,
+        program: Program,
+        names: Mapping[str, str],
+        taken: set[str] | None = None,
+        given: Mapping[int, str] | None = None,
+    ) -> None:
         self.program = program
-        self.names: dict[int, str] = {}
-        self.pieces: dict[int, _Piece] = {}
+        self.pieces: dict[int, Piece] = {}
         self.lines: list[str] = []
         self.uses = [0] * len(program.steps)
         self.readers: dict[int, list[int]] = {}
-        live = [False] * len(program.steps)
+        self.live = [False] * len(program.steps)
         for o in program.outputs:
-            live[o] = True
+            self.live[o] = True
         for i in range(len(program.steps) - 1, -1, -1):
             step = program.steps[i]
-            if live[i]:
+            if self.live[i]:
                 for a in step.operands:
                     if isinstance(a, int):
-                        live[a] = True
+                        self.live[a] = True
                         self.uses[a] += 1
                         if step.op is ITEM:
                             self.readers.setdefault(a, []).append(i)
-        self.live = live
         self.outputs = set(program.outputs)
-        self.taken = set(CONSTANTS)
+        self.wanted = names
+        self.taken = set(CONSTANTS) if taken is None else taken
+        self.called: set[str] = set()
+        """Names of inputs."""
         for i in program.inputs:
+            if given is not None:
+                self.pieces[i] = Piece(given[i], ATOM if is_name(given[i]) else UNARY)
+                continue
             name = program.steps[i].id
             name = names.get(name, name)
-            if live[i] and not is_name(name):
+            if self.live[i] and not is_name(name):
                 raise Unsupported(f"The input {quoted(name)} cannot be named in program text.", node=name)
-            self.names[i] = name
+            self.pieces[i] = Piece(name)
+            self.called.add(name)
             self.taken.add(name)
         self.counter = 0
-        self.wanted = names
 
     def text(self) -> str:
         """All statements; the last one is the result."""
-        steps = self.program.steps
-        for i, step in enumerate(steps):
-            if not self.live[i]:
+        self.print()
+        self.lines.append(", ".join(self.results()))
+        return "\n".join(self.lines)
+
+    def print(self) -> None:
+        """The statements before the results."""
+        for i, step in enumerate(self.program.steps):
+            if not self.live[i] or step.op is INPUT:
                 continue
-            if step.op is INPUT:
-                self.pieces[i] = _Piece(self.names[i])
-            elif i in self.readers:
+            if i in self.readers:
                 self._several(i, step)
             elif i not in self.pieces:
                 piece = self._piece(i, step)
                 self.pieces[i] = piece
                 if self._stated(i, step, piece):
                     self._state(i, piece)
-        self.lines.append(", ".join(self.pieces[o].text for o in self.program.outputs))
-        return "\n".join(self.lines)
 
-    def _stated(self, i: int, step: Step, piece: _Piece) -> bool:
+    def results(self) -> list[str]:
+        """The outputs."""
+        return [self.pieces[o].text for o in self.program.outputs]
+
+    def atom(self, argument: Any) -> str:
+        """An operand as a name or a number, a statement before it if need be: a helper reads it from around it."""
+        piece = self.operand(argument)
+        if isinstance(argument, int) and not is_name(piece.text):
+            self._state(argument, piece)
+            return self.pieces[argument].text
+        return piece.text if piece.level == ATOM else f"({piece.text})"
+
+    def fresh(self, wish: str) -> str:
+        """A name that nothing has yet."""
+        name, k = (wish if is_name(wish) else "v"), 1
+        wish = name
+        while name in self.taken:
+            k += 1
+            name = f"{wish}{k}" if not wish[-1].isdigit() else f"{wish}_{k}"
+        self.taken.add(name)
+        return name
+
+    def _stated(self, i: int, step: Step, piece: Piece) -> bool:
         """Whether a step gets a statement."""
         if len(piece.text) > LONG or piece.depth > DEEP:
             return True
@@ -139,10 +178,10 @@ class _Printer:
             return often and len(piece.text) > 12
         return often or (step.named and self.uses[i] > 0)
 
-    def _state(self, i: int, piece: _Piece) -> None:
+    def _state(self, i: int, piece: Piece) -> None:
         name = self._name(i)
         self.lines.append(f"{name} = {piece.text}")
-        self.pieces[i] = _Piece(name)
+        self.pieces[i] = Piece(name)
 
     def _name(self, i: int) -> str:
         """A name for a step: its own, if that is one and free."""
@@ -157,50 +196,64 @@ class _Printer:
                 if name not in self.taken and name not in self.program.index:
                     break
         self.taken.add(name)
-        self.names[i] = name
         return name
 
     def _several(self, i: int, step: Step) -> None:
         """An op of several results: read where it stands if that is once, else by a name."""
         piece = self._piece(i, step)
-        if len(self.readers[i]) > 1 or piece.level < ATOM:
+        if piece.alone:
+            self.pieces[i] = piece
+            if len(self.readers[i]) > 1:
+                self._state(i, piece)
+                self.pieces[i].alone = True
+        elif len(self.readers[i]) > 1 or piece.level < ATOM:
             self._state(i, piece)
+            self.pieces[i].paths = piece.paths
         else:
             self.pieces[i] = piece
 
     # -- expressions
 
-    def _piece(self, i: int, step: Step) -> _Piece:
+    def _piece(self, i: int, step: Step) -> Piece:
         op = step.op
         if op is CONSTANT:
             return self._literal(step.attrs["value"])
         if op is ITEM:
-            source = self._operand(step.operands[0])
-            return _Piece(f"{_at(source, ATOM)}[{step.attrs['index']}]", ATOM, source.depth)
+            source = self.operand(step.operands[0])
+            if source.alone:
+                return source
+            if source.paths is not None:
+                return Piece(source.text + source.paths[step.attrs["index"]], ATOM, source.depth)
+            return Piece(f"{_at(source, ATOM)}[{step.attrs['index']}]", ATOM, source.depth)
         if any(isinstance(v, Program) for v in step.attrs.values()):
-            raise Unsupported(f"{op.name} has no form in program text here.", node=step.id)
-        operands = [None if a is None else self._operand(a) for a in step.operands]
+            from engine.render.text_helpers import with_bodies
+
+            return with_bodies(self, step)
+        operands = [None if a is None else self.operand(a) for a in step.operands]
         infix = INFIX.get(op.name)
         if infix is not None and len(operands) == 2 and not step.attrs and None not in operands:
-            return _infix(*infix, *(p for p in operands if p is not None))
+            pieces = [p for p in operands if p is not None]
+            if all(isinstance(a, Literal) and a.value.ndim for a in step.operands):
+                pieces[0] = Piece(f"np.array({pieces[0].text})", ATOM, pieces[0].depth + 1)
+            return _infix(*infix, *pieces)
         first = operands[0] if operands else None
         if op.name == "negative" and first is not None:
-            return _Piece("-" + _at(first, UNARY), UNARY, _deeper(first, UNARY))
+            return Piece("-" + _at(first, UNARY), UNARY, _deeper(first, UNARY))
         if op.name == "logical_not" and first is not None:
-            return _Piece("~" + _at(first, UNARY), UNARY, _deeper(first, UNARY))
+            return Piece("~" + _at(first, UNARY), UNARY, _deeper(first, UNARY))
         if op.name == "getitem" and first is not None:
             index = self._index(step, operands)
-            return _Piece(f"{_at(first, ATOM)}[{index}]", ATOM, 1 + _deeper(first, ATOM))
+            return Piece(f"{_at(first, ATOM)}[{index}]", ATOM, 1 + _deeper(first, ATOM))
         if op.name == "permute_dims" and first is not None and not step.attrs:
-            return _Piece(_at(first, ATOM) + ".T", ATOM, _deeper(first, ATOM))
+            return Piece(_at(first, ATOM) + ".T", ATOM, _deeper(first, ATOM))
         if op.name == "matrix_transpose" and first is not None:
-            return _Piece(_at(first, ATOM) + ".mT", ATOM, _deeper(first, ATOM))
+            return Piece(_at(first, ATOM) + ".mT", ATOM, _deeper(first, ATOM))
         if op.name == "stack" and not step.attrs and all(p is not None for p in operands):
             listed = [p for p in operands if p is not None]
-            return _Piece(f"[{', '.join(p.text for p in listed)}]", ATOM, 1 + max(p.depth for p in listed))
+            return Piece(f"[{', '.join(p.text for p in listed)}]", ATOM, 1 + max(p.depth for p in listed))
         return self._call(step, operands)
 
-    def _call(self, step: Step, operands: Sequence[_Piece | None]) -> _Piece:
+    def _call(self, step: Step, operands: Sequence[Piece | None]) -> Piece:
         """A call, arguments in the op's order; by their names where one before them is missing."""
         op = step.op
         arguments: list[str] = []
@@ -231,63 +284,63 @@ class _Printer:
             arguments.append(shown if positional else f"{parameter.name}={shown}")
             by_name = by_name or not positional
         depth = 1 + max((p.depth for p in operands if p is not None), default=0)
-        return _Piece(f"{op.name}({', '.join(arguments)})", ATOM, depth)
+        return Piece(f"{op.name}({', '.join(arguments)})", ATOM, depth)
 
-    def _many(self, op: Op, given: Sequence[_Piece | None], *, following: bool) -> list[str]:
+    def _many(self, op: Op, given: Sequence[Piece | None], *, following: bool) -> list[str]:
         texts = ["None" if p is None else p.text for p in given]
         if op.name == "einsum":
             return texts
         return [f"[{', '.join(texts)}]"]
 
-    def _operand(self, argument: Any) -> _Piece:
+    def operand(self, argument: Any) -> Piece:
         return self._literal(argument) if isinstance(argument, Literal) else self.pieces[argument]
 
-    def _literal(self, literal: Literal) -> _Piece:
+    def _literal(self, literal: Literal) -> Piece:
         value = literal.value
         if value.ndim == 0:
             return self.number(value[()])
         if value.size == 0:
-            return _Piece(f"zeros({_tuple(value.shape)})", ATOM, 1)
+            return Piece(f"zeros({_tuple(value.shape)})", ATOM, 1)
         if value.size > MOST_ENTRIES:
             raise Unsupported(f"An array of {value.size:,} numbers is not written out in program text.")
         if value.dtype.kind == "f" and value.size > 1 and bool((value == value.flat[0]).all()):
             fill = float(value.flat[0])
             shape = _tuple(value.shape) if value.ndim > 1 else str(value.shape[0])
             if fill in (0.0, 1.0) and not math.copysign(1.0, fill) < 0:
-                return _Piece(f"{'zeros' if fill == 0 else 'ones'}({shape})", ATOM, 1)
-            return _Piece(f"full({shape}, {self.number(fill).text})", ATOM, 1)
-        return _Piece(_listed(value.tolist(), self.number), ATOM, value.ndim)
+                return Piece(f"{'zeros' if fill == 0 else 'ones'}({shape})", ATOM, 1)
+            return Piece(f"full({shape}, {self.number(fill).text})", ATOM, 1)
+        return Piece(_listed(value.tolist(), self.number), ATOM, value.ndim)
 
-    def number(self, x: Any) -> _Piece:
+    def number(self, x: Any) -> Piece:
         """A number as short as it reads back: constants by their names, fractions as such."""
         if isinstance(x, bool | np.bool_):
-            return _Piece(str(bool(x)))
+            return Piece(str(bool(x)))
         if isinstance(x, int | np.integer):
-            return _Piece(str(int(x)), ATOM if x >= 0 else UNARY)
+            return Piece(str(int(x)), ATOM if x >= 0 else UNARY)
         x = float(x)
         if math.isnan(x):
-            return _Piece("nan" if "nan" not in self.names.values() else "(inf - inf)")
+            return Piece("nan" if "nan" not in self.called else "(inf - inf)")
         if math.copysign(1.0, x) < 0:
             inner = self.number(-x)
-            return _Piece("-" + _at(inner, UNARY), UNARY)
+            return Piece("-" + _at(inner, UNARY), UNARY)
         if math.isinf(x):
-            return _Piece("inf" if "inf" not in self.names.values() else "1e999")
+            return Piece("inf" if "inf" not in self.called else "1e999")
         if x == int(x) and x < 1e16:
-            return _Piece(str(int(x)))
+            return Piece(str(int(x)))
         named = KNOWN.get(x)
-        if named is not None and not (named[2] & set(self.names.values())):
-            return _Piece(named[0], named[1])
+        if named is not None and not (named[2] & self.called):
+            return Piece(named[0], named[1])
         plain = repr(x)
         if len(plain) > 12:
             for bottom in (3, 6, 7, 9, 11, 12, 13, 15):
                 top = round(x * bottom)
                 if 0 < top < 100 and top / bottom == x:
-                    return _Piece(f"{top}/{bottom}", MUL)
-        return _Piece(plain)
+                    return Piece(f"{top}/{bottom}", MUL)
+        return Piece(plain)
 
     # -- attributes
 
-    def _index(self, step: Step, operands: Sequence[_Piece | None]) -> str:
+    def _index(self, step: Step, operands: Sequence[Piece | None]) -> str:
         parts = []
         for part in step.attrs["index"]:
             if isinstance(part, Slice):
@@ -299,13 +352,15 @@ class _Printer:
 
     def _attr(self, step: Step, value: Any) -> str:
         match value:
+            case Slice():
+                raise Unsupported(f"{step.op.name} has no form in program text.", node=step.id)
             case Literal():
                 return self._literal(value).text
             case IndexArray():
                 array = value.value
                 return _listed(array.tolist(), self.number) if array.ndim else str(array[()])
             case InputRef(k):
-                return self._operand(step.operands[k]).text
+                return self.operand(step.operands[k]).text
             case tuple():
                 return _tuple([self._attr(step, v) for v in value])
             case str():
@@ -324,7 +379,7 @@ def _leads(op: Op, k: int) -> bool:
     return k == 0 and isinstance(op.parameters[0], Attr)
 
 
-def _infix(sign: str, level: int, x: _Piece, y: _Piece) -> _Piece:
+def _infix(sign: str, level: int, x: Piece, y: Piece) -> Piece:
     if level == POW:
         left, right = ATOM, UNARY
     elif level == COMPARE:
@@ -333,15 +388,15 @@ def _infix(sign: str, level: int, x: _Piece, y: _Piece) -> _Piece:
         left, right = level, level + 1
     spaced = f" {sign} " if level in (ADD, COMPARE) or sign == "@" else sign
     text = f"{_at(x, left)}{spaced}{_at(y, right)}"
-    return _Piece(text, level, max(_deeper(x, left), _deeper(y, right)))
+    return Piece(text, level, max(_deeper(x, left), _deeper(y, right)))
 
 
-def _at(piece: _Piece, level: int) -> str:
+def _at(piece: Piece, level: int) -> str:
     """A piece where at least `level` is needed."""
     return piece.text if piece.level >= level else f"({piece.text})"
 
 
-def _deeper(piece: _Piece, level: int) -> int:
+def _deeper(piece: Piece, level: int) -> int:
     return piece.depth + (piece.level < level)
 
 
@@ -359,7 +414,7 @@ def _tuple(values: Sequence[Any]) -> str:
 def _known() -> dict[float, tuple[str, int, frozenset[str]]]:
     none: frozenset[str] = frozenset()
     pi = frozenset({"pi"})
-    found = {
+    return {
         math.pi: ("pi", ATOM, pi),
         math.e: ("e", ATOM, frozenset({"e"})),
         math.pi / 180.0: ("pi/180", MUL, pi),
@@ -377,7 +432,6 @@ def _known() -> dict[float, tuple[str, int, frozenset[str]]]:
         math.sqrt(2.0 * math.pi): ("sqrt(2*pi)", ATOM, pi),
         1.0 / math.sqrt(2.0 * math.pi): ("1/sqrt(2*pi)", MUL, pi),
     }
-    return found
 
 
 KNOWN = _known()

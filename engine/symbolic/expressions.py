@@ -305,6 +305,9 @@ class Algebra:
             common = -common
         if common == 1:
             return 1.0, inner
+        if abs(common) == 1:  # signs alone
+            terms = tuple((a / common, t) for a, t in inner.terms)
+            return common, self._sum(inner.number / common + 0.0, terms, inner.shape)
         terms = tuple((float(round(a / common)), t) for a, t in inner.terms)
         return common, self._sum(float(round(inner.number / common)), terms, inner.shape)
 

@@ -73,7 +73,7 @@ def _function(alg: Algebra, op: str, u: Expr) -> Expr:
             return alg.number(value)
         return alg.call(op, (u,), u.shape)
     if op in ODD or op in EVEN:
-        c, inner = alg.split(u)
+        c = alg.split(u)[0]
         flipped = None
         if c < 0 or (u.kind == "sum" and all(a < 0 for a, _ in u.terms) and u.number <= 0):
             flipped = alg.negative(u)

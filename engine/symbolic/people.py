@@ -34,7 +34,6 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "rel_entr": ("log(a / b) + 1", "-a / b"),
     "kl_terms": ("log(a / b)", "1 - a / b"),
     "logit": ("1 / (a * (1 - a))",),
-    "rgamma": ("-digamma(a) * y",),
     "log1p": ("1 / (1 + a)",),
     "cosm1": ("-sin(a)",),
 }

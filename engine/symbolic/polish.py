@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.symbolic.expressions import Algebra, Expr, order_of_factor
 from engine.symbolic.functions import elementwise
@@ -10,16 +10,24 @@ from engine.symbolic.write import in_order
 
 AGAIN = frozenset({"log", "exp", "sin", "cos", "tanh", "abs"})
 """Functions whose own rules are asked again for a tidied operand."""
+MOST_GROUPS = 4
+MOST_GROUPED = 12
+"""How often groups are looked for in one sum, and in how long ones."""
 MOST_TERMS = 64
 """Longest sum that is searched for common factors."""
 
 
 def polished(
-    alg: Algebra, results: Sequence[Expr], names: Mapping[Expr, str]
+    alg: Algebra,
+    results: Sequence[Expr],
+    names: Mapping[Expr, str],
+    step: Callable[[], None] | None = None,
 ) -> tuple[list[Expr], dict[Expr, str]]:
     """The results, with common factors taken out; and the names that parts of them have."""
     new: dict[Expr, Expr] = {}
     for e in in_order(results):
+        if step is not None:
+            step()
         new[e] = _one(alg, e, new)
         if e in alg.shared:
             alg.shared.add(new[e])
@@ -37,7 +45,7 @@ def _one(alg: Algebra, e: Expr, new: Mapping[Expr, Expr]) -> Expr:
             made = e
             if any(t is not u for (_, t), (_, u) in zip(e.terms, parts, strict=True)):
                 made = alg.sum(parts, e.number)
-            return _factored(alg, _pythagoras(alg, made))
+            return _grouped(alg, _factored(alg, _pythagoras(alg, made)))
         case "product":
             if all(new[b] is b for _, b in e.terms):
                 return _product(alg, e)
@@ -75,6 +83,38 @@ def _factored(alg: Algebra, e: Expr) -> Expr:
         if alg.size(made) < alg.size(best) and made.shape == e.shape:
             best = made
     return best
+
+
+def _grouped(alg: Algebra, e: Expr) -> Expr:
+    """Terms that have more than letters in common, taken together: (a + b)·sin u + c."""
+    for _ in range(MOST_GROUPS):
+        if e.kind != "sum" or not 3 <= len(e.terms) <= MOST_GROUPED:
+            return e
+        having: dict[tuple[Expr, float], list[int]] = {}
+        for k, (_, t) in enumerate(e.terms):
+            for b, p in _factors(t).items():
+                if b.kind != "input" or p < 0:
+                    having.setdefault((b, p), []).append(k)
+        ranked = sorted(
+            (
+                (alg.size(b) * (len(at) - 1), at)
+                for (b, _), at in having.items()
+                if 2 <= len(at) < len(e.terms)
+            ),
+            key=lambda k: -k[0],
+        )
+        made = e
+        for _, at in ranked[:3]:
+            together = _factored(alg, alg.sum([e.terms[k] for k in at]))
+            others = [part for k, part in enumerate(e.terms) if k not in at]
+            found = alg.sum([*others, (1.0, together)], e.number)
+            if alg.size(found) < alg.size(made):
+                made = found
+                break
+        if made is e:
+            return e
+        e = made
+    return e
 
 
 def _common(parts: Sequence[tuple[float, Mapping[Expr, float]]], fractions: bool) -> dict[Expr, float]:
@@ -118,12 +158,10 @@ def _product(alg: Algebra, e: Expr) -> Expr:
 
 def _pythagoras(alg: Algebra, e: Expr) -> Expr:
     """c·sin²u·r + c·cos²u·r is c·r, c·cosh²u·r − c·sinh²u·r too."""
-    if e.kind != "sum" or not 2 <= len(e.terms) <= MOST_TERMS:
-        return e
-    while e.kind == "sum":
+    while e.kind == "sum" and 2 <= len(e.terms) <= MOST_TERMS:
         found = _pair(alg, e)
         if found is None:
-            return e
+            break
         e = found
     return e
 

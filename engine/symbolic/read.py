@@ -3,18 +3,19 @@
 A node of the graph that holds the value of one of the user's nodes is read as what the user wrote where that says more
 (`softmax(x)`, `mean(x)`), everything else by the rules of `RULES`, `tensors` and `spelling`.
 
-The expression of a node may have fewer axes than the node: it broadcasts to its shape, as operands do in text. Where an op looks
-at the shape itself, `Reader.whole` stretches it.
+The expression of a node may have fewer axes than the node: it broadcasts to its shape, as operands do in text. Where an op
+looks at the shape itself, `Reader.whole` stretches it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.aval import Aval, Shape
+from engine.aval import Array, Aval, Shape
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
 from engine.op import InputRef
 from engine.program import INPUT as STEP_INPUT
@@ -31,6 +32,12 @@ AS_WRITTEN = frozenset({"reduction", "linalg", "nn", "special", "indexing"})
 """Families of ops whose composites are better read as the user wrote them than as what they consist of."""
 
 
+MOST_KNOWN = 4096
+"""Elements of the largest array of integers that is computed."""
+NO_TEXT = frozenset({"setitem", "cho_factor"})
+"""Ops that text says in another way."""
+
+
 class Unspelled(Exception):
     """A core op that no public ops say."""
 
@@ -42,7 +49,14 @@ class Unspelled(Exception):
 class Reader:
     """Reads the nodes of a graph, in order."""
 
-    def __init__(self, derived: Derived, program: Program, rules: Mapping[str, Sequence[Rule]]) -> None:
+    def __init__(
+        self,
+        derived: Derived,
+        program: Program,
+        rules: Mapping[str, Sequence[Rule]],
+        step: Callable[[], None] | None = None,
+    ) -> None:
+        self.step = step
         self.graph: Graph = derived.graph
         self.dtype = derived.dtype
         self.rules = rules
@@ -72,6 +86,8 @@ class Reader:
             self.read[i] = self.alg.input(self.inputs[k], aval.shape, aval.dtype)
         for i, _ in self.graph.schedule:
             self.node = i
+            if self.step is not None:
+                self.step()
             e = self._read(i, nodes[i])
             self.read[i] = e
             if e is None:
@@ -91,6 +107,9 @@ class Reader:
         written = self._as_written(i)
         if written is not None:
             return written
+        known = self._known(node)
+        if known is not None:
+            return known
         for rule in self.rules.get(node.op.name, ()):
             found = rule(self, node)
             if found is not None:
@@ -101,6 +120,29 @@ class Reader:
             return self._elementwise(node)
         raise Unspelled(node.op.name)
 
+    def _known(self, node: Node) -> Expr | None:
+        """An integer or boolean node of constants alone, computed."""
+        aval = node.aval
+        if (
+            not isinstance(aval, Aval)
+            or aval.floating
+            or aval.size > MOST_KNOWN
+            or node.op.subgraphs
+            or not node.inputs
+        ):
+            return None
+        arrays = []
+        for j in node.inputs:
+            e = self.read[j]
+            if e is None or not _is_array(e):
+                return None
+            own = self.aval(j)
+            known: Array = e.data if e.kind == "array" else np.asarray(e.number)
+            arrays.append(np.broadcast_to(known.astype(own.dtype), own.shape))
+        with np.errstate(all="ignore"):
+            result = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
+        return self.constant(result) if aval.floating else self.alg.array(result)
+
     def constant(self, value: Any) -> Expr:
         """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""
         array = np.asarray(value)
@@ -110,13 +152,17 @@ class Reader:
                 eye = self.alg.call("eye", (), array.shape, None, (("n", len(array)),))
                 return self.alg.scaled(first, eye)
         if array.dtype.kind == "f" and array.size and bool((array == array.flat[0]).all()):
-            if not (array.flat[0] == 0 and np.signbit(array.flat[0])):
-                return self.alg.number(float(array.flat[0]))
+            return self.alg.number(float(array.flat[0]) + 0.0)
         return self.alg.array(array)
 
     def _elementwise(self, node: Node) -> Expr:
         aval = single(node.aval)
         operands = [self.of(j) for j in node.inputs]
+        if node.params and any(e.is_number and not math.isfinite(e.number) for e in operands):
+            # A product with what is infinite or no number, and 0 where the other factor is.
+            x, y = operands if not operands[0].is_number else operands[::-1]
+            zero = self.alg.call("equal", (x, self.alg.zero), x.shape, "bool")
+            return self.alg.call("where", (zero, self.alg.zero, self.alg.multiply(x, y)), x.shape)
         if aval.floating and all(single(self.graph.nodes[j].aval).floating for j in node.inputs):
             return elementwise(self.alg, node.op.name, operands)
         return self.alg.call(node.op.name, operands, shape_of(operands), aval.dtype)
@@ -137,7 +183,11 @@ class Reader:
             step = self.program.steps[source]
         elif step.op.multiple:
             return None
-        if step.op.family not in AS_WRITTEN or not (step.op.composite or index is not None):
+        if (
+            step.op.name in NO_TEXT
+            or step.op.family not in AS_WRITTEN
+            or not (step.op.composite or index is not None)
+        ):
             return None
         if any(isinstance(v, Program | InputRef) for v in step.attrs.values()):
             return None
@@ -204,6 +254,10 @@ class Reader:
         return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))
 
 
+def _is_array(e: Expr | None) -> bool:
+    return e is not None and (e.kind == "array" or e.is_number)
+
+
 def same(reader: Reader, node: Node) -> Expr:
     """Ops that leave the numbers as they are, and stretch them at most."""
     return reader.of(node.inputs[0])
@@ -217,6 +271,18 @@ def cast(reader: Reader, node: Node) -> Expr:
     if e.kind == "array" and dtype == reader.dtype:
         return reader.constant(e.data.astype(dtype))
     return reader.alg.call("astype", (e,), e.shape, dtype, (("dtype", dtype),))
+
+
+def wrap_index(reader: Reader, node: Node) -> Expr:
+    """An index that may be negative; ops that take indices know that themselves."""
+    alg, i = reader.alg, reader.node
+    e = reader.of(node.inputs[0])
+    takes = ("gather", "scatter_add", "scatter_set", "scatter_max", "scatter_min")
+    if all(n.op.name in takes for n in reader.graph.nodes if i in n.inputs) or e.kind == "array":
+        return e
+    n = alg.array(np.asarray(dict(node.params)["n"]))
+    negative = alg.call("less", (e, alg.array(np.asarray(0))), e.shape, "bool")
+    return alg.call("where", (negative, alg.call("add", (e, n), e.shape, "int64"), e), e.shape, "int64")
 
 
 def pow_by(reader: Reader, node: Node) -> Expr:
@@ -258,7 +324,7 @@ BASIC: dict[str, tuple[Rule, ...]] = {
     "held": (same,),
     "in_order": (same,),
     "between": (same,),
-    "wrap_index": (same,),
+    "wrap_index": (wrap_index,),
     "stop_gradient": (same,),
     "cast": (cast,),
     "pow_by": (pow_by,),

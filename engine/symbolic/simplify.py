@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from engine.cost import Limits
+from engine.errors import LimitExceeded
 from engine.program import Literal, Program
 from engine.symbolic.expressions import Algebra, Expr
 from engine.symbolic.orders import Derived
@@ -44,11 +46,28 @@ class Simplified:
         return Writer(inputs, self.alg, self.names, keep=keep)
 
 
-def simplified(derived: Derived, program: Program) -> Simplified:
-    """The derivatives of a derived graph, simplified. Raises `Unspelled` for an op that no public ops say."""
-    reader = Reader(derived, program, RULES)
+def simplified(
+    derived: Derived,
+    program: Program,
+    step: Callable[[], None] | None = None,
+    limits: Limits | None = None,
+) -> Simplified:
+    """The derivatives of a derived graph, simplified. `step`, if given, is called now and then and may raise.
+
+    Raises `Unspelled` for an op that no public ops say, and `LimitExceeded` for a graph of too many nodes.
+    """
+    most = (limits or Limits()).derivative_nodes
+    if len(derived.graph.nodes) > most:
+        raise LimitExceeded(
+            "derivative_nodes",
+            most,
+            len(derived.graph.nodes),
+            f"The derivative has {len(derived.graph.nodes):,} nodes; formulas and programs are made of at most {most:,}. "
+            "As code it can be longer.",
+        )
+    reader = Reader(derived, program, RULES, step)
     value, *found = reader.outputs()
-    results, names = polished(reader.alg, found, reader.names)
+    results, names = polished(reader.alg, found, reader.names, step)
     return Simplified(derived, program, reader.alg, value, results, names)
 
 

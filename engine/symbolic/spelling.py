@@ -9,9 +9,10 @@ import numpy as np
 
 from engine.aval import Aval
 from engine.graph import Node, single
+from engine.op import registry
 from engine.symbolic.expressions import Expr
 from engine.symbolic.functions import elementwise, shape_of
-from engine.symbolic.read import Reader, Rule
+from engine.symbolic.read import Reader, Rule, Unspelled
 from engine.symbolic.tensors import aligned, column, reshaped
 
 
@@ -144,23 +145,21 @@ def polygamma_difference(reader: Reader, node: Node) -> Expr:
 
 
 def gamma_density(reader: Reader, node: Node) -> Expr:
-    """b^(a−1)·e^(−b) / Γ(a)."""
+    """b^(a−1)·e^(−b) / Γ(a), by logarithms: each of the three may overflow."""
     alg = reader.alg
     a, b = (reader.of(j) for j in node.inputs)
-    power = elementwise(alg, "pow", [b, alg.subtract(a, alg.one)])
-    return alg.product(
-        [(1.0, power), (1.0, alg.exp(alg.negative(b))), (-1.0, elementwise(alg, "gamma", [a]))]
-    )
+    power = alg.multiply(alg.subtract(a, alg.one), elementwise(alg, "log", [b]))
+    return alg.exp(alg.sum([(1.0, power), (-1.0, b), (-1.0, elementwise(alg, "gammaln", [a]))]))
 
 
 def beta_density(reader: Reader, node: Node) -> Expr:
-    """c^(a−1)·(1 − c)^(b−1) / B(a, b)."""
+    """c^(a−1)·(1 − c)^(b−1) / B(a, b), in the same way."""
     alg = reader.alg
     a, b, c = (reader.of(j) for j in node.inputs)
-    left = elementwise(alg, "pow", [c, alg.subtract(a, alg.one)])
-    right = elementwise(alg, "pow", [alg.subtract(alg.one, c), alg.subtract(b, alg.one)])
-    whole = alg.call("beta", (a, b), shape_of((a, b)))
-    return alg.product([(1.0, left), (1.0, right), (-1.0, whole)])
+    left = alg.multiply(alg.subtract(a, alg.one), elementwise(alg, "log", [c]))
+    right = alg.multiply(alg.subtract(b, alg.one), elementwise(alg, "log1p", [alg.negative(c)]))
+    whole = alg.call("betaln", (a, b), shape_of((a, b)))
+    return alg.exp(alg.sum([(1.0, left), (1.0, right), (-1.0, whole)]))
 
 
 def is_extreme(reader: Reader, node: Node) -> Expr:
@@ -196,6 +195,8 @@ def cofactor(reader: Reader, node: Node) -> Expr:
     alg = reader.alg
     a = reader.whole(node.inputs[0])
     shape = a.shape
+    if a.kind != "input" and node.inputs[0] not in reader.ids:
+        raise Unspelled(node.op.name)  # of unit matrices, in second derivatives
     inverse = alg.call("inv", (a,), shape)
     axes = () if len(shape) == 2 else None
     turned = alg.call("permute_dims" if axes is not None else "matrix_transpose", (inverse,), shape)
@@ -203,11 +204,6 @@ def cofactor(reader: Reader, node: Node) -> Expr:
     if len(shape) > 2:
         det = reshaped(reader, det, (*shape[:-2], 1, 1))
     return alg.multiply(det, turned)
-
-
-def class_mask(reader: Reader, node: Node) -> Expr | None:
-    """Where the class of an entry is, for labels that ignore none."""
-    return None
 
 
 def lambertw(branch: int) -> Rule:
@@ -242,39 +238,21 @@ def power_table(reader: Reader, node: Node) -> Expr:
     return _call(reader, node, "vander", {"n": params["n"], "increasing": not params["reverse"]})
 
 
-from engine.op import registry  # noqa: E402
-
 _SOFTMAX = registry.core("softmax")
+
+AS_NAMED = (
+    *("cumsum", "cumprod", "cumulative_logsumexp", "argsort", "argmax", "argmin", "searchsorted"),
+    *("windows", "overlap_add", "gather", "scatter_add", "scatter_set", "scatter_max", "scatter_min"),
+    *("det", "svdvals", "eigvalsh", "ldexp", "elu", "round", "polygamma", "expn"),
+)
+"""Core ops whose parameters are called the same outside."""
 
 SPELLINGS: dict[str, tuple[Rule, ...]] = {
     **dict.fromkeys(
         ("max", "min", "any", "all", "nanmax", "nanmin", "vector_norm", "logsumexp"), (over_axes,)
     ),
     **dict.fromkeys(("softmax", "log_softmax"), (along_axes,)),
-    **dict.fromkeys(
-        (
-            "cumsum",
-            "cumprod",
-            "cumulative_logsumexp",
-            "argsort",
-            "argmax",
-            "argmin",
-            "searchsorted",
-            "windows",
-        )
-        + (
-            "overlap_add",
-            "gather",
-            "scatter_add",
-            "scatter_set",
-            "scatter_max",
-            "scatter_min",
-            "det",
-            "svdvals",
-        )
-        + ("eigvalsh", "ldexp", "elu", "round", "polygamma", "expn"),
-        (as_named,),
-    ),
+    **dict.fromkeys(AS_NAMED, (as_named,)),
     "leaky_relu": (renamed({"slope": "negative_slope"}),),
     "concat": (joined,),
     "linear_systems": (systems,),

@@ -1,7 +1,7 @@
 """Arrays in derivatives as people write them: A @ x without the reshapes, outer products, sums, diagonals, transposes.
 
-Linear ops let numbers and scalar factors through, so that these meet in front. A vector stands where the core has a matrix of one
-row, and broadcasts there.
+Linear ops let numbers and scalar factors through, so that these meet in front. A vector stands where the core has a matrix of
+one row, and broadcasts there.
 """
 
 from __future__ import annotations
@@ -186,9 +186,9 @@ def as_vector(reader: Reader, e: Expr, shape: Shape) -> Expr | None:
         return e if shape[0] == 1 else None
     if e.shape == shape and e.kind == "call" and e.op == "getitem" and dict(e.data)["index"] == (ALL, None):
         return e.operands[0]
-    if e.shape == shape and e.kind in ("product", "sum") and len(e.terms) <= 8:
-        if all(t.shape == () or as_vector(reader, t, shape) is not None for _, t in e.terms):
-            return reshaped(reader, e, (n,))
+    small = e.shape == shape and e.kind in ("product", "sum") and len(e.terms) <= 8
+    if small and all(t.shape == () or as_vector(reader, t, shape) is not None for _, t in e.terms):
+        return reshaped(reader, e, (n,))
     return reader.stretched(e, (n,)) if e.shape == () else None
 
 
@@ -201,7 +201,7 @@ def reshape(reader: Reader, node: Node) -> Expr:
     laid = reader.graph.nodes[j]
     if laid.op.name == "core.place" and not dict(laid.params)["base"]:
         params = dict(laid.params) | {"shape": single(node.aval).shape}
-        if len(dict(laid.params)["shape"]) == len(single(laid.aval).shape):
+        if tuple(dict(laid.params)["shape"]) == single(laid.aval).shape:
             return place(reader, Node(laid.op, laid.inputs, tuple(sorted(params.items())), node.aval))
     e, old, new = reader.of(j), reader.aval(j).shape, single(node.aval).shape
     if e.shape == ():
@@ -237,7 +237,6 @@ def permute(reader: Reader, node: Node) -> Expr:
 
 def permuted(reader: Reader, e: Expr, old: Shape, new: Shape, axes: tuple[int, ...]) -> Expr:
     """An expression of shape `old` (or broadcasting to it) with its axes in another order, counted from the end."""
-    alg = reader.alg
     if e.shape == ():
         return e
     scalars, c, inner = parted(reader, e)
@@ -245,7 +244,7 @@ def permuted(reader: Reader, e: Expr, old: Shape, new: Shape, axes: tuple[int, .
         return times(reader, scalars, c, permuted(reader, inner, old, new, axes))
     rank = len(old)
     padded = (1,) * (rank - len(e.shape)) + e.shape
-    order = tuple(a % rank for a in axes)
+    order = (*range(rank - len(axes)), *(a % rank for a in axes))
     if padded == e.shape and not (e.kind == "call" and e.op == "getitem" and None in dict(e.data)["index"]):
         return _turned(reader, e, order)
     moved = [k for k in order if padded[k] != 1]
@@ -430,13 +429,21 @@ def embed(reader: Reader, node: Node) -> Expr:
         if all(pair == (0, 0) for pair in width):
             return times(reader, scalars, c, whole)
         return times(reader, scalars, c, alg.call("pad", (whole,), new, e.dtype, (("pad_width", width),)))
-    index: list[Any] = [ALL] * lead
-    for start, stop, step in ranges:
-        index.append(Slice(start, None if step < 0 and stop < 0 else stop, step))
-    zeros = aligned(reader, alg.zero, new)
-    return times(
-        reader, scalars, c, alg.call("setitem", (zeros, whole), new, e.dtype, (("index", tuple(index)),))
-    )
+    for k, (start, stop, step) in enumerate(ranges):
+        axis = lead + k
+        size = new[axis]
+        shape = (*whole.shape[:axis], size, *whole.shape[axis + 1 :])
+        at = np.arange(start, stop, step)[: whole.shape[axis]]
+        if step == 1 and len(at) == size:
+            continue
+        if step == 1:
+            width = tuple((start, size - stop) if d == axis else (0, 0) for d in range(len(new)))
+            whole = alg.call("pad", (whole,), shape, e.dtype, (("pad_width", width),))
+            continue
+        zeros = aligned(reader, alg.zero, shape)
+        attrs = () if axis == 0 else (("axis", axis - len(shape)),)
+        whole = alg.call("scatter_set", (zeros, alg.array(at), whole), shape, e.dtype, attrs)
+    return times(reader, scalars, c, whole)
 
 
 def part_of(reader: Reader, e: Expr, start: int, stop: int) -> Expr:
@@ -479,20 +486,18 @@ def place(reader: Reader, node: Node) -> Expr:
         scalars, c, inner = parted(reader, e)
         if inner.shape == () and inner is not alg.one:
             scalars, inner = [*scalars, (1.0, inner)], alg.one
-        if len(shape) != len(params["shape"]) or reader.aval(j).shape != targets.shape:
-            return _no_place(node)
+        own = reader.aval(j).shape
+        if own != targets.shape:
+            # Leading axes of a map: each member is laid into zeros of its own.
+            lead, size = own[: len(own) - targets.ndim], prod(params["shape"])
+            members = np.arange(prod(lead)).reshape((*lead, *[1] * targets.ndim)) * size
+            targets = np.broadcast_to(np.where(targets >= 0, members + targets, -1), own)
         found = _delta(reader, inner, targets, shape)
         if found is None:
             whole = aligned(reader, inner, targets.shape)
             found = _scattered(reader, whole, targets, shape)
         parts.append((1.0, times(reader, scalars, c, found)))
     return alg.sum(parts)
-
-
-def _no_place(node: Node) -> Expr:
-    from engine.symbolic.read import Unspelled
-
-    raise Unspelled(node.op.name)
 
 
 def _delta(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr | None:
@@ -521,9 +526,9 @@ def _delta(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr | None
     )
     if not np.array_equal(grid, targets):
         return None
-    if len(shape) == 2 and shape[0] == shape[1] and len(sizes) == 1 and sizes[0] == shape[0]:
-        if base == 0 and strides[0] == shape[0] + 1:
-            return _diagonal(reader, e, shape)
+    square = len(shape) == 2 and shape[0] == shape[1] and sizes == shape[:1]
+    if square and base == 0 and strides[0] == shape[0] + 1:
+        return _diagonal(reader, e, shape)
     own = [prod(shape[k + 1 :]) for k in range(len(shape))]
     if base != 0:
         return None

@@ -252,7 +252,7 @@ class Writer:
         """A number in front of a product of matrices, and sums that are means."""
         x = e.operands[0] if e.operands else None
         if e.op == "sum" and x is not None and len(e.operands) == 1 and c > 0 and c != 1:
-            attrs = {k: v for k, v in e.data}
+            attrs = dict(e.data)
             if not {"initial", "where"} & attrs.keys() and c == 1 / max(
                 1, math.prod(x.shape) // max(1, math.prod(e.shape))
             ):
@@ -306,7 +306,7 @@ class Writer:
     def _call(self, e: Expr) -> Argument:
         operands = [None if p is None else self._of(p) for p in e.operands]
         op = registry.core(e.op)
-        attrs = {k: v for k, v in e.data}
+        attrs = dict(e.data)
         if e.index is None:
             return self._step(op, operands, attrs)
         key = (e.op, e.operands, e.data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from engine.errors import nearest, quoted
+from engine.errors import LimitExceeded, Where, nearest, quoted
 from engine.landscape import Axis
 from service.components import ref
 from service.problems import Mistake, pointer_to
@@ -75,7 +75,14 @@ class LandscapeRequest(ProgramRequest):
         """`axes`: the axes; `path`: the points, or None."""
         axes = _axes(self, reader)
         path = None
-        if self.path is not None:
+        most = reader.settings.landscape_points
+        if self.path is not None and len(self.path) > most:
+            detail = f"The path has {len(self.path):,} points; a landscape can have {most:,}."
+            where = Where(pointer="/path")
+            reader.mistakes.add_engine(
+                LimitExceeded("landscape_points", most, len(self.path), detail, where=where)
+            )
+        elif self.path is not None:
             path = tuple(_point(point, k, len(self.axes), reader) for k, point in enumerate(self.path))
         return {"axes": axes, "path": path}
 

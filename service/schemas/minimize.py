@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from engine.minimize.methods import METHODS
+from engine.minimize.options import OPTIONS, SPECIAL
+from engine.minimize.schedules import KINDS
 from service.components import ref
 from service.schemas.program import ProgramRequest, RunAnswer
 from service.schemas.types import Integer, Values
@@ -32,6 +35,38 @@ Method = Literal[
 ]
 
 Status = Literal["converged", "max_iterations", "max_evaluations", "deadline", "diverged", "stalled"]
+
+
+def _options() -> dict[str, Any]:
+    """The schema of `options`, from the table of methods: whose each is, and by default what."""
+    schemas: dict[str, Any] = {
+        "schedule": {
+            "anyOf": [
+                {"type": "string", "enum": list(KINDS)},
+                {"type": "object", "properties": {"kind": {"type": "string", "enum": list(KINDS)}}},
+            ]
+        },
+        "points": {
+            "anyOf": [{"type": "integer"}, {"type": "object", "additionalProperties": {"type": "integer"}}]
+        },
+        "batch_inputs": {"type": "array", "items": {"type": "string"}},
+        **{name: {"type": "integer" if option.integer else "number"} for name, option in OPTIONS.items()},
+    }
+    docs = {**SPECIAL, **{name: option.doc for name, option in OPTIONS.items()}}
+    for name, schema in schemas.items():
+        takers: dict[str, list[str]] = {}
+        for method, known in METHODS.items():
+            if name in known.defaults:
+                takers.setdefault(_shown(known.defaults[name]), []).append(method)
+        by_default = "; ".join(f"{', '.join(methods)}: {value}" for value, methods in takers.items())
+        schema["description"] = f"{docs[name]} By default: {by_default}."
+    return {"type": "object", "properties": schemas, "additionalProperties": False}
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "none"
+    return str(default["kind"]) if isinstance(default, dict) else f"{default:g}"
 
 
 class MinimizeRequest(ProgramRequest):
@@ -71,10 +106,8 @@ class MinimizeRequest(ProgramRequest):
         default_factory=dict,
         description="[low, high] by input: numbers, or arrays of its shape; `-Infinity` and `Infinity` where there is none.",
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict,
-        description="max_iterations, max_evaluations, target, gtol, ftol, xtol, learning_rate, schedule, batch_size, rng_seed, "
-        "and those of the method.",
+    options: Annotated[dict[str, Any], WithJsonSchema(_options())] = Field(
+        default_factory=dict, description="What the method is told; each has a default."
     )
     record: bool | Annotated[Integer, Field(ge=1)] = Field(
         False, description="Whether the history has points; an integer k: of every k-th iteration."

@@ -51,7 +51,7 @@ def test_a_good_id_is_kept_whatever_comes_before_it() -> None:
     assert [found.ids[i] for i in ("lambda_", "x_y", "x_y_2", "f")] == ["lambda_", "x_y", "x_y_2", "f"]
     assert found.ids["λ"] == "lambda_2"
     assert found.ids["x y"] == "x_y_3"
-    assert found.function == "f_2"
+    assert found.function == "f_and_derivatives"
 
 
 def test_keys_of_mixed_derivatives() -> None:

@@ -143,6 +143,19 @@ def test_it_is_the_other_verbs_at_each_point(client: Client, name: str, dtype: s
             assert np.array(gradient)[place] == pytest.approx(float(np.squeeze(expected)), **near)
 
 
+@pytest.mark.parametrize("name", ["scalars", "loop", "while", "if", "inner"])
+def test_it_is_evaluate_under_two_maps(client: Client, name: str) -> None:
+    axes = [over("x", -1, 1, 40), over("y", -2, 2, 30)]
+    answer = client.ask("landscape", {**PROGRAMS[name], "axes": axes})
+    mapped = {
+        **PROGRAMS[name],
+        "inputs": {a["input"]: a["values"] for a in answer["axes"]},
+        "in_axes": [{"x": 0}, {"y": 0}],
+        "nodes": "none",
+    }
+    assert np.array_equal(client.ask("evaluate", mapped)["outputs"][answer["of"]], answer["surface"])
+
+
 def test_a_body_of_grad_with_all_common_fields(client: Client) -> None:
     body = {
         "graph": {
@@ -407,6 +420,8 @@ def test_points_are_limited_before_anything_is_computed(client: Client) -> None:
         assert (found["limit"], found["maximum"], found["actual"]) == ("landscape_points", 100, 110)
         axes = [over("x", 0, 1, 100)]
         small.problem("landscape", {"expression": "x", "axes": axes, "path": [[1.0]]}, 413, "limit-exceeded")
+        body = {"expression": "x", "axes": [over("x", 0, 1, 2)], "path": [["not looked at"]] * 101}
+        assert small.problem("landscape", body, 413, "limit-exceeded")["pointer"] == "/path"
     finally:
         small.close()
     huge = [over("x", 0, 1, 2**52), over("y", 0, 1, 2**52)]

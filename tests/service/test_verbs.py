@@ -18,7 +18,10 @@ EXTRA: dict[str, dict[str, Any]] = {
     "vjp": {"cotangents": {"t2": 1}},
     "hvp": {"vector": {"x": 1}},
     "taylor": {"direction": {"x": 1}, "order": 3},
+    "landscape": {"axes": [{"input": "x", "start": -2, "stop": 2, "num": 3}]},
 }
+NEEDED = ("landscape",)
+"""Verbs that need a field of their own."""
 VERBS = sorted(OPERATIONS)
 RUN = sorted(set(VERBS) - {"parse"})
 MAPPED = ["evaluate", "grad", "jvp", "vjp", "jacobian", "hessian", "hvp", "taylor", "propagate"]
@@ -85,7 +88,8 @@ def test_one_body_goes_to_every_verb(client: Client, verb: str) -> None:
         common["include"] = []
         response = client.post("/v1/render", json={**common, "format": "dot"})
     else:
-        response = client.post(f"/v1/{verb}", json=common)
+        own = EXTRA[verb] if verb in NEEDED else {}
+        response = client.post(f"/v1/{verb}", json={**common, **own})
     assert response.status_code == 200, response.text
 
 
@@ -131,13 +135,13 @@ def test_in_axes_maps_the_verb(client: Client, verb: str) -> None:
             assert answer["value"] == [-24.0, -28.0, -32.0]
 
 
-@pytest.mark.parametrize("verb", ["trace", "parse", "render"])
+@pytest.mark.parametrize("verb", ["trace", "parse", "render", "check", "compare", "derivative", "minimize"])
 def test_in_axes_is_refused_elsewhere(client: Client, verb: str) -> None:
     asked = {**PRODUCT, "inputs": {"x": [1, 2, 3], "y": 5, "z": -4}, "in_axes": {"x": 0}}
     assert client.problem(verb, asked, 422, "unsupported")["pointer"] == "/in_axes"
 
 
-NOT_KEPT = {"parse", "compare"}
+NOT_KEPT = {"parse", "check", "compare", "derivative", "landscape", "minimize"}
 """Verbs whose jobs are made anew for each request."""
 
 
@@ -220,8 +224,8 @@ def test_programs_that_are_not_registered(client: Client, verb: str) -> None:
     assert found["pointer"] == "/graph_id"
 
 
-@pytest.mark.parametrize("path", ["check", "derivative", "minimize", "graphs/x/minimize", "", "Grad"])
-def test_what_comes_later_is_not_there(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["descend", "graphs/x/descend", "", "Grad"])
+def test_what_is_not_there(client: Client, path: str) -> None:
     response = client.post(f"/v1/{path}", json=PRODUCT)
     assert response.status_code == 404
     assert response.json()["type"] == "/problems/not-found"

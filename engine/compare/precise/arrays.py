@@ -79,7 +79,7 @@ def _matmul(ar: Arithmetic, op: Op, params: Params, x: Array, y: Array) -> Any:
     inner = x.shape[-1]
     lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     shape = (*lead, x.shape[-2], y.shape[-1])
-    ar.charge(2.4 * inner * prod(shape))
+    ar.charge(1.3 * inner * prod(shape))
     if not inner or not prod(shape):
         return ar.exact(np.zeros(shape))
     return ar.exact(np.matmul(x, y))

@@ -26,14 +26,24 @@ from engine.graph import Graph
 
 WORKING_DIGITS = 90
 STEP_BITS = 85
-CHECK_BITS = 97
-"""The step of the check is 2⁻⁹⁷."""
+CHECK_BITS = 12
+"""The step of the check is shorter by so many bits."""
+ONCE_MORE = (280, 400)
+"""Digits and bits of the step where the first ones were too few: where the function changes as a chaotic one does."""
 FEWEST, MOST = 20, 50
 """Digits that the check must find, and that are told at most."""
-BUDGET = 3e6
+BUDGET = 5e6
 """Microseconds, as `Arithmetic` counts them, for all evaluations together."""
-ONE = BUDGET / 4
+ONE = 2.5e6
 """For one evaluation."""
+TINIEST = 2.2250738585072014e-308
+"""Below this doubles have fewer digits."""
+STATIONARY = 30
+"""Where a change of an entry by its own size changes the value by less than 10⁻³⁰ of what others do, it may be truncation."""
+SHARP = 24
+"""Digits to which entries are known beside the largest, whatever the rounding of the value."""
+MOST_DIGITS = 800
+"""Digits that are computed with, at most."""
 FLOOR = 1e-4
 """Errors are relative to an entry, or to this times the largest entry if that is more."""
 
@@ -65,7 +75,7 @@ class Reference:
         worst = ar.zero
         for k, value in known.items():
             got = float(gradient[k])
-            if np.isinf(float(value)) and got == float(value):
+            if got == float(value) and (np.isinf(got) or abs(got) < TINIEST):
                 continue  # no double is nearer
             if not np.isfinite(got):
                 return float("inf")
@@ -131,30 +141,68 @@ class _Differences:
         self.ends = np.cumsum(self.sizes).tolist()
         self.scales = [np.abs(np.asarray(s, np.float64)).reshape(-1) for s in scales]
         self.at: list[Array] = []
+        self.bits = STEP_BITS
 
     def run(self) -> Reference:
-        """The base point, the entries, the check."""
+        """The base point, the entries, those for which that was not enough, the check."""
         ar = self.ar
+        self._begin()
+        if not ar.c.isfinite(self.base):
+            raise Unavailable("the value itself is not finite")
+        ar.most = 10 * BUDGET
+        entries, digits = self._attempt()
+        if digits < FEWEST:
+            ar.c.dps, self.bits = ONCE_MORE
+            self._begin()
+            entries, digits = self._attempt()
+        if digits < FEWEST:
+            raise Unavailable(
+                f"differences with {ar.c.dps} digits agree in {max(digits, 0)} of them only: the function changes too "
+                "quickly"
+            )
+        return Reference(ar, min(digits, MOST), sum(self.sizes), entries)
+
+    def _attempt(self) -> tuple[dict[int, Any], int]:
+        """The entries, and how many of their digits are right."""
+        start = self.ar.spent
+        entries: dict[int, Any] = {}
+        for k in spread(sum(self.sizes)):
+            entries[k] = self._entry(k)
+            if self.ar.spent - start > BUDGET:
+                break
+        self._refine(entries)
+        typical = self._typical(entries)
+        self._settle(entries, typical)
+        return entries, self._check(entries, typical)
+
+    def _begin(self) -> None:
+        """The value at the point, in the present precision."""
         with locked(self.meter):
             (value,) = self.evaluator.first(self.arguments)
             self.base = self._number(value)
             self.at = [self.evaluator.argument(r).reshape(-1) for r in self.rows]
-        if not ar.c.isfinite(self.base):
-            raise Unavailable("the value itself is not finite")
-        ar.most = 10 * BUDGET
-        size = sum(self.sizes)
-        entries: dict[int, Any] = {}
-        for k in spread(size):
+
+    def _refine(self, entries: dict[int, Any]) -> None:
+        """Compute entries again, with more digits, that the rounding of a value much larger than they are has swallowed."""
+        c = self.ar.c
+        largest = max((abs(v) for v in entries.values() if not c.isnan(v)), default=c.zero)
+        most = 0
+        blurred = []
+        for k in entries:
+            h = c.ldexp(self._scale(*self._place(k)), -self.bits)
+            blur = abs(self.base) * c.ldexp(1, -c.prec) / h
+            if blur and blur > largest * c.mpf(10) ** -SHARP:
+                lost = c.mag(blur) - (c.mag(largest) if largest else 0)
+                most = max(most, int(lost * 0.302) + SHARP + 4)
+                blurred.append(k)
+        if not blurred or most <= 0:
+            return
+        c.dps = min(MOST_DIGITS, c.dps + most)
+        self._begin()
+        for k in blurred:
+            if self.ar.spent > 4 * BUDGET:
+                raise Unavailable(f"{c.dps} digits are needed, which take too long for so many entries")
             entries[k] = self._entry(k)
-            if ar.spent > BUDGET:
-                break
-        digits = self._check(entries)
-        if digits < FEWEST:
-            raise Unavailable(
-                f"differences with {WORKING_DIGITS} digits agree in {max(digits, 0)} of them only: the function changes "
-                "too quickly"
-            )
-        return Reference(ar, min(digits, MOST), size, entries)
 
     def _number(self, value: Any) -> Any:
         return np.asarray(value).reshape(-1)[0]
@@ -167,7 +215,9 @@ class _Differences:
         """Of what size an entry is."""
         own = abs(float(self.at[which][index])) or float(self.scales[which][index])
         if not 0 < own < np.inf:
-            own = float(self.scales[which].max(initial=0.0))
+            own = min(
+                1.0, float(np.max(self.scales[which], initial=0.0, where=np.isfinite(self.scales[which])))
+            )
         return self.ar.number(own if 0 < own < np.inf else 1.0)
 
     def _value(self, changes: dict[int, Array]) -> Any:
@@ -190,7 +240,7 @@ class _Differences:
         which, index = self._place(k)
         if not c.isfinite(self.at[which][index]):
             return c.nan
-        h = c.ldexp(self._scale(which, index), -STEP_BITS)
+        h = c.ldexp(self._scale(which, index), -self.bits)
         above, below = self._moved(which, index, h), self._moved(which, index, -h)
         right, left = (above - self.base) / h, (self.base - below) / h
         apart = abs(right - left)
@@ -204,7 +254,33 @@ class _Differences:
                 return c.nan
         return (above - below) / (2 * h)
 
-    def _check(self, entries: dict[int, Any]) -> int:
+    def _settle(self, entries: dict[int, Any], typical: Any) -> None:
+        """Entries that are 0 but for truncation, at stationary points: those that fall with the step as nothing else does."""
+        c = self.ar.c
+        for k, value in entries.items():
+            if c.isnan(value) or not value:
+                continue
+            which, index = self._place(k)
+            scale = self._scale(which, index)
+            if abs(value) * scale < typical * c.mpf(10) ** -STATIONARY:
+                less = c.ldexp(scale, -self.bits - 20)
+                other = (self._moved(which, index, less) - self._moved(which, index, -less)) / (2 * less)
+                entries[k] = other if abs(other) > abs(value) / 4 else c.zero
+
+    def _typical(self, entries: dict[int, Any]) -> Any:
+        """By how much the value changes where all entries do by about their own size."""
+        c = self.ar.c
+        flats = [flat.copy() for flat in self.at]
+        for k in entries:
+            which, index = self._place(k)
+            flats[which][index] = flats[which][index] + self._scale(which, index) * c.mpf(0.4 + 0.1 * (k % 7))
+        change = abs(self._value(dict(enumerate(flats))) - self.base) if entries else c.zero
+        if not c.isfinite(change) or not change:
+            return abs(self.base)
+        # Of a function that explodes, its own size says more.
+        return min(change, abs(self.base) * 1000000) if self.base else change
+
+    def _check(self, entries: dict[int, Any], typical: Any) -> int:
         """To how many digits the entries agree with the difference in a random direction."""
         c = self.ar.c
         rng = np.random.default_rng(0)
@@ -217,7 +293,7 @@ class _Differences:
                 continue
             which, index = self._place(k)
             v = self._scale(which, index) * c.mpf(weight)
-            h = c.ldexp(v, -CHECK_BITS)
+            h = c.ldexp(v, -self.bits - CHECK_BITS)
             steps[which][index] = steps[which][index] + h
             back[which][index] = back[which][index] - h
             total += value * v
@@ -225,9 +301,9 @@ class _Differences:
         if not entries:
             return MOST
         above, below = self._value(dict(enumerate(steps))), self._value(dict(enumerate(back)))
-        along = c.ldexp(above - below, CHECK_BITS - 1)
+        along = c.ldexp(above - below, self.bits + CHECK_BITS - 1)
         miss = abs(along - total)
-        whole = size or abs(self.base) or c.one
+        whole = size if size > typical * c.mpf(10) ** -STATIONARY else typical or c.one
         if not miss:
             return MOST
         return int(c.floor(-c.log10(miss / whole))) if c.isfinite(miss) else 0

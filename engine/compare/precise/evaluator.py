@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ class Evaluator:
         self.name = name
         self._base: list[Any] = []
         self._constants: dict[int, Array] = {}
+        self._readers: list[list[int]] = []
+        """For each node those that are computed from it."""
         self._held: dict[tuple[int, int], Any] = {}
         self._at = (0, 0)
         self._first = True
@@ -52,26 +54,53 @@ class Evaluator:
     def first(self, arguments: Sequence[Any]) -> list[Any]:
         """The outputs at a point: arrays of doubles, integers and booleans. Raises `Unavailable` naming the node."""
         self._first = True
-        self._base = [None] * len(self.graph.nodes)
-        self._walk(
-            self._base, dict(zip(self.graph.inputs, map(self._argument, arguments), strict=True)), None
-        )
-        return [self._base[o] for o in self.graph.outputs]
+        base: list[Any] = [None] * len(self.graph.nodes)
+        for i, value in zip(self.graph.inputs, arguments, strict=True):
+            base[i] = self._argument(value)
+        for i, _ in self.graph.schedule:
+            base[i] = self._top(i, [base[j] for j in self.graph.nodes[i].inputs], None)
+        self._base = base
+        return [base[o] for o in self.graph.outputs]
 
     def again(self, changes: Mapping[int, Array]) -> list[Any]:
         """The outputs with other values (of this arithmetic) of some inputs, by position among them."""
         self._first = False
-        values = list(self._base)
-        nodes = self.graph.nodes
-        moved = [False] * len(nodes)
-        given = {self.graph.inputs[k]: v for k, v in changes.items()}
-        for i in given:
-            moved[i] = True
-        for i, node in enumerate(nodes):
-            if not moved[i]:
-                moved[i] = any(moved[j] for j in node.inputs)
-        self._walk(values, given, moved)
-        return [values[o] for o in self.graph.outputs]
+        base, nodes = self._base, self.graph.nodes
+        values: dict[int, Any] = {self.graph.inputs[k]: v for k, v in changes.items()}
+        for i in self._dependents(values):
+            inputs = nodes[i].inputs
+            operands = [values[j] if j in values else base[j] for j in inputs]
+            values[i] = self._top(i, operands, Before([base[j] for j in inputs], base[i]))
+        return [values[o] if o in values else base[o] for o in self.graph.outputs]
+
+    def _dependents(self, inputs: Iterable[int]) -> list[int]:
+        """What is computed from some inputs, in order."""
+        if not self._readers:
+            self._readers = [[] for _ in self.graph.nodes]
+            for i, _ in self.graph.schedule:
+                for j in set(self.graph.nodes[i].inputs):
+                    self._readers[j].append(i)
+        found: set[int] = set()
+        todo = list(inputs)
+        while todo:
+            for i in self._readers[todo.pop()]:
+                if i not in found:
+                    found.add(i)
+                    todo.append(i)
+        self.ar.charge(2.0 * len(found))
+        return sorted(found)
+
+    def _top(self, i: int, operands: list[Any], before: Before | None) -> Any:
+        """The value of a node of the graph itself."""
+        node = self.graph.nodes[i]
+        self._at = (i, 0)
+        try:
+            return self.node(node, operands, before)
+        except Unavailable as error:
+            if " of the node " not in error.reason:
+                name = node.op.name.removeprefix("core.")
+                error.reason = f"{error.reason} ({name} of the node {self.name(i)!r})"
+            raise
 
     def argument(self, k: int) -> Array:
         """Input number k at the first point; its entries are known by identity when they come again."""
@@ -79,26 +108,10 @@ class Evaluator:
 
     def _argument(self, array: Any) -> Any:
         given = np.asarray(array)
-        return self.ar.exact(given) if given.dtype.kind == "f" else given
-
-    def _walk(self, values: list[Any], given: Mapping[int, Any], moved: Sequence[bool] | None) -> None:
-        nodes = self.graph.nodes
-        for i, value in given.items():
-            values[i] = value
-        for i, _ in self.graph.schedule:
-            if i in given or (moved is not None and not moved[i]):
-                continue
-            self._at = (i, 0)
-            try:
-                before = None
-                if moved is not None:
-                    before = Before([self._base[j] for j in nodes[i].inputs], self._base[i])
-                values[i] = self.node(nodes[i], [values[j] for j in nodes[i].inputs], before)
-            except Unavailable as error:
-                if " of the node " not in error.reason:
-                    name = nodes[i].op.name.removeprefix("core.")
-                    error.reason = f"{error.reason} ({name} of the node {self.name(i)!r})"
-                raise
+        if given.dtype.kind != "f":
+            return given
+        self.ar.charge(0.7 * given.size)
+        return self.ar.exact(given)
 
     def run(self, graph: Graph, arguments: Sequence[Any]) -> list[Any]:
         """The outputs of a body."""
@@ -153,7 +166,13 @@ class Evaluator:
             raise Unavailable("the op has no high-precision counterpart")
         assert isinstance(node.aval, Aval)
         shape = node.aval.shape
-        if before is not None and shape:
+        if not shape:
+            self.ar.charge(COSTS[op.name] + 2.0)
+            entries = tuple(v.item() if isinstance(v, np.ndarray) else v for v in operands)
+            out = np.empty((), bool if node.aval.dtype == "bool" else object)
+            out[()] = self.ar.one_value(fn, op, params, entries)
+            return out
+        if before is not None:
             mask = any_changed(operands, before, shape)
             self.ar.charge(COSTS[op.name] * mask.sum() + 0.1 * mask.size)
             result = np.array(before.result)

@@ -39,7 +39,7 @@ def _power(c: Any, x: Any, y: Any) -> Any:
             return (c.inf if size > 0 else c.zero) * sign
         if c.isint(y) and c.mag(y) < 40:
             return x ** int(y)
-        return c.nan if x < 0 else c.exp(size) if y != 0.5 else c.sqrt(x)
+        return c.nan if x < 0 else c.sqrt(x) if y == 0.5 else c.exp(size)
     return None
 
 

@@ -27,8 +27,9 @@ def eliminated(ar: Arithmetic, a: Array, b: Array) -> tuple[Array, Any]:
     """Solution of one system by Gaussian elimination with partial pivoting, and the determinant. NaN if it is singular."""
     c = ar.c
     n = len(a)
-    ar.charge(1.6 * n * n * (n / 2 + b.shape[1]))
+    ar.charge(3.0 * n * n * (n / 2 + b.shape[1]))
     a, b = a.copy(), b.copy()
+    # Arrays stand on the left of products: a number on the left looks at the array first, at length.
     determinant = c.one
     for k in range(n):
         ar.meter.check()
@@ -44,13 +45,13 @@ def eliminated(ar: Arithmetic, a: Array, b: Array) -> tuple[Array, Any]:
         for i in range(k + 1, n):
             if a[i, k] != 0:
                 factor = a[i, k] / a[k, k]
-                a[i, k:] = a[i, k:] - factor * a[k, k:]
-                b[i] = b[i] - factor * b[k]
+                a[i, k:] = a[i, k:] - a[k, k:] * factor
+                b[i] = b[i] - b[k] * factor
     for k in range(n - 1, -1, -1):
         b[k] = b[k] / a[k, k]
         for i in range(k):
             if a[i, k] != 0:
-                b[i] = b[i] - a[i, k] * b[k]
+                b[i] = b[i] - b[k] * a[i, k]
     return b, determinant
 
 
@@ -122,7 +123,7 @@ def _lu(ar: Arithmetic, op: Op, params: Params, a: Array) -> Any:
             ar.meter.check()
             for i in range(k + 1, m):
                 x[i, k] = x[i, k] / x[k, k] if x[k, k] != 0 else x[i, k]
-                x[i, k + 1 :] = x[i, k + 1 :] - x[i, k] * x[k, k + 1 :]
+                x[i, k + 1 :] = x[i, k + 1 :] - x[k, k + 1 :] * x[i, k]
         out[at] = x
     return out, np.asarray(pivots), np.asarray(order)
 
@@ -152,7 +153,7 @@ def _basis(ar: Arithmetic, a: Array, signs: Array) -> Array:
         v = a[:, j]
         for _ in range(2):
             for i in range(j):
-                v = v - np.dot(q[:, i], v) * q[:, i]
+                v = v - q[:, i] * np.dot(q[:, i], v)
         size = c.sqrt(np.dot(v, v))
         v = v / size if size != 0 else v * c.nan
         q[:, j] = v if float(np.dot(ar.rounded(v), signs[:, j])) >= 0 else -v

@@ -7,6 +7,7 @@ are shared by all contexts and not safe under threads: whoever computes holds `L
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ LOCK = threading.Lock()
 MOST_BITS = 1 << 16
 """Numbers beyond 2 to this power are infinite before a function is taken of them: an exponential of one would never end."""
 
+MOST_SECONDS = 10.0
+"""What all of it may take of a processor's time, if the tables of costs should have been wrong."""
+
 EVERY = 64
 """Entries between two looks at the meter."""
 
@@ -40,6 +44,9 @@ class Unavailable(Exception):
         super().__init__(reason)
         self.reason = reason
 
+    def __str__(self) -> str:
+        return self.reason
+
 
 class Arithmetic:
     """Numbers of `digits` decimal digits, and what computing with them has cost.
@@ -54,12 +61,13 @@ class Arithmetic:
         self.meter = meter
         self.most = most
         self.spent = 0.0
+        self.until = time.thread_time() + MOST_SECONDS
         self.zero, self.one = self.c.mpf(0), self.c.mpf(1)
 
     def charge(self, cost: float) -> None:
         """Note a cost. Raises `Unavailable` beyond the budget, and what the meter raises."""
         self.spent += cost
-        if self.spent > self.most:
+        if self.spent > self.most or time.thread_time() > self.until:
             raise Unavailable(
                 "one evaluation with so many digits takes longer than a comparison may; it is possible for smaller programs"
             )
@@ -101,15 +109,17 @@ class Arithmetic:
         return out.reshape(shape)
 
     def one_value(self, fn: Function, op: Op, params: Mapping[str, Any], entries: tuple[Any, ...]) -> Any:
-        """One entry. What mpmath has no real value for is what the op gives for doubles, if that is no finite number."""
+        """One entry; NaN where the value is complex. Where mpmath has none (at a pole, beside infinities) it is what the op
+        gives for doubles, if that is no finite number but a plain one."""
         c = self.c
         try:
             y = fn(c, *entries, **params)
         except DIVIDED:
             y = None
         if isinstance(y, c.mpc):
-            y = y.real if abs(y.imag) <= abs(y.real) * c.ldexp(1, -c.prec // 2) else None
-        if y is None or (isinstance(y, c.mpf) and c.isnan(y)):
+            y = y.real if abs(y.imag) <= abs(y.real) * c.ldexp(1, -c.prec // 2) else c.nan
+        unsure = isinstance(y, c.mpf) and c.isnan(y) and not all(c.isfinite(v) for v in entries)
+        if y is None or unsure:
             doubles = [v if isinstance(v, bool) else np.float64(float(v)) for v in entries]
             with np.errstate(all="ignore"):
                 rough = float(op.evaluate(*doubles, **params))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from engine.render.code.function import function_of
 from engine.render.code.printer import ATOM, UNARY, Printer, c_type, wrapped
+from engine.render.code.split import Parts, joined, parts_of
 from engine.render.code.statements import (
     Array,
-    Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -20,7 +20,6 @@ from engine.render.code.statements import (
     Local,
     Num,
     Result,
-    Stmt,
     Table,
     Var,
     walk,
@@ -28,7 +27,7 @@ from engine.render.code.statements import (
 from engine.render.code.translate import Helper
 from engine.render.code.unit import Unit
 
-STACK = 16 << 10
+STACK = 64 << 10
 """Bytes of arrays that a function keeps on the stack; if it needs more, the caller brings them."""
 
 _MATH = (
@@ -78,7 +77,7 @@ class C(Printer):
         kind = c_type(s.array.type)
         if at is None:
             return f"{kind} {s.array.name}[{max(s.array.size, 1)}];"
-        return f"{kind} *const {s.array.name} = ({kind} *)((char *)work + {at});"
+        return f"{kind} *const {s.array.name} = ({kind} *)((char *){self.work} + {at});"
 
     def table(self, s: Table, name: str) -> list[str]:
         kind = s.array.type
@@ -97,6 +96,7 @@ class C(Printer):
 
     def __init__(self) -> None:
         self.offsets: dict[str, int] = {}
+        self.work = "work"
 
     def helper(self, h: Helper) -> list[str]:
         arguments = ", ".join(f"{c_type(v.type)} {v.name}" for v in h.parameters)
@@ -114,20 +114,65 @@ class C(Printer):
         return ["/*", *(f" * {line}".rstrip() for line in (first, *rest)), " */"]
 
     def function(self, function: Function) -> str:
+        self.prefix, self.work = function.prefix, function.work
+        parts = parts_of(function, function.shared)
+        if parts is not None:
+            results = [replace(r, value=e) for r, e in zip(function.results, parts.results, strict=True)]
+            function = replace(function, body=[Local(parts.shared)], results=results)
         total = sum(_bytes(s.array) for s in function.body if isinstance(s, Local))
         size = 0
         if total > STACK:
             self.offsets, size = layout(function)
-        helpers, natives = self.helpers(function)
+        helpers, natives = self.helpers(
+            function if parts is None else replace(function, body=joined(parts.parts))
+        )
+        text = [line for h in helpers for line in self.helper(h)]
+        if parts is not None:
+            text += self.parts(function, parts)
+        text += self.main(function, parts, size)
+        inner = "\n".join(text)
+        bare = _COMMENT.sub("", inner)
+        includes = []
+        if natives or re.search(r"\b(?:INFINITY|NAN)\b", bare):
+            includes.append("#include <math.h>")
+        if re.search(r"\b(?:bool|true|false)\b", bare):
+            includes.append("#include <stdbool.h>")
+        return "\n".join([*includes, *([""] if includes else []), inner, ""])
+
+    def parts(self, function: Function, parts: Parts) -> list[str]:
+        """Each part as a function of its own."""
+        lines: list[str] = []
+        for part in parts.parts:
+            used = {e.name for e in walk(part.body) if isinstance(e, Var)}
+            given = [self.parameter(p.var, p.shape) for p in function.parameters if p.var.name in used]
+            head = _signature("static void", part.name, [*given, f"double *{parts.shared.name}"])
+            lines += [*head, *self.lines(part.body, 1), "}", ""]
+        return lines
+
+    def calls(self, function: Function, parts: Parts) -> list[str]:
+        """The calls of the parts, one after the other."""
+        lines = []
+        for part in parts.parts:
+            used = {e.name for e in walk(part.body) if isinstance(e, Var)}
+            given = [p.var.name for p in function.parameters if p.var.name in used]
+            lines.append(f"{self.indent}{part.name}({', '.join([*given, parts.shared.name])});")
+        return lines
+
+    def main(self, function: Function, parts: Parts | None, size: int) -> list[str]:
+        """The function itself, below its comment."""
         value, *gradients = function.results
         arguments = [self.parameter(p.var, p.shape) for p in function.parameters]
         if value.shape:
-            arguments.append(f"double *{value.name}")
-        arguments += [f"double *{r.name}" for r in gradients]
+            arguments.append(f"double *{value.name} {_extent(value.shape)}")
+        arguments += [
+            f"double *{r.name} {_extent(r.shape)}" if r.shape else f"double *{r.name}" for r in gradients
+        ]
         if size:
-            arguments.append("void *work")
+            arguments.append(f"void *{self.work}")
         kind = "void" if value.shape else "double"
         body = self.lines(function.body, 1)
+        if parts is not None:
+            body += self.calls(function, parts)
         for r in gradients:
             if not r.shape:
                 assert not isinstance(r.value, Array)
@@ -135,27 +180,22 @@ class C(Printer):
         if not value.shape:
             assert not isinstance(value.value, Array)
             body.append(f"{self.indent}return {self.text(value.value)};")
-        used = _mentioned(function)
+        used = _mentioned(function if parts is None else replace(function, body=joined(parts.parts)))
         unused = [p.var.name for p in function.parameters if p.var.name not in used]
-        unused += [
-            r.name for r in function.results if isinstance(r.value, Array) and r.name not in used and r.shape
-        ]
+        unused += [r.name for r in function.results if r.shape and r.name not in used]
         body = [f"{self.indent}(void){name};" for name in unused] + body
-        text = [line for h in helpers for line in self.helper(h)]
-        main = [*self.header(function, size), *_signature(kind, function.name, arguments), *body, "}"]
-        inner = "\n".join([*text, *main])
-        includes = []
-        if natives or re.search(r"\b(?:INFINITY|NAN)\b", _COMMENT.sub("", inner)):
-            includes.append("#include <math.h>")
-        if re.search(r"\b(?:bool|true|false)\b", _COMMENT.sub("", inner)):
-            includes.append("#include <stdbool.h>")
-        return "\n".join([*includes, *([""] if includes else []), inner, ""])
+        return [
+            *self.header(function, size),
+            *_signature(kind, function.name, arguments),
+            *body,
+            "}",
+        ]
 
     def parameter(self, v: Var | Array, shape: Sequence[int]) -> str:
         """An argument."""
         if isinstance(v, Var):
             return f"{c_type(v.type)} {v.name}"
-        return f"const {c_type(v.type)} *{v.name}"
+        return f"const {c_type(v.type)} *{v.name} {_extent(shape)}"
 
     def header(self, function: Function, size: int) -> list[str]:
         """The comment above the function."""
@@ -163,18 +203,24 @@ class C(Printer):
         rows = [(p.var.name, _described(p.var.type, p.shape)) for p in function.parameters]
         if value.shape:
             rows.append((value.name, f"out: the value of {value.title}, {_described('float', value.shape)}"))
-        rows += [
-            (r.name, f"out: {derivative_title(value, r)}, {_described('float', r.shape)}") for r in gradients
-        ]
+        rows += [(r.name, f"out: {r.title}, {_described('float', r.shape)}") for r in gradients]
         if size:
-            rows.append(("work", f"scratch memory, {size} bytes from malloc; its contents are of no concern"))
+            rows.append(
+                (self.work, f"scratch memory, {size} bytes from malloc; its contents are of no concern")
+            )
         wide = max((len(name) for name, _ in rows), default=0)
-        text = [_sentence(value, gradients), ""]
+        text = [sentence(value, gradients, function.order), ""]
         text += [f"  {name.ljust(wide)}  {what}" for name, what in rows]
         text += [
             "",
-            "Arrays lie in C order (the last index runs fastest). All is computed in double precision; the",
-            "function keeps no state, so it may run in several threads at once.",
+            *(["Arrays lie in C order (the last index runs fastest)."] if has_arrays(function) else []),
+            *(
+                ["Integers must stay within 64 bits."]
+                if any(p.var.type == "int" for p in function.parameters)
+                else []
+            ),
+            "The function keeps no state, so it may run in several threads at once.",
+            *function.remarks,
             "",
             "Usage (link with -lm):",
             *("    " + line for line in _usage(function, size)),
@@ -182,14 +228,13 @@ class C(Printer):
         return self.note("\n".join(text))
 
 
-def derivative_title(value: Result, r: Result) -> str:
-    """What a derivative is called in a comment."""
-    return f"the derivative of {value.title} by {r.title}"
-
-
-def _sentence(value: Result, gradients: Sequence[Result]) -> str:
-    by = ", ".join(r.title for r in gradients)
-    return f"The value of {value.title}" + (f" and its derivatives by {by}." if by else ".")
+def sentence(value: Result, gradients: Sequence[Result], order: int) -> str:
+    """What a function computes."""
+    if not gradients:
+        return f"The value of {value.title}."
+    if order == 1:
+        return f"The value of {value.title} and its derivatives by {', '.join(r.key for r in gradients)}."
+    return f"The value of {value.title} and its derivatives of order {order}."
 
 
 def _described(kind: str, shape: Sequence[int]) -> str:
@@ -203,17 +248,33 @@ def _usage(function: Function, size: int) -> list[str]:
     lines = []
     declared = [f"{r.name}[{max(_count(r.shape), 1)}]" if r.shape else r.name for r in outs]
     if declared:
-        lines.append(f"double {', '.join(declared)};")
+        lines += _folded("double ", declared, ";")
     arguments = [p.var.name for p in function.parameters]
     arguments += [
         r.name if r.shape else f"&{r.name}" for r in (function.results if value.shape else gradients)
     ]
     if size:
-        lines.append(f"void *work = malloc({size});")
-        arguments.append("work")
-    call = f"{function.name}({', '.join(arguments)});"
-    lines.append(call if value.shape else f"double {value.name} = {call}")
-    return lines
+        lines.append(f"void *{function.work} = malloc({size});")
+        arguments.append(function.work)
+    head = "" if value.shape else f"double {value.name} = "
+    return [*lines, *_folded(f"{head}{function.name}(", arguments, ");")]
+
+
+def _folded(head: str, items: Sequence[str], tail: str) -> list[str]:
+    """A list in one line, or in several."""
+    one = f"{head}{', '.join(items)}{tail}"
+    if len(one) <= 92:
+        return [one]
+    return [head.rstrip(), *wrapped(list(items), "    ")[:-1], wrapped(list(items), "    ")[-1] + tail]
+
+
+def has_arrays(function: Function) -> bool:
+    """Whether an argument or a result is an array."""
+    return any(p.shape for p in function.parameters) or any(r.shape for r in function.results)
+
+
+def _extent(shape: Sequence[int]) -> str:
+    return f"/* {''.join(f'[{n}]' for n in shape)} */"
 
 
 def _count(shape: Sequence[int]) -> int:
@@ -300,9 +361,6 @@ def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def write(unit: Unit) -> str:
-    """The unit in C99. Raises `Unsupported`."""
-    return C().function(function_of(unit, "C"))
-
-
-__all__ = ["C", "Call", "Choice", "Stmt", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in C99. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return C().function(function_of(unit, "C", step))

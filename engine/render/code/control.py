@@ -10,20 +10,10 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from engine.graph import Graph, Node
+from engine.graph import Graph, Node, graph_bytes
+from engine.kept import Kept
 from engine.ops.control.counted import Derivation
-from engine.render.code.lowering import (
-    NOTHING,
-    Index,
-    Lowering,
-    Tensor,
-    avals,
-    filled,
-    scalar,
-    stored,
-    type_of,
-    writes,
-)
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import (
     TRUE,
     Array,
@@ -46,6 +36,7 @@ from engine.render.code.statements import (
     negated,
     times,
 )
+from engine.render.code.values import NOTHING, Index, Tensor, avals, filled, scalar, stored, type_of, writes
 
 STEPS = 1000
 """So many steps of a loop whose length shows only when it runs can be walked back."""
@@ -101,7 +92,7 @@ def _settled(low: Lowering, xs: Sequence[Any]) -> list[Tensor]:
     return [low.settle(x) for x in xs]
 
 
-@writes("core.scan")
+@writes("core.scan", once=True)
 def _scan(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     body: Graph = params["body"]
@@ -140,7 +131,7 @@ def _row(x: Tensor, t: Any) -> Tensor:
     )
 
 
-@writes("core.while")
+@writes("core.while", once=True)
 def _while(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> tuple[Tensor, ...]:
     low.target = None
     nk, batch = params["carries"], params["batch"]
@@ -234,10 +225,18 @@ def _custom(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     return tuple(low.graph(params["value"], _settled(low, xs), settle=True))
 
 
+MASKED: Kept[Derivation, Graph] = Kept(16 << 20)
+"""The graphs of `graph_of` that were made; they are asked for more than once for each text."""
+
+
 def graph_of(derivation: Derivation) -> Graph:
-    """The way back for any number of steps up to STEPS."""
-    masked = Derivation(replace(derivation.steps, masked=True), derivation.transforms, derivation.dtype)
-    return masked.graph(STEPS, RECORD)
+    """The way back for any number of steps up to STEPS: a scan of that many, which does nothing once it is over."""
+    found = MASKED.get(derivation)
+    if found is None:
+        steps = replace(derivation.steps, masked=True)
+        found = Derivation(steps, derivation.transforms, derivation.dtype).graph(STEPS, RECORD)
+        MASKED.put(derivation, found, 2000 + graph_bytes(found))
+    return found
 
 
 @writes("core.counted")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from engine.graph import Node, single
 from engine.op import Op, registry
-from engine.render.code.lowering import HANDLERS, READS_ONCE, Lowering, Tensor, scalar, type_of
+from engine.render.code.lowering import Lowering
 from engine.render.code.special import ORDERS, refusal, special
 from engine.render.code.statements import (
     Binary,
@@ -24,6 +24,7 @@ from engine.render.code.statements import (
     quotient,
 )
 from engine.render.code.translate import apply, formula
+from engine.render.code.values import HANDLERS, READS_ONCE, Tensor, scalar, type_of
 
 Params: TypeAlias = Mapping[str, Any]
 Row: TypeAlias = Callable[[Params, list[Expr]], Expr]

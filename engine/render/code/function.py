@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from engine.errors import Unsupported
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node
 from engine.render.code import elementwise, handlers  # fill HANDLERS
-from engine.render.code.lowering import HANDLERS, Lowering, Names, Tensor, scalar, stored, type_of
+from engine.render.code.control import STEPS
+from engine.render.code.identifiers import plain
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import Array, Expr, Function, Parameter, Result, Var
 from engine.render.code.tidy import tidied
-from engine.render.code.unit import Unit
+from engine.render.code.unit import Derivative, Unit
+from engine.render.code.values import HANDLERS, PREFIX, Names, Tensor, scalar, stored, type_of
 
 
 def function_of(unit: Unit, language: str, step: Callable[[], None] | None = None) -> Function:
     """The unit as a function. Raises `Unsupported` for an op that has no form in the language."""
     refuse(unit, language)
-    names = Names(unit.names.space)
+    given = {unit.names.ids[i] for i in unit.inputs}
+    names = Names(unit.names.space, set(unit.names.ids.values()) - given)
     low = Lowering(names, step)
     low.prefix = unit.names.function + "_"
     graph = unit.graph
@@ -32,19 +37,27 @@ def function_of(unit: Unit, language: str, step: Callable[[], None] | None = Non
             var = Var(name, kind)
             arguments.append(scalar(var))
         parameters.append(Parameter(var, aval.shape, name))
-    outs = [names.fresh("value"), *(names.fresh(f"grad_{key}") for key in unit.names.keys)]
-    titles = [unit.names.ids[unit.of], *unit.names.keys]
+    outs = [
+        names.fresh("value"),
+        *(
+            names.fresh(f"{'grad_' if len(d.wrt) == 1 else f'd{len(d.wrt)}_'}{key}")
+            for d, key in zip(unit.derivatives, unit.names.keys, strict=True)
+        ),
+    ]
+    titles = [unit.names.ids[unit.of], *(_title_of(unit, d) for d in unit.derivatives)]
+    keys = ["value", *unit.names.keys]
     targets: dict[int, Array] = {}
     arrays: list[Array | None] = []
     for name, o, aval in zip(outs, graph.outputs, graph.out_avals, strict=True):
         array = Array(name, type_of(aval.dtype), aval.size) if aval.shape else None
         arrays.append(array)
         if array is not None:
-            targets.setdefault(o, array)
-    bases = {i: unit.names.ids.get(id) or names_of(id) for i, id in unit.steps.items()}
+            targets.setdefault(_source(unit, o), array)
+    bases = {i: unit.names.ids.get(id) or _local(id) for i, id in unit.steps.items()}
     values = low.graph(graph, arguments, bases, targets)
     results = []
-    for name, title, array, aval, x in zip(outs, titles, arrays, graph.out_avals, values, strict=True):
+    rows = zip(outs, keys, titles, arrays, graph.out_avals, values, strict=True)
+    for name, key, title, array, aval, x in rows:
         value: Expr | Array
         if array is None:
             value = x.expr
@@ -52,15 +65,69 @@ def function_of(unit: Unit, language: str, step: Callable[[], None] | None = Non
             value = array
             if x.buffer != array:
                 low.fill(array, x)
-        results.append(Result(name, value, aval.shape, title, type_of(aval.dtype)))
-    return Function(unit.names.function, parameters, tidied(low.top, results), results, limited=low.limited)
+        results.append(Result(name, value, aval.shape, title, type_of(aval.dtype), key))
+    return Function(
+        unit.names.function,
+        parameters,
+        tidied(low.top, results),
+        results,
+        _prefix([*unit.names.ids.values(), unit.names.function]),
+        names.fresh("work"),
+        names.fresh("v"),
+        _remarks(unit, low),
+        order=unit.order,
+    )
 
 
-def names_of(id: str) -> str:
-    """What a local that holds a user's node is called."""
-    from engine.render.code.identifiers import plain
+def _prefix(taken: list[str]) -> str:
+    """What names of helpers begin with: no identifier of a client's does."""
+    prefix = PREFIX
+    while any(name.startswith(prefix) for name in taken):
+        prefix = "x" + prefix
+    return prefix
 
-    return plain(id)
+
+def _remarks(unit: Unit, low: Lowering) -> tuple[str, ...]:
+    """What a user should know beside the rest."""
+    remarks = []
+    if unit.dtype == "float32":
+        remarks.append("The program's own dtype is float32; here everything is computed in double precision.")
+    if low.limited:
+        remarks.append(f"A loop of unknown length that takes more than {STEPS} steps has derivatives NaN.")
+    if low.checked:
+        remarks.append("An index that is out of range reads NaN, and writes nothing.")
+    if low.refusing:
+        remarks.append(
+            "What has no solution (a singular matrix, one that is not positive definite) gives NaN."
+        )
+    return tuple(remarks)
+
+
+def _local(id: str) -> str:
+    """What a local that holds a user's node is called; nothing of its own where the node has no name of its own either."""
+    return "" if _NAMELESS.fullmatch(id) else plain(id)
+
+
+_NAMELESS = re.compile(r"t\d+")
+
+
+def _title_of(unit: Unit, derivative: Derivative) -> str:
+    """A derivative in words."""
+    of, by = unit.names.ids[unit.of], [unit.names.ids[i] for i in derivative.wrt]
+    if len(by) == 1:
+        return f"the derivative of {of} by {by[0]}"
+    return f"d^{len(by)} {of} / ({' '.join(f'd{i}' for i in by)})" if by else f"the value of {of}"
+
+
+def _source(unit: Unit, node: int) -> int:
+    """The node whose array a result is, where all that follows it is another shape."""
+    nodes = unit.graph.nodes
+    while nodes[node].op.name == "reshape":
+        before = nodes[node].inputs[0]
+        if unit.uses[before] != 1 or nodes[before].op in (INPUT, CONSTANT, ITEM):
+            break
+        node = before
+    return node
 
 
 # ------------------------------------------------------------------------------------------------------------- refusing

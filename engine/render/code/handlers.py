@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from engine.graph import Graph, Node
 from engine.ops.control.counted import Derivation
-from engine.render.code import control, indexing, linear, moving, reducing  # noqa: F401  # fill HANDLERS
+from engine.render.code import control, exponentials, factors, indexing, linear, moving, reducing, running
+
+FILLED_BY = (control, exponentials, factors, indexing, linear, moving, reducing, running)
+"""The modules that register handlers when they are imported."""
 
 
 def refusal(node: Node) -> str:

@@ -77,6 +77,10 @@ class Namespace:
         self._taken.add(name)
         return name
 
+    def give_back(self, name: str) -> None:
+        """The name is free again, for the one that it was kept for."""
+        self._taken.discard(name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._taken
 

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 from engine.graph import Node, single
-from engine.render.code.lowering import Index, Lowering, Tensor, filled, ravel, scalar, stored, writes
+from engine.render.code.lowering import Lowering
 from engine.render.code.statements import (
     FALSE,
     TRUE,
@@ -32,6 +32,7 @@ from engine.render.code.statements import (
     less,
 )
 from engine.render.code.translate import apply
+from engine.render.code.values import Index, Tensor, filled, ravel, scalar, stored, writes
 
 
 @writes("wrap_index", once=True)
@@ -78,6 +79,7 @@ def _gather(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) ->
     if not prod(shape):
         return filled(shape, Num(0.0, x.type))
     known = _constant(low, indices)
+    low.checked = low.checked or not known
 
     def entry(index: Index) -> Expr:
         i = indices.at((*index[:batch], *index[at : at + count]))
@@ -106,6 +108,7 @@ def _scatter(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -
         return value
     count = indices.rank - batch
     known = _constant(low, indices)
+    low.checked = low.checked or not known
     name = node.op.name
     with low.loops(updates.shape) as index:
         i = indices.at((*index[:batch], *index[at : at + count]))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from engine.render.code.c import has_arrays, sentence
 from engine.render.code.function import function_of
-from engine.render.code.printer import ATOM, EQUALITY, UNARY, Printer, wrapped
+from engine.render.code.printer import ATOM, EQUALITY, Printer, wrapped
 from engine.render.code.statements import (
     Array,
     Call,
-    Choice,
     Convert,
     Elem,
     Expr,
@@ -146,6 +146,7 @@ class JavaScript(Printer):
         return ["/**", *(f" * {line}".rstrip() for line in (first, *rest)), " */"]
 
     def function(self, function: Function) -> str:
+        self.prefix = function.prefix
         helpers, _ = self.helpers(function)
         value, *gradients = function.results
         tables = [s for s in function.body if isinstance(s, Table)]
@@ -160,7 +161,7 @@ class JavaScript(Printer):
             if r.shape
         ]
         body += self.lines([s for s in function.body if not isinstance(s, Table)], 1)
-        body += self.answer(value, gradients)
+        body += self.answer(value, gradients, _group(function))
         text: list[str] = ['"use strict";', ""]
         if any(p.shape for p in function.parameters):
             text += [*_FLAT.format(prefix=self.prefix).splitlines(), ""]
@@ -177,7 +178,7 @@ class JavaScript(Printer):
         ]
         return "\n".join(text)
 
-    def answer(self, value: Result, gradients: Sequence[Result]) -> list[str]:
+    def answer(self, value: Result, gradients: Sequence[Result], group: str) -> list[str]:
         """The last statement."""
 
         def written(r: Result) -> str:
@@ -188,12 +189,12 @@ class JavaScript(Printer):
 
         pad = self.indent
         if not gradients:
-            return [f"{pad}return {{ value: {written(value)}, gradients: {{}} }};"]
-        rows = [f"{pad * 3}{r.title}: {written(r)}," for r in gradients]
+            return [f"{pad}return {{ value: {written(value)}, {group}: {{}} }};"]
+        rows = [f"{pad * 3}{r.key}: {written(r)}," for r in gradients]
         return [
             f"{pad}return {{",
             f"{pad * 2}value: {written(value)},",
-            f"{pad * 2}gradients: {{",
+            f"{pad * 2}{group}: {{",
             *rows,
             f"{pad * 2}}},",
             f"{pad}}};",
@@ -202,23 +203,40 @@ class JavaScript(Printer):
     def header(self, function: Function) -> list[str]:
         """The comment above the function."""
         value, *gradients = function.results
-        by = ", ".join(r.title for r in gradients)
-        text = [f"The value of {value.title}" + (f" and its derivatives by {by}." if by else "."), ""]
+        group = _group(function)
+        text = [sentence(value, gradients, function.order), ""]
         text += [
             f"@param {{{_type(p.var.type, p.shape)}}} {p.var.name}{_shape(p.shape)}"
             for p in function.parameters
         ]
-        inner = ", ".join(f"{r.title}: {_type('float', r.shape)}" for r in gradients)
-        text.append(f"@returns {{{{value: {_type('float', value.shape)}, gradients: {{{inner}}}}}}}")
+        inner = ", ".join(f"{r.key}: {_type('float', r.shape)}" for r in gradients)
+        text.append(f"@returns {{{{value: {_type('float', value.shape)}, {group}: {{{inner}}}}}}}")
         names = ", ".join(p.var.name for p in function.parameters)
         text += [
             "",
-            "Arrays are nested or typed arrays, in C order. Usage:",
-            f"    const {{ value, gradients }} = {function.name}({names});",
+            *_about(function),
+            *function.remarks,
+            "Usage:",
+            f"    const {{ value, {group} }} = {function.name}({names});",
         ]
         if gradients:
-            text.append(f"    console.log(value, gradients.{gradients[0].title});")
+            text.append(f"    console.log(value, {group}.{gradients[0].key});")
         return self.note("\n".join(text))
+
+
+def _group(function: Function) -> str:
+    """What the answer calls its derivatives."""
+    return "gradients" if function.order == 1 else "derivatives"
+
+
+def _about(function: Function) -> list[str]:
+    """What a user has to know of the types."""
+    lines = []
+    if has_arrays(function):
+        lines.append("Arrays are nested or typed arrays, in C order; those in the answer are nested.")
+    if any(p.var.type == "int" for p in function.parameters):
+        lines.append("Integers are exact up to 2^53.")
+    return lines
 
 
 def _type(kind: str, shape: Sequence[int]) -> str:
@@ -236,9 +254,6 @@ def _count(shape: Sequence[int]) -> int:
     return n
 
 
-def write(unit: Unit) -> str:
-    """The unit in JavaScript. Raises `Unsupported`."""
-    return JavaScript().function(function_of(unit, "JavaScript"))
-
-
-__all__ = ["ATOM", "UNARY", "Call", "Choice", "JavaScript", "write"]
+def write(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit in JavaScript. Raises `Unsupported`; `step`, if given, is called before each node and may raise."""
+    return JavaScript().function(function_of(unit, "JavaScript", step))

@@ -10,16 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
-from engine.aval import Aval, DType
-from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
-from engine.render.code.identifiers import Namespace
+from engine.graph import CONSTANT, ITEM, Graph, Node, single
 from engine.render.code.statements import (
-    ONE,
-    ZERO,
     Array,
     Assign,
     Binary,
@@ -37,125 +32,22 @@ from engine.render.code.statements import (
     add,
     converted,
     integer,
-    times,
 )
-
-DEPTH = 16
-"""So many elementwise nodes may be pending on one another: they become one loop, and a recursion as deep as that."""
-
-Index: TypeAlias = tuple[Expr, ...]
-
-
-def type_of(dtype: DType) -> Type:
-    """Floats of either size are doubles here."""
-    return "int" if dtype == "int64" else "bool" if dtype == "bool" else "float"
-
-
-def literal(value: Any, kind: Type) -> Num:
-    """A number as a literal."""
-    return Num(int(value) if kind == "int" else float(value), kind)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tensor:
-    """A value: `at` gives an entry by its index, `flat` by its position in C order where that is possible.
-
-    `buffer` is the array in which all of it lies in C order; `settled` says that reading it computes nothing; `depth` is
-    how many nodes are pending on one another. Of a scalar the index is ().
-    """
-
-    shape: tuple[int, ...]
-    type: Type
-    at: Callable[[Index], Expr]
-    flat: Callable[[Expr], Expr] | None = None
-    buffer: Array | None = None
-    settled: bool = True
-    depth: int = 0
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return prod(self.shape)
-
-    @property
-    def rank(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def expr(self) -> Expr:
-        """The number, of a scalar."""
-        return self.at(())
-
-    def padded(self, rank: int) -> Index:
-        """Zeros for an index of as many axes."""
-        return (integer(0),) * rank
-
-
-Value: TypeAlias = Tensor | tuple[Tensor, ...]
-Handler: TypeAlias = Callable[["Lowering", Node, list[Any], dict[str, Any]], Any]
-
-HANDLERS: dict[str, Handler] = {}
-"""How each op is written, filled by the modules of this package at import and not changed afterwards."""
-
-READS_ONCE: set[str] = set()
-"""Ops that read each entry of their operands at most once; filled with HANDLERS."""
-
-
-def writes(*names: str, once: bool = False) -> Callable[[Handler], Handler]:
-    """Register how ops are written; `once`: they read each entry of their operands at most once."""
-
-    def register(fn: Handler) -> Handler:
-        for name in names:
-            HANDLERS[name] = fn
-            if once:
-                READS_ONCE.add(name)
-        return fn
-
-    return register
-
-
-def scalar(e: Expr) -> Tensor:
-    """A number as a value."""
-    return Tensor((), e.type, lambda _: e, lambda _: e)
-
-
-def filled(shape: Sequence[int], e: Expr) -> Tensor:
-    """One number in every place."""
-    return Tensor(tuple(shape), e.type, lambda _: e, lambda _: e)
-
-
-def ravel(shape: Sequence[int], index: Index) -> Expr:
-    """Position in C order."""
-    position: Expr = integer(0)
-    stride = 1
-    for n, i in zip(reversed(shape), reversed(index), strict=True):
-        position = add(times(i, stride), position)
-        stride *= n
-    return position
-
-
-def stored(array: Array, shape: Sequence[int]) -> Tensor:
-    """The value that lies in an array."""
-    known = tuple(shape)
-    return Tensor(known, array.type, lambda i: Elem(array, ravel(known, i)), lambda i: Elem(array, i), array)
-
-
-class Names:
-    """Names that are used once, beside those of a unit."""
-
-    def __init__(self, space: Namespace) -> None:
-        self.space = space.copy()
-        self.last: dict[str, int] = {}
-
-    def fresh(self, base: str, *, number: bool = False) -> str:
-        """`base`, with a number behind it where it is taken (or always)."""
-        if not number:
-            return self.space.take(base)
-        while True:
-            n = self.last[base] = self.last.get(base, 0) + 1
-            if f"{base}{n}" not in self.space:
-                return self.space.take(f"{base}{n}")
+from engine.render.code.values import (
+    DEPTH,
+    HANDLERS,
+    READS_ONCE,
+    Index,
+    Names,
+    Tensor,
+    Value,
+    filled,
+    literal,
+    ravel,
+    scalar,
+    stored,
+    type_of,
+)
 
 
 class Lowering:
@@ -172,6 +64,10 @@ class Lowering:
         self.prefix = ""
         self.limited = False
         """Whether a loop is in it that can be walked back for a limited number of steps only."""
+        self.checked = False
+        """Whether an index is in it that may be out of range."""
+        self.refusing = False
+        """Whether something is in it that the service may refuse when it meets the numbers."""
         self.target: Array | None = None
         """Where the node that is being written is to lie, if it is stored."""
 
@@ -440,17 +336,3 @@ def _uses(graph: Graph) -> dict[int, set[int]]:
     for o in graph.outputs:
         users[o].add(-1)
     return users
-
-
-def avals(node: Node) -> tuple[Aval, ...]:
-    """The avals of a node's results."""
-    return (node.aval,) if isinstance(node.aval, Aval) else node.aval
-
-
-def is_input(node: Node) -> bool:
-    """Whether a node is an input of its graph."""
-    return node.op is INPUT
-
-
-UNIT = {"float": ONE, "int": integer(1)}
-NOTHING = {"float": ZERO, "int": integer(0), "bool": Num(0, "bool")}

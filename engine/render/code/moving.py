@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from engine.graph import Node, single
-from engine.render.code.lowering import (
-    NOTHING,
-    Index,
-    Lowering,
-    Tensor,
-    filled,
-    ravel,
-    scalar,
-    stored,
-    type_of,
-    writes,
-)
-from engine.render.code.statements import Binary, Expr, add, both, equal, integer, times
+from engine.render.code.lowering import Lowering
+from engine.render.code.statements import Binary, Elem, Expr, add, both, equal, integer, times
+from engine.render.code.values import NOTHING, Index, Tensor, filled, ravel, scalar, stored, type_of, writes
+from engine.structured.place import way_of
 
 
 def _view(x: Tensor, shape: tuple[int, ...], to: Any) -> Tensor:
@@ -164,6 +158,39 @@ def _overlap_add(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any
             )
             low.accumulate(array, ravel(shape, (*index[:lead], *moved)), x.at(index))
     return value
+
+
+@writes("core.place")
+def _place(low: Lowering, node: Node, xs: list[Any], params: dict[str, Any]) -> Tensor:
+    """Terms added to zeros, or to the first operand, at places that are known: evenly spaced ones by a loop, others by a
+    table."""
+    shape = single(node.aval).shape
+    kind = type_of(single(node.aval).dtype)
+    array, value = low.result(shape, kind)
+    if not value.size:
+        return value
+    terms = [low.laid(low.settle(x)) for x in (xs[1:] if params["base"] else xs)]
+    low.fill(array, xs[0] if params["base"] else filled(shape, NOTHING[kind]))
+    size = prod(params["shape"])
+    for x, targets in zip(terms, params["targets"], strict=True):
+        way = way_of(targets.value)
+        if way is None:
+            continue
+        own = targets.value.size
+        lead = x.shape[: x.rank - targets.value.ndim]
+        count = len(np.arange(own)[way.read])
+        with low.loop(0, prod(lead)) as outer, low.loop(0, count, "k") as k:
+            source, goal = (_position(low, positions, k) for positions in (way.read, way.write))
+            e = x.expr if x.flat is None or x.shape == () else x.flat(add(times(outer, own), source))
+            low.accumulate(array, add(times(outer, size), goal), e)
+    return value
+
+
+def _position(low: Lowering, positions: Any, k: Expr) -> Expr:
+    """The k-th of some positions."""
+    if isinstance(positions, slice):
+        return add(times(k, positions.step or 1), integer(positions.start))
+    return Elem(low.table([int(p) for p in positions], "int"), k)
 
 
 @writes("iota")

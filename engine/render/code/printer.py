@@ -40,9 +40,6 @@ _LEVELS: Mapping[str, int] = {
     "+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "%": PRODUCT,
 }  # fmt: skip
 
-PREFIX = "ad_"
-"""What the names of helpers begin with: no name of a program does."""
-
 WIDTH = 100
 
 
@@ -53,7 +50,7 @@ class Printer(ABC):
     """Functions that the language has: a pattern over the arguments by their C names."""
     signs: Mapping[str, str] = {}
     """How signs are written, where it is not as in the statements."""
-    prefix = PREFIX
+    prefix = "ad_"
 
     def native(self, e: Call) -> str | None:
         """The pattern of a call of what the language has."""

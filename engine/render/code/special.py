@@ -122,6 +122,7 @@ ORDERS: Mapping[str, tuple[Callable[[str, Params, Sequence[Expr]], Expr], Callab
     "polygamma_difference": (_tower("polygamma_difference"), _up_to(4)),
     "erfcx": (_tower("erfcx"), _up_to(8)),
     "dawsn": (_tower("dawsn"), _up_to(8)),
+    "log_quotient": (_tower("log_quotient"), _up_to(8)),
     "exprel": (_tower("exprel_of"), _up_to(6)),
     "spherical_ratio": (_tower("spherical_ratio"), _up_to(6)),
     "hurwitz_zeta": (_only_value("zeta_of"), _up_to(0)),

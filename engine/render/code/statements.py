@@ -6,7 +6,7 @@ Expressions have no side effects. Names are unique within a function, so that bl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, Union
 
@@ -180,13 +180,14 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A result: a number, or the array that it is written to. `of` is the input (its name here) for a derivative."""
+    """A result: a number, or the array that it is written to. `title` says what it is; `key` is its name in an answer."""
 
     name: str
     value: Expr | Array
     shape: tuple[int, ...]
     title: str
     type: Type
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -197,8 +198,16 @@ class Function:
     parameters: list[Parameter]
     body: list[Stmt]
     results: list[Result]
-    limited: bool = False
-    """Whether there is a loop in it that can be walked back for a limited number of steps only."""
+    prefix: str = "ad_"
+    """What the names of helpers begin with, and no other name does."""
+    work: str = "work"
+    """A name that is free, for memory that the caller brings."""
+    shared: str = "v"
+    """A name that is free, for what goes from part to part of a long function."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know, for the comment."""
+    order: int = 1
+    """How often is differentiated, at most."""
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
@@ -314,15 +323,11 @@ def quotient(x: Expr, y: Expr) -> Expr:
     return Binary("/", x, y, "float")
 
 
-def parts(item: Any) -> Iterator[Any]:
-    """What an expression or a statement is made of, directly."""
-    for part in item:
-        if isinstance(part, list):
-            yield from part
-        elif isinstance(part, tuple) and not hasattr(part, "_fields"):
-            yield from (p for p in part if hasattr(p, "_fields"))
-        elif isinstance(part, tuple):
-            yield part
+_PARTS: Mapping[type, tuple[int, ...]] = {
+    Num: (), Var: (), Unary: (1,), Binary: (1, 2), Choice: (0, 1, 2), Convert: (0,), Elem: (1,), Let: (0, 1),
+    Assign: (0, 1), Break: (), Local: (), Table: (), Note: (), Return: (0,),
+}  # fmt: skip
+"""Which fields of an expression or a statement are such."""
 
 
 def walk(items: Sequence[Any]) -> Iterator[Any]:
@@ -331,4 +336,14 @@ def walk(items: Sequence[Any]) -> Iterator[Any]:
     while todo:
         item = todo.pop()
         yield item
-        todo.extend(parts(item))
+        fields = _PARTS.get(type(item))
+        if fields is not None:
+            todo.extend(item[k] for k in fields)
+        elif isinstance(item, Call):
+            todo.extend(item.arguments)
+        else:  # a block, with what decides about it
+            for part in item:
+                if isinstance(part, list):
+                    todo.extend(part)
+                elif isinstance(part, tuple):
+                    todo.append(part)

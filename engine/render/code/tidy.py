@@ -27,7 +27,15 @@ from engine.render.code.statements import (
 
 
 def tidied(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
-    """The statements that the results need."""
+    """The statements that the results need. What a branch that is empty now was decided by may go in the next round."""
+    while True:
+        kept = _once(body, results)
+        if kept is body:
+            return body
+        body = kept
+
+
+def _once(body: list[Stmt], results: Sequence[Result]) -> list[Stmt]:
     own = {s.array.name for s in _statements(body) if isinstance(s, Local | Table)}
     own |= {s.var.name for s in _statements(body) if isinstance(s, Let)}
     wanted = [r.value for r in results if not isinstance(r.value, Array)]

@@ -286,6 +286,19 @@ def _assigned(definition: ast.FunctionDef) -> dict[str, int]:
     return count
 
 
+_SPELLED = str.maketrans({
+    "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{COPYRIGHT SIGN}": "(c)", "\N{HORIZONTAL ELLIPSIS}": "...",
+    "\N{SUPERSCRIPT TWO}": "^2", "\N{GREEK CAPITAL LETTER GAMMA}": "Gamma", "\N{GREEK SMALL LETTER PSI}": "psi",
+    "\N{GREEK SMALL LETTER PI}": "pi ", "\N{SQUARE ROOT}": "sqrt ", "\N{MIDDLE DOT}": "*", "\N{MODIFIER LETTER SMALL A}": "^a",
+    "\N{MODIFIER LETTER SMALL B}": "^b", "\N{SUPERSCRIPT MINUS}": "^-", "\N{LEFT FLOOR}": "floor(", "\N{RIGHT FLOOR}": ")",
+})  # fmt: skip
+
+
+def _in_ascii(text: str) -> str:
+    """A comment that any compiler reads in any encoding."""
+    return text.translate(_SPELLED).encode("ascii", "replace").decode()
+
+
 def known(name: str) -> bool:
     """Whether there is a helper of this name."""
     return name in _functions()
@@ -301,7 +314,7 @@ def helper(name: str) -> Helper:
         Table(Array(t.lower().strip("_"), "float", len(tables[t])), tables[t])
         for t in sorted(body.reader.used)
     )
-    doc = inspect.cleandoc(ast.get_docstring(definition) or "")
+    doc = _in_ascii(inspect.cleandoc(ast.get_docstring(definition) or ""))
     return Helper(name, body.parameters, body.result, doc, needed, statements)
 
 

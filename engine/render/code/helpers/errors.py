@@ -106,7 +106,7 @@ def quantile_start(t: float) -> float:
 
 def erfcinv_small(q: float) -> float:
     """The x > 0 with erfc(x) = q, for 0 < q <= 1/2, by Halley's method on log erfc."""
-    x = 0.7071067811865476 * quantile_start(sqrt(-2.0 * log(0.5 * q)))
+    x = 0.7071067811865476 * quantile_start(sqrt(-2.0 * (log(q) - 0.6931471805599453)))
     goal = log(q)
     for _ in range(4):
         scaled = erfcx(0, x)

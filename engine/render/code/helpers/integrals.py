@@ -324,6 +324,29 @@ def ellipe_right(m: float) -> float:
     return 1.5707963267948966 / a * (1.0 - total)
 
 
+def log_quotient(n: int, x: float) -> float:
+    """The n-th derivative of log(x) / (1 - x): a power series around 1, else a recurrence."""
+    u = x - 1.0
+    if fabs(u) < 0.3:
+        term = 1.0
+        for k in range(1, n + 1):
+            term *= -float(k)
+        total = 0.0
+        m = float(n)
+        while m < float(n) + 60.0:
+            total += term / (m + 1.0)
+            term *= -u * (m + 1.0) / (m + 1.0 - float(n))
+            m += 1.0
+        return -total
+    far = log(x) / u
+    part = 1.0
+    for k in range(1, n + 1):
+        part /= x
+        far = (part - float(k) * far) / u
+        part *= -float(k)
+    return -far
+
+
 def ellipk_slope(m: float) -> float:
     """K'(m): a power series around 0, else from E and K. DLMF 19.4.1, 19.5.1."""
     if fabs(m) < 0.25:

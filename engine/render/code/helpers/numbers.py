@@ -285,8 +285,8 @@ def binary_exponent(a: float) -> int:
 
 def sindg(a: float) -> float:
     """Sine of an angle in degrees, exact at multiples of 30 and 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 360.0)
     s = -1.0 if a < 0.0 else 1.0
     if r >= 180.0:
@@ -301,8 +301,8 @@ def sindg(a: float) -> float:
 
 def cosdg(a: float) -> float:
     """Cosine of an angle in degrees, exact at multiples of 60 and 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 360.0)
     s = 1.0
     if r > 180.0:
@@ -317,8 +317,8 @@ def cosdg(a: float) -> float:
 
 def tandg(a: float) -> float:
     """Tangent of an angle in degrees, infinite at odd multiples of 90."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 180.0)
     s = -1.0 if a < 0.0 else 1.0
     if r == 90.0:
@@ -333,8 +333,8 @@ def tandg(a: float) -> float:
 
 def cotdg(a: float) -> float:
     """Cotangent of an angle in degrees, infinite at multiples of 180."""
-    if a - a != 0.0:
-        return a - a
+    if not fabs(a) <= 1e14:
+        return a if a != a else 0.0
     r = fmod(fabs(a), 180.0)
     s = -1.0 if a < 0.0 else 1.0
     if r == 0.0:

@@ -15,11 +15,14 @@ from engine.render.code.python.expr import (
     call,
     dimensions,
     filled,
+    scalar,
     shape,
     type_of,
+    uniform,
 )
 from engine.render.code.python.scope import Call
 from engine.render.code.python.table import writes
+from engine.structured.place import way_of
 
 
 def method(x: Expr, name: str, *given: str) -> Expr:
@@ -141,7 +144,7 @@ def _embed(c: Call) -> Expr:
     kind = "" if dtype == "float64" else f", {type_of(dtype)}"
     dims = c.aval.shape
     size = dimensions(dims)
-    result = c.scope.assign(Expr(f"np.zeros({size}{kind})"), c.scope.wishes.get(c.at, ""))
+    result = c.scope.settle(c.at, Expr(f"np.zeros({size}{kind})"))
     index = _index(c.aval, c.params["index"])
     inner = c.operand(0)
     if inner.op.name in ("reshape", "broadcast_to") and c.operands[0] not in c.scope.bound_at:
@@ -155,6 +158,59 @@ def _embed(c: Call) -> Expr:
                 ]
     c.scope.line(f"{result.text}[{', '.join(index)}] = {x.text}")
     return result
+
+
+@writes("core.place")
+def _place(c: Call) -> Expr:
+    """Operands laid into zeros, or added to a base, at flat places that are known."""
+    p, dims = c.params, c.aval.shape
+    args = list(c.args)
+    if p["base"]:
+        start = Expr(f"np.array({args.pop(0).text}, order='C')")
+    else:
+        kind = "" if c.aval.dtype == "float64" else f", {type_of(c.aval.dtype)}"
+        start = Expr(f"np.zeros({dimensions(dims)}{kind})")
+    result = c.scope.settle(c.at, start)
+    lead = [str(n) for n in dims[: len(dims) - len(p["shape"])]]
+    more = "..., " if lead else ""
+    flat = f"{result.text}.reshape({', '.join([*lead, '-1'])})" if lead or len(dims) != 1 else result.text
+    for k, (x, target) in enumerate(zip(args, p["targets"], strict=True), start=len(c.args) - len(args)):
+        way = way_of(target.value)
+        if way is None:
+            continue
+        part = x.typed
+        one = _one_number(c, k)
+        if one is not None and not way.repeated:
+            part = one
+        elif lead or target.value.ndim != 1:
+            part = method(part, "reshape", *lead, "-1")
+        read, write = _range(c, way.read, target.value.size), _range(c, way.write, c.aval.size)
+        if read != ":" and part is not one:
+            part = Expr(f"{part.at(ATOM)}[{more}{read}]")
+        if way.repeated:
+            index = f"(..., {write})" if lead else write
+            c.scope.line(f"np.add.at({flat}, {index}, {part.text})")
+            continue
+        sign = "=" if len(args) == 1 and not p["base"] else "+="
+        c.scope.line(f"{flat}[{more}{write}] {sign} {part.text}")
+    return result
+
+
+def _one_number(c: Call, k: int) -> Expr | None:
+    """The number that all entries of a constant operand are."""
+    node = c.operand(k)
+    if node.op is not CONSTANT:
+        return None
+    value = dict(node.params)["value"].value
+    found = uniform(value)
+    return None if found is None else scalar(found, str(value.dtype))
+
+
+def _range(c: Call, positions: Any, n: int) -> str:
+    """Flat positions as an index."""
+    if isinstance(positions, slice):
+        return _slice(positions.start, positions.stop, positions.step or 1, n)
+    return c.module.constant(positions)
 
 
 @writes("permute_dims")

@@ -7,7 +7,7 @@ from typing import Any
 from engine.aval import Aval
 from engine.graph import Graph
 from engine.render.code.identifiers import Namespace
-from engine.render.code.python.expr import dimensions, shape, type_of
+from engine.render.code.python.expr import dimensions, shape, targets, type_of
 from engine.render.code.python.lengths import LENGTHS, Differs, joined
 from engine.render.code.python.scope import Call, Scope
 from engine.render.code.python.table import writes
@@ -29,7 +29,7 @@ def function(c: Call, graph: Graph, wish: str, doc: str, first: str = "") -> str
             scope.line(first)
         scope.write()
         found = scope.outputs()
-        scope.line(f"return {', '.join(e.text for e in found) or '()'}")
+        scope.line(f"return {targets([e.text for e in found]) or '()'}")
         head = Scope(c.module, graph, arguments, space, {}, indent=0)
         head.line(f"def {name}({', '.join(arguments)}):")
         return [*head.lines, *scope.lines]
@@ -39,10 +39,7 @@ def function(c: Call, graph: Graph, wish: str, doc: str, first: str = "") -> str
 
 def fixed(c: Call, start: int, stop: int | None = None) -> list[str]:
     """Operands with names, for use in a loop."""
-    found = []
-    for x in c.args[start:stop]:
-        found.append(c.scope.bound(x.typed).text)
-    return found
+    return [c.scope.bound(x.typed).text for x in c.args[start:stop]]
 
 
 def given(c: Call, start: int = 0) -> str:
@@ -54,7 +51,7 @@ def assign(c: Call, text: str) -> None:
     """The results of a call under their names."""
     names = c.results()
     if names:
-        c.scope.line(f"{', '.join(names)} = {text}")
+        c.scope.line(f"{targets(names)} = {text}")
 
 
 def constants(names: list[str]) -> str:
@@ -114,11 +111,11 @@ def _scan(c: Call) -> None:
     steps = f"range({n} - 1, -1, -1)" if p["reverse"] else f"range({n})"
     if p["reverse"] and type(n) is int:
         steps = f"range({n - 1}, -1, -1)"
-    targets = [*names[:nk], *(name if name == "_" else f"{name}[{k}]" for name in names[nk:])]
+    assigned = [*names[:nk], *(name if name == "_" else f"{name}[{k}]" for name in names[nk:])]
     arguments = ", ".join([*names[:nk], *(f"{x}[{k}]" for x in xs), *rest])
     c.scope.line(f"for {k} in {steps}:")
     c.scope.indent += 4
-    c.scope.line(f"{', '.join(targets)} = {step}({arguments})" if targets else "pass")
+    c.scope.line(f"{targets(assigned)} = {step}({arguments})" if assigned else "pass")
     c.scope.indent -= 4
 
 
@@ -129,19 +126,18 @@ def _while(c: Call) -> None:
     test = function(c, p["cond"], "_goes_on", "Whether a loop takes another step.")
     step = function(c, p["body"], "_step", "One step of a loop.")
     if p["batch"]:
-        start, rest = constants(fixed(c, 0, nk)), constants(fixed(c, nk))
-        helper = c.helper("while_each", "control")
-        assign(c, f"{helper}({test}, {step}, {start}, {rest}, {bool(p['guarded'])})")
+        both = f"{constants(fixed(c, 0, nk))}, {constants(fixed(c, nk))}"
+        assign(c, f"{c.helper('while_each', 'control')}({test}, {step}, {both}, {bool(p['guarded'])})")
         return
     rest = fixed(c, nk)
     names = _carries(c, nk)
     count = names[nk]
     if count != "_":
-        c.scope.line(f"{count} = 0")
+        c.scope.line(f"{count} = np.int64(0)")
     arguments = ", ".join([*names[:nk], *rest])
     c.scope.line(f"while {test}({arguments}):")
     c.scope.indent += 4
-    c.scope.line(f"{', '.join(names[:nk])} = {step}({arguments})" if nk else f"{step}({arguments})")
+    c.scope.line(f"{targets(names[:nk])} = {step}({arguments})" if nk else f"{step}({arguments})")
     if count != "_":
         c.scope.line(f"{count} += 1")
     c.scope.indent -= 4

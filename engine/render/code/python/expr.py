@@ -127,6 +127,12 @@ def filled(dims: str, x: Expr, dtype: str) -> str:
     return f"np.full({dims}, {x.text}{kind})"
 
 
+def targets(names: Sequence[str]) -> str:
+    """Names that values are assigned to, or values that are returned, in parentheses where they take more than a line."""
+    listed = ", ".join(names)
+    return listed if len(listed) < 60 or len(names) < 2 else f"({listed})"
+
+
 def dimensions(dims: Sequence[Any]) -> str:
     """A shape as an argument: a number for one axis."""
     return str(dims[0]) if len(dims) == 1 else shape(dims)
@@ -152,21 +158,21 @@ def wrapped(line: str, indent: int) -> list[str]:
             done.append(pad + text)
             continue
         start, parts, end = cut
-        done.append(pad + text[:start])
         rows: list[str] = []
         for part in parts:
-            if rows and len(rows[-1]) + len(part) + 2 + at + 4 <= WIDTH and part[-1:] not in _CLOSE:
-                rows[-1] += f" {part},"
+            if rows and len(rows[-1]) + len(part) + 1 + at + 4 <= WIDTH:
+                rows[-1] += f" {part}"
             else:
-                rows.append(f"{part},")
+                rows.append(part)
         # What comes first is taken from the end of the list first.
         todo.append((text[end:], at))
         todo += [(row, at + 4) for row in reversed(rows)]
+        todo.append((text[:start], at))
     return done
 
 
 def _widest(text: str) -> tuple[int, list[str], int] | None:
-    """The widest bracket that is not in another, and holds commas: where its content starts, its parts, where it ends."""
+    """The widest bracket that is not in another: where its content starts, its parts with their commas, where it ends."""
     best: tuple[int, list[str], int] | None = None
     depth, start, last = 0, 0, 0
     parts: list[str] = []
@@ -181,14 +187,15 @@ def _widest(text: str) -> tuple[int, list[str], int] | None:
             if depth == 1:
                 start = last = i + 1
                 parts = []
-        elif char in _CLOSE:
+        elif char in _CLOSE and depth:  # the text may start behind what was broken before
             depth -= 1
             if depth == 0:
                 rest = text[last:i].strip()
                 listed = [*parts, rest] if rest else parts
-                # A comma behind the last part makes no tuple of it, and may stand behind arguments.
-                if len(listed) > 1 and (best is None or i - start > best[2] - best[0]):
-                    best = (start, listed, i)
+                if listed and (best is None or i - start > best[2] - best[0]):
+                    # A comma behind the last of several parts changes nothing; behind one alone it makes a tuple.
+                    comma = "," if parts else ""
+                    best = (start, [*(f"{p}," for p in listed[:-1]), listed[-1] + comma], i)
         elif char == "," and depth == 1:
             parts.append(text[last:i].strip())
             last = i + 1

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from engine.aval import Aval
+from engine.graph import CONSTANT, INPUT, Graph
 from engine.render.code.identifiers import Namespace, plain
 from engine.render.code.python.expr import WIDTH, Expr, shape, type_of
 from engine.render.code.python.module import Module
-from engine.render.code.python.scope import Scope, inputs_of
+from engine.render.code.python.scope import AUTOMATIC, Scope, inputs_of
 from engine.render.code.unit import Derivative, Unit
 
 VIEWS = frozenset({
     "broadcast_to", "reshape", "permute_dims", "slice", "held", "in_order", "between", "identity", "stop_gradient",
-    "positive", "windows", "gather", "core.input",
+    "positive", "windows", "gather",
 })  # fmt: skip
 """Ops whose result may lie in the memory of what they read."""
 MOST_DESCRIBED = 24
@@ -37,7 +40,7 @@ def python_code(unit: Unit) -> str:
         elif used:
             kind = "" if aval.dtype == "float64" else f", {type_of(aval.dtype)}"
             scope.line(f"{name} = {module.helper('array')}({name}, {shape(aval.shape)}{kind})")
-    scope.write(_start_of_derivatives(unit))
+    scope.write([i for i in _primal(unit) if scope.reads[i]])
     results = _results(unit, scope)
     pairs = ", ".join(f'"{key}": {e.text}' for key, e in zip(names.keys, results[1:], strict=True))
     scope.line(f"return {results[0].text}, {{{pairs}}}")
@@ -61,16 +64,21 @@ def _wishes(unit: Unit, space: Namespace) -> dict[int, str]:
         name = unit.names.ids.get(step)
         wishes[node] = name if name is not None else plain(step, "t")
     taken: dict[str, int] = {}
-    # A name goes to one node: ids of the user's program may give the same identifier.
+    # A name goes to one node: other ids may give the same identifier. Those of `of` and of what is differentiated by are kept
+    # for them, if they are no inputs.
+    kept = set(unit.names.ids.values()) - {unit.names.ids[i] for i in unit.inputs}
     for node, name in list(wishes.items()):
-        own = name in unit.names.space
-        if taken.setdefault(name, node) != node or (own and name not in unit.names.ids.values()):
+        if taken.setdefault(name, node) != node or (name in space and name not in kept):
             del wishes[node]
+    for name in taken:
+        if name in kept:
+            space.give_back(name)
     primal = set(_primal(unit))
     for key, node in zip(("value", *[f"d_{k}" for k in unit.names.keys]), unit.graph.outputs, strict=True):
         if node in primal and key != "value":
             continue
-        if node not in inputs and node not in wishes and key not in space and key not in taken:
+        automatic = node not in wishes or AUTOMATIC.match(wishes[node])
+        if node not in inputs and automatic and key not in space and key not in taken:
             wishes[node] = key
             taken[key] = node
     return wishes
@@ -81,23 +89,29 @@ def _primal(unit: Unit) -> list[int]:
     return [i for i, _ in unit.graph.with_outputs(unit.graph.outputs[:1]).schedule]
 
 
-def _start_of_derivatives(unit: Unit) -> int:
-    """The first node behind all that the value needs; past all nodes, if there is no value to compute."""
-    primal = _primal(unit)
-    return primal[-1] + 1 if primal and unit.derivatives else len(unit.graph.nodes)
-
-
 def _results(unit: Unit, scope: Scope) -> list[Expr]:
     """Value and derivatives, each in memory of its own."""
+    roots = [_root(unit.graph, o) for o in unit.graph.outputs]
+    count = Counter(root for root, _ in roots)
     found: list[Expr] = []
-    seen: set[str] = set()
-    for o, e in zip(unit.graph.outputs, scope.outputs(), strict=True):
-        node = unit.graph.nodes[o]
-        assert isinstance(node.aval, Aval)
-        again = e.text in seen or node.op.name in VIEWS or e.text.startswith("_C")
-        seen.add(e.text)
-        found.append(Expr(f"np.array({e.text})") if again and node.aval.shape else e)
+    for o, (root, stretched), e in zip(unit.graph.outputs, roots, scope.outputs(), strict=True):
+        aval = unit.graph.nodes[o].aval
+        assert isinstance(aval, Aval)
+        lent = stretched or count[root] > 1 or unit.graph.nodes[root].op in (INPUT, CONSTANT)
+        found.append(Expr(f"np.array({e.text})") if lent and aval.shape else e)
     return found
+
+
+def _root(graph: Graph, i: int) -> tuple[int, bool]:
+    """The node in whose memory a node may lie, and whether it is stretched over it."""
+    stretched = False
+    while (node := graph.nodes[i]).op.name in VIEWS:
+        if node.op.name in ("broadcast_to", "windows"):
+            if graph.nodes[node.inputs[0]].op is CONSTANT:  # written as an array of its own
+                return i, stretched
+            stretched = True
+        i = node.inputs[0]
+    return i, stretched
 
 
 # ------------------------------------------------------------------------------------------------------------ docstring

@@ -28,7 +28,7 @@ LONGEST_RESULT = 72
 SMALL = 8
 """Entries of a constant array that is written where it is used."""
 
-_AUTOMATIC = re.compile(r"t\d+\Z")
+AUTOMATIC = re.compile(r"t\d+\Z")
 """Names that a program's nodes have if nobody named them."""
 _NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _WHOLE = frozenset({"held", "in_order", "between", "identity", "stop_gradient", "positive"})
@@ -121,6 +121,7 @@ class Scope:
         self.exprs: dict[int, Expr] = {}
         self.bound_at: set[int] = set()
         self._counter = 0
+        self._wished = frozenset(wishes.values())
         self._ends = frozenset(graph.outputs)
         self._items: dict[int, dict[int, int]] = {}
         self._results: dict[int, list[str]] = {}
@@ -195,7 +196,7 @@ class Scope:
         while True:
             self._counter += 1
             name = f"t{self._counter}"
-            if name not in self.space:
+            if name not in self.space and name not in self._wished:
                 return self.space.take(name)
 
     def assign(self, expr: Expr, wish: str = "") -> Expr:
@@ -209,6 +210,11 @@ class Scope:
         if expr.weak or _NAME.match(expr.text):
             return expr
         return self.assign(expr)
+
+    def settle(self, i: int, expr: Expr) -> Expr:
+        """The value of node i under its name, for a writer that goes on with it in further statements."""
+        self.bound_at.add(i)
+        return self.assign(expr, self.wishes.get(i, ""))
 
     def result_names(self, i: int) -> list[str]:
         """Names for the results of a node that has several."""
@@ -239,15 +245,16 @@ class Scope:
             return Expr(f"np.array({nested(value, str(value.dtype))})", depth=1)
         return Expr(self.module.constant(value))
 
-    def write(self, derivatives: int | None = None) -> None:
-        """All nodes that are needed; a remark before the first line of those from `derivatives` on."""
-        start: int | None = None
+    def write(self, first: Sequence[int] = ()) -> None:
+        """All nodes that are needed; `first` those that the value needs, and a remark before what comes after them."""
+        for i in first:
+            self._node(i)
+        start = len(self.lines)
+        done = set(first)
         for i, _ in self.graph.schedule:
-            if self.reads[i]:
-                if derivatives is not None and i >= derivatives and start is None:
-                    start = len(self.lines)
+            if self.reads[i] and i not in done:
                 self._node(i)
-        if start is not None and start < len(self.lines):
+        if first and start < len(self.lines):
             self.lines.insert(start, " " * self.indent + "# Derivatives.")
 
     @cached_property
@@ -271,8 +278,8 @@ class Scope:
         if expr is None:  # an op with several results has put them under their names
             return
         wish = self.wishes.get(i, "")
-        named = bool(wish) and not _AUTOMATIC.match(wish)
-        if expr.weak or (_NAME.match(expr.text) and not named):
+        named = bool(wish) and not AUTOMATIC.match(wish)
+        if i in self.bound_at or expr.weak or (_NAME.match(expr.text) and not named):
             self.exprs[i] = expr
         elif self.reads[i] > 1 or named or not self._fits(i, expr):
             self.exprs[i] = self.assign(expr, wish)

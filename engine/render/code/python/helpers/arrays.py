@@ -122,7 +122,7 @@ def last_of_each(indices: Any, batch: int) -> Any:
     return mask.reshape(indices.shape)[()]
 
 
-def search(a: Any, v: Any, side: str) -> Any:
+def search(a: Any, v: Any, side: Any) -> Any:
     """np.searchsorted, row by row."""
     rows = prod(a.shape[:-1])
     many = v.reshape(rows, prod(v.shape[a.ndim - 1 :]))
@@ -275,7 +275,7 @@ def windows(x: Any, sizes: tuple[int, ...], strides: tuple[int, ...], dilations:
     """Windows over the last axes: [..., *positions, *sizes]."""
     k = len(sizes)
     spans = tuple((w - 1) * d + 1 for w, d in zip(sizes, dilations, strict=True))
-    view = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-k, 0)))
+    view: Any = np.lib.stride_tricks.sliding_window_view(x, spans, tuple(range(-k, 0)))
     steps = (slice(None, None, s) for s in (*strides, *dilations))
     return view[(..., *steps)]
 
@@ -284,7 +284,7 @@ def overlap_add(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], dilati
     """Windows, as `windows` makes them, added at their places in an array of this shape."""
     k = len(shape)
     lead = x.ndim - 2 * k
-    result = np.zeros((*x.shape[:lead], *shape), x.dtype)
+    result: Any = np.zeros((*x.shape[:lead], *shape), x.dtype)
     positions = x.shape[lead : lead + k]
     for offset in np.ndindex(*x.shape[lead + k :]):
         target = tuple(

@@ -73,7 +73,13 @@ def solve_triangle(a: Any, b: Any, lower: bool, unit: bool, raises: bool, strong
 
 
 def cholesky(a: Any) -> Any:
-    """np.linalg.cholesky, NaN where a matrix is not positive definite."""
+    """np.linalg.cholesky, NaN where a matrix is not finite."""
+    good = finite(a)
+    return blanked(good, (np.linalg.cholesky(put(good, a, np.eye(a.shape[-1], dtype=a.dtype))),))[0]
+
+
+def cholesky_or_nan(a: Any) -> Any:
+    """np.linalg.cholesky, NaN where a matrix is not positive definite, too."""
     eye = np.eye(a.shape[-1], dtype=a.dtype)
     good = finite(a)
     good = good & (_smallest(put(good, a, eye)) > 0) if a.size else good
