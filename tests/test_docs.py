@@ -243,7 +243,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_pictures_are_what_the_server_gives(server_url: str) -> None:
-    """docs/pictures is what scripts/pictures.py draws."""
+    """docs/images is what scripts/pictures.py draws."""
     there = shutil.which("dot") and importlib.util.find_spec("matplotlib")
     if not there and not os.environ.get("WENGERT_REQUIRE_TOOLS"):
         pytest.skip("needs Graphviz and Matplotlib")

@@ -84,7 +84,7 @@ def program_text(program: Program, names: Mapping[str, str] | None = None) -> st
 
 
 class Printer:
-    """Prints the steps of a program, or of a body as a helper: `given` are then the names of its inputs, and `taken` is shared."""
+    """Prints the steps of a program, or of a body as a helper: `given` are then names of its inputs, and `taken` is shared."""
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ def derivative(request: Request, options: Options, limits: Limits, meter: Meter)
         answer["derivatives"] = {key: {} for key in keys}
     if exact is not None:
         unit = _unit_of(exact)
-        answer["code"] = {name: LANGUAGES[name](unit) for name in code}
+        answer["code"] = {name: LANGUAGES[name](unit, meter.check) for name in code}
     shown = {*typed.program.input_ids, *(name for _, by in names for name in by)}
     answer["identifiers"] = {name: new for name, new in identifiers.items() if name in shown}
     return answer | {"graph_id": typed.program.digest, "warnings": warnings}

@@ -158,12 +158,10 @@ def _product(alg: Algebra, e: Expr) -> Expr:
 
 def _pythagoras(alg: Algebra, e: Expr) -> Expr:
     """c·sin²u·r + c·cos²u·r is c·r, c·cosh²u·r − c·sinh²u·r too."""
-    if e.kind != "sum" or not 2 <= len(e.terms) <= MOST_TERMS:
-        return e
-    while e.kind == "sum":
+    while e.kind == "sum" and 2 <= len(e.terms) <= MOST_TERMS:
         found = _pair(alg, e)
         if found is None:
-            return e
+            break
         e = found
     return e
 

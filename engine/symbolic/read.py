@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from engine.aval import Aval, Shape
+from engine.aval import Array, Aval, Shape
 from engine.graph import CONSTANT, INPUT, ITEM, Graph, Node, single
 from engine.op import InputRef
 from engine.program import INPUT as STEP_INPUT
@@ -121,27 +121,23 @@ class Reader:
         raise Unspelled(node.op.name)
 
     def _known(self, node: Node) -> Expr | None:
-        """An integer or boolean node of constants alone, computed."""
+        """A node of constants alone, computed: of integers or booleans, or an elementwise one of arrays of floats."""
         aval = node.aval
-        if (
-            not isinstance(aval, Aval)
-            or aval.floating
-            or aval.size > MOST_KNOWN
-            or node.op.subgraphs
-            or not node.inputs
-        ):
+        if not isinstance(aval, Aval) or aval.size > MOST_KNOWN or node.op.subgraphs or not node.inputs:
+            return None
+        if aval.floating and not (node.op.elementwise and aval.shape):
             return None
         arrays = []
         for j in node.inputs:
             e = self.read[j]
-            if e is None or not (e.kind == "array" or e.is_number):
+            if e is None or not _is_array(e):
                 return None
             own = self.aval(j)
-            value = e.data if e.kind == "array" else np.asarray(e.number)
-            arrays.append(np.broadcast_to(value.astype(own.dtype), own.shape))
+            known: Array = e.data if e.kind == "array" else np.asarray(e.number)
+            arrays.append(np.broadcast_to(known.astype(own.dtype), own.shape))
         with np.errstate(all="ignore"):
-            value = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
-        return self.constant(value) if aval.floating else self.alg.array(value)
+            result = np.asarray(node.op.evaluate(*arrays, **dict(node.params)))
+        return self.constant(result) if aval.floating else self.alg.array(result)
 
     def constant(self, value: Any) -> Expr:
         """A constant; an array of equal floats is a number, since that broadcasts; multiples of the identity are such."""
@@ -163,9 +159,28 @@ class Reader:
             x, y = operands if not operands[0].is_number else operands[::-1]
             zero = self.alg.call("equal", (x, self.alg.zero), x.shape, "bool")
             return self.alg.call("where", (zero, self.alg.zero, self.alg.multiply(x, y)), x.shape)
+        if node.op.name == "multiply" and node.params and aval.floating:
+            for k in dict(node.params)["strong"]:
+                chosen = self._inside_choice(operands[k], operands[1 - k])
+                if chosen is not None:
+                    return chosen
         if aval.floating and all(single(self.graph.nodes[j].aval).floating for j in node.inputs):
             return elementwise(self.alg, node.op.name, operands)
         return self.alg.call(node.op.name, operands, shape_of(operands), aval.dtype)
+
+    def _inside_choice(self, x: Expr, y: Expr) -> Expr | None:
+        """where(m, u, 0)·y as where(m, u·y, 0): y need not be a number where the mask does not hold."""
+        alg = self.alg
+        c, inner = alg.split(x)
+        if inner.op != "where" or alg.zero not in inner.operands[1:] or y.is_number:
+            return None
+        mask, p, q = inner.operands
+        assert mask is not None
+        assert p is not None
+        assert q is not None
+        parts = [e if e is alg.zero else alg.multiply(e, y) for e in (p, q)]
+        made = alg.call("where", (mask, *parts), shape_of((mask, *parts)))
+        return alg.scaled(c, made)
 
     def _as_written(self, i: int) -> Expr | None:
         """The user's own node, if that is to be read as it was written and its operands are there."""

@@ -12,8 +12,8 @@ from engine.graph import Node, single
 from engine.op import registry
 from engine.symbolic.expressions import Expr
 from engine.symbolic.functions import elementwise, shape_of
+from engine.symbolic.layout import aligned, column, reshaped
 from engine.symbolic.read import Reader, Rule, Unspelled
-from engine.symbolic.tensors import aligned, column, reshaped
 
 
 def _axes(value: tuple[int, ...], rank: int) -> dict[str, Any]:

@@ -26,12 +26,7 @@ OPS = [op for op in registry if not structural(op) and op.name not in SLOW]
 ON_PURPOSE = {"stop_gradient", "embedding"}
 """Ops whose derivative is 0 where their value changes."""
 
-NO_DERIVATIVE: dict[tuple[str, str], str] = {
-    (
-        "poch",
-        "poles",
-    ): "NaN at the poles of the gamma functions it is made of, also where the quotient is smooth",
-}
+NO_DERIVATIVE = {("poch", "poles"), ("binom", "poles")}
 """Examples in which the op's convention is NaN though there is a derivative."""
 
 

@@ -71,7 +71,7 @@ def test_values_are_those_of_the_engine(op: Op) -> None:
             # What doubles lose themselves is measured by the largest entry.
             size = max(1.0, float(np.abs(value[np.isfinite(value)]).max(initial=0.0)))
             np.testing.assert_allclose(rounded, value, rtol=1e-11, atol=2e-15 * size, err_msg=case.label)
-    assert missing == NO_COUNTERPART.get(op.name, 0) - (op.name == "zeta")
+    assert missing == NO_COUNTERPART.get(op.name, 0)
 
 
 def objective(graph: Graph) -> Graph | None:
@@ -145,6 +145,7 @@ def of_text(text: str, inputs: dict[str, Any]) -> tuple[Graph, list[Any]]:
         ("stop_gradient(x)*x*y", {"x": 3.0, "y": 2.0}, [6, 9]),
         ("for i in range(3):\n    x = x*stop_gradient(x)\nx + 0*y", {"x": 3.0, "y": 1.0}, [3.0**7, 0]),
         ("while x < 100:\n    x = x*x*y\nx", {"x": 2.0, "y": 3.0}, [864, 432]),
+        ("for i in range(200):\n    x = x*x\nlog(x) + y", {"x": 1.5, "y": 0.0}, [2.0**200 / 1.5, 1]),
         ("x if x > y else x*x", {"x": 3.0, "y": 2.0}, [1, 0]),
     ],
 )
@@ -203,7 +204,7 @@ def test_of_many_entries_some_are_computed_spread_evenly() -> None:
     found, gradient = compared(graph, arrays)
     assert 4 < len(found.entries) < 8_000
     assert np.isnan(found.rounded()).sum() == 8_000 - len(found.entries)
-    assert found.error(gradient) < 1e-13
+    assert found.error(gradient) < 1e-12
 
 
 def test_what_takes_too_long_has_no_reference() -> None:

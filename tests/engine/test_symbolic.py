@@ -420,3 +420,11 @@ def test_inputs_that_are_none_are_refused() -> None:
 def test_jacobians_over_the_limit_are_refused_before_they_are_written() -> None:
     with pytest.raises(LimitExceeded):
         written("x**2", {"x": np.zeros(5000)}, limits=Limits(elements=10**6))
+
+
+def test_a_branch_that_is_not_taken_needs_no_derivative() -> None:
+    for text in ("where(x > 0, sqrt(x), 0)", "where(x > 0, log(x)*y, x)", "sin(where(x > 0, sqrt(x), 0))"):
+        at = {n: -2.0 if n == "x" else 3.0 for n in parse_text(text).input_ids}
+        expected = ask("grad", text, at)["gradients"]
+        for name, found in texts(text).items():
+            near(posted(found, at), expected[name])

@@ -136,7 +136,7 @@ def test_pictures(client: Client) -> None:
     [
         {"expression": "2*x + 1", "inputs": {"x": 3}},
         {"expression": "log(x)", "inputs": {"x": -1}},
-        {"expression": "sum(x)", "inputs": {"x": {"shape": [0], "dtype": "float64", "data": {"encoding": "json", "buffer": []}}}},
+        {"expression": "sum(x)", "inputs": {"x": []}},
         {"expression": " + ".join(f"sin(x{k})" for k in range(9)), "inputs": {f"x{k}": k for k in range(9)}},
         {"expression": "1e300*x*x", "inputs": {"x": 1}, "expected": {"x": "NaN"}},
         {"expression": "argmax(x) + 0.5", "inputs": {"x": [1, 2]}},

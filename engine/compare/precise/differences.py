@@ -188,12 +188,14 @@ class _Differences:
         largest = max((abs(v) for v in entries.values() if not c.isnan(v)), default=c.zero)
         most = 0
         blurred = []
-        for k in entries:
+        for k, value in entries.items():
             h = c.ldexp(self._scale(*self._place(k)), -self.bits)
             blur = abs(self.base) * c.ldexp(1, -c.prec) / h
-            if blur and blur > largest * c.mpf(10) ** -SHARP:
-                lost = c.mag(blur) - (c.mag(largest) if largest else 0)
-                most = max(most, int(lost * 0.302) + SHARP + 4)
+            wanted = largest * c.mpf(10) ** -SHARP
+            if value and not c.isnan(value):
+                wanted = min(wanted, abs(value) * c.mpf(10) ** -FEWEST)
+            if blur and blur > wanted:
+                most = max(most, int((c.mag(blur) - (c.mag(wanted) if wanted else 0)) * 0.302) + 4)
                 blurred.append(k)
         if not blurred or most <= 0:
             return
@@ -275,7 +277,10 @@ class _Differences:
             which, index = self._place(k)
             flats[which][index] = flats[which][index] + self._scale(which, index) * c.mpf(0.4 + 0.1 * (k % 7))
         change = abs(self._value(dict(enumerate(flats))) - self.base) if entries else c.zero
-        return change if c.isfinite(change) and change else abs(self.base)
+        if not c.isfinite(change) or not change:
+            return abs(self.base)
+        # Of a function that explodes, its own size says more.
+        return min(change, abs(self.base) * 1000000) if self.base else change
 
     def _check(self, entries: dict[int, Any], typical: Any) -> int:
         """To how many digits the entries agree with the difference in a random direction."""

@@ -7,6 +7,7 @@ are shared by all contexts and not safe under threads: whoever computes holds `L
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,9 @@ LOCK = threading.Lock()
 
 MOST_BITS = 1 << 16
 """Numbers beyond 2 to this power are infinite before a function is taken of them: an exponential of one would never end."""
+
+MOST_SECONDS = 10.0
+"""What all of it may take of a processor's time, if the tables of costs should have been wrong."""
 
 EVERY = 64
 """Entries between two looks at the meter."""
@@ -57,12 +61,13 @@ class Arithmetic:
         self.meter = meter
         self.most = most
         self.spent = 0.0
+        self.until = time.thread_time() + MOST_SECONDS
         self.zero, self.one = self.c.mpf(0), self.c.mpf(1)
 
     def charge(self, cost: float) -> None:
         """Note a cost. Raises `Unavailable` beyond the budget, and what the meter raises."""
         self.spent += cost
-        if self.spent > self.most:
+        if self.spent > self.most or time.thread_time() > self.until:
             raise Unavailable(
                 "one evaluation with so many digits takes longer than a comparison may; it is possible for smaller programs"
             )

@@ -16,7 +16,7 @@ from engine.compare.precise.numbers import Unavailable
 
 Function = Callable[..., Any]
 
-FARTHEST = 1e6
+FARTHEST = 1e5
 """Beyond this arguments of special functions take unforeseeable time."""
 
 
@@ -25,6 +25,12 @@ def _near(c: Any, *xs: Any) -> None:
     for x in xs:
         if c.isfinite(x) and abs(x) > FARTHEST:
             raise Unavailable(f"special functions are not computed with high precision beyond {FARTHEST:g}")
+
+
+def _moderate(name: str, size: Any, most: float) -> None:
+    """Raise `Unavailable` for an order or a parameter of such a size that mpmath's series take unforeseeable time."""
+    if abs(size) > most:
+        raise Unavailable(f"{name} is computed with high precision up to orders and parameters of {most:g}")
 
 
 def _only(order: int, name: str) -> None:
@@ -140,7 +146,7 @@ def _psi(base: int, c: Any, x: Any, order: int = 0) -> Any:
     if x <= 0 and c.isint(x):
         return None
     if x < 0:
-        _near(c, x)
+        _moderate("polygamma", x, 1e4)
     return c.psi(base + order, x)
 
 
@@ -190,7 +196,7 @@ def _gammaincc(c: Any, a: Any, x: Any) -> Any:
 def _betainc(c: Any, a: Any, b: Any, x: Any, upper: bool = False) -> Any:
     if not (a > 0 and b > 0 and 0 <= x <= 1):
         return None
-    _near(c, a, b)
+    _moderate("betainc", max(a, b), 1e4)
     if upper:
         a, b, x = b, a, 1 - x
     return c.betainc(a, b, 0, x, regularized=True)
@@ -203,8 +209,10 @@ def _bessel(name: str, v: float | None, scale: int = 0) -> Function:
         _only(order, name)
         _near(c, x)
         n = c.mpf(static["v"] if v is None else v)
-        if name in ("bessely", "besselk") and x <= 0:
-            return None
+        if name in ("bessely", "besselk"):
+            _moderate(name, n, 100)
+            if x <= 0:
+                return None
         if x < 0 and not c.isint(n):
             return None
         found = getattr(c, name)(n, x)
@@ -239,6 +247,9 @@ def _zeta(c: Any, s: Any, q: Any, order: int = 0) -> Any:
     if not (q > 0 and c.isfinite(q) and c.isfinite(s)) or s == 1:
         return None
     _near(c, s, q)
+    _moderate("zeta", s * max(1, c.log(q, 2)), 1000)
+    if s < 0:
+        _moderate("zeta", q, 100)
     # Its error is absolute, and it is about q⁻ˢ.
     size = s * c.log(q, 2) if q > 1 and s > 0 else c.zero
     with c.extraprec(20 + min(5000, int(size))):

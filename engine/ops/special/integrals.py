@@ -109,7 +109,8 @@ def exprel_derivative(x: Array, order: int) -> Array:
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
         total = total + weight * node**order * np.exp(small * node)
     for n in range(1, order + 1):
-        value = np.where(np.isposinf(x), x, (np.exp(x) - n * value) / x)
+        # Where y overflows, so do its derivatives, which are larger than y / (n + 1).
+        value = np.where(np.isposinf(value), value, (np.exp(x) - n * value) / x)
     return np.where(np.abs(x) <= 20.0, total, value)
 
 

@@ -12,17 +12,21 @@ translated (`translate.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from engine.render.code import c, javascript
 from engine.render.code.identifiers import Identifiers, Namespace
 from engine.render.code.python import python_code
 from engine.render.code.unit import Derivative, Unit
 
-LANGUAGES: Mapping[str, Callable[[Unit], str]] = {
+Writer: TypeAlias = Callable[[Unit, Callable[[], None] | None], str]
+"""Writes a unit. What comes second, if anything, is called before each node and may raise: a deadline."""
+
+LANGUAGES: Mapping[str, Writer] = {
     "python": python_code,
     "c": c.write,
     "javascript": javascript.write,
 }
 """The writers, by the name of their language."""
 
-__all__ = ["LANGUAGES", "Derivative", "Identifiers", "Namespace", "Unit"]
+__all__ = ["LANGUAGES", "Derivative", "Identifiers", "Namespace", "Unit", "Writer"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from engine.aval import Aval
 from engine.graph import CONSTANT, INPUT, Graph
@@ -21,14 +22,14 @@ MOST_DESCRIBED = 24
 """Arguments and derivatives up to which each has a line in the docstring."""
 
 
-def python_code(unit: Unit) -> str:
-    """The unit as the text of a Python module.
+def python_code(unit: Unit, step: Callable[[], None] | None = None) -> str:
+    """The unit as the text of a Python module. `step`, if given, is called before each node and may raise.
 
     Raises `Unsupported` naming the node for what cannot be written, `LimitExceeded` for constants that are too large.
     """
     names = unit.names
     space = names.space.copy()
-    module = Module(Namespace(["np", "special", "linalg", "base64", "math"]), unit.dtype)
+    module = Module(Namespace(["np", "special", "linalg", "base64", "math"]), unit.dtype, step)
     arguments = [names.ids[i] for i in unit.inputs]
     wishes = _wishes(unit, space)
     scope = Scope(module, unit.graph, arguments, space, wishes, labels=unit.steps)

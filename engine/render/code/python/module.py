@@ -26,10 +26,16 @@ INSTEAD = {
 """Functions of the engine that raise its errors, and what stands for them in generated code."""
 
 
+def _go_on() -> None:
+    """Nobody waits."""
+
+
 class Module:
     """The parts of a module in the order in which they are written; `space` are the names taken on its top level."""
 
-    def __init__(self, space: Namespace, dtype: str) -> None:
+    def __init__(self, space: Namespace, dtype: str, step: Callable[[], None] | None = None) -> None:
+        self.step = step or _go_on
+        """Called before each node; may raise."""
         self.space = space
         self.dtype = dtype
         self.imports: set[str] = {"import numpy as np"}

@@ -263,6 +263,7 @@ class Scope:
         return self.name("k")
 
     def _node(self, i: int) -> None:
+        self.module.step()
         node = self.graph.nodes[i]
         if node.op is CONSTANT:
             self.exprs[i] = self.constant(node, alone=self.reads[i] == 1)
