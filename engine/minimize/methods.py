@@ -52,7 +52,7 @@ _NO_ITERATIONS = {"max_evaluations": None, "target": None}
 METHODS: dict[str, Method] = {
     "random-search": Method(
         search.random_search,
-        {**COMMON, "samples": 1000, "scale": 1.0, "rng_seed": 0},
+        {**COMMON, "max_iterations": 1000, "samples": None, "scale": 1.0, "rng_seed": 0},
         search.random_search,
         gradients=False,
         doc="Points at random between the bounds, or around the start.",

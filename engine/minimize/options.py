@@ -81,7 +81,9 @@ OPTIONS: dict[str, Option] = {
     ),
     "h": Option("a positive number", lambda v: v > 0, "Step of the differences."),
     "rng_seed": _integer(0, "an integer that is not negative", "Seed of NumPy's PCG64."),
-    "samples": _integer(1, "a positive integer", "Points that are drawn."),
+    "samples": _integer(
+        1, "a positive integer", "Points that are drawn; by default as many as `max_iterations`."
+    ),
     "scale": Option("a positive number", lambda v: v > 0, "Standard deviation of points without bounds."),
     "batch_size": _integer(1, "a positive integer", "Rows of the data that one update looks at."),
 }

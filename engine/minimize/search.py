@@ -20,9 +20,10 @@ BATCH_TO_TARGET = 128
 
 def random_search(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
     """Points at random: uniform between bounds where both are finite, else normal around the start with the standard
-    deviation `scale` (and put back into the box). From NumPy's PCG64 with `rng_seed`. The start is the first."""
+    deviation `scale` (and put back into the box). `samples` of them, by default `max_iterations`; from NumPy's PCG64 with
+    `rng_seed`. The start is the first."""
     rng = np.random.default_rng(options["rng_seed"])
-    count = min(options["samples"], path.max_iterations)
+    count = options["max_iterations"] if options["samples"] is None else options["samples"]
     between = np.isfinite(problem.low) & np.isfinite(problem.high)
     low, high = np.where(between, problem.low, 0.0), np.where(between, problem.high, 0.0)
     path.add(problem.start, problem.value(problem.start))

@@ -150,12 +150,16 @@ RIGHT: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", RIGHT)
+BEYOND_SINGLE = {"huge", "huge gradient", "underflow", "tinier", "steep"}
+"""Programs whose numbers single precision cannot hold."""
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(n, "float64") for n in RIGHT] + [(n, "float32") for n in RIGHT if n not in BEYOND_SINGLE],
+)
 def test_no_false_alarm(name: str, dtype: str) -> None:
     text, inputs = RIGHT[name]
-    if dtype == "float32" and name in ("huge", "huge gradient", "underflow", "tinier", "steep"):
-        pytest.skip("beyond its range")
     answer = checked(text, inputs, dtype=dtype)
     assert answer["ok"], answer["inputs"]
     assert answer["disagrees"] == []

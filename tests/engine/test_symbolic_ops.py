@@ -42,7 +42,7 @@ def cases() -> list[Any]:
         if op.family in ("structure", "control"):
             continue
         smooth = [e for e in op.examples if e.smooth and _moderate(e)]
-        smooth = [e for e in smooth if (op.name, e.note) not in AT_THE_EDGE]
+        smooth = [e for e in smooth if (op.name, e.note) not in AT_THE_EDGE and jacobian(op, e)]
         found += [pytest.param(op, e, id=f"{op.name}-{k}") for k, e in enumerate(smooth[:MOST])]
     return found
 
@@ -77,16 +77,20 @@ def program(op: Op, example: Example) -> tuple[Program, dict[str, Any]]:
     return read_graph({"nodes": nodes, "outputs": [nodes[-1]["id"]]}), inputs
 
 
+def jacobian(op: Op, example: Example) -> dict[str, Any]:
+    """By each input; nothing where there is nothing to differentiate, or by."""
+    made, inputs = program(op, example)
+    try:
+        found: dict[str, Any] = ask("jacobian", made, inputs)["jacobian"][made.output_ids[0]]
+    except EngineError:
+        return {}
+    return found
+
+
 @pytest.mark.parametrize(("op", "example"), cases())
 def test_the_written_derivative_is_the_jacobian(op: Op, example: Example) -> None:
     made, inputs = program(op, example)
-    of = made.output_ids[0]
-    try:
-        blocks = ask("jacobian", made, inputs)["jacobian"][of]
-    except EngineError:
-        pytest.skip("nothing to differentiate")
-    if not blocks:
-        pytest.skip("no input to differentiate by")
+    blocks = jacobian(op, example)
     answer = written(made, inputs, wrt=list(blocks))
     for name, one in answer["derivatives"].items():
         expected = blocks[name]

@@ -16,7 +16,8 @@ import engine.derive.sweep
 from engine.aval import FLOAT64
 from engine.builder import EagerBuilder, GraphBuilder
 from engine.cost import Limits
-from engine.derive import MAPPED, prepare
+from engine.derive import MAPPED as TAKE_MAPS
+from engine.derive import VERBS, prepare
 from engine.errors import (
     Arity,
     DeadlineExceeded,
@@ -41,6 +42,7 @@ from tests.engine.bodies import body, graph, node
 from tests.engine.helpers import ask, difference, near, prepared, program_of, request, shifted
 
 Answer = dict[str, Any]
+MAPPED = TAKE_MAPS & set(VERBS)
 MODES = ("auto", "reverse", "forward")
 
 
