@@ -122,7 +122,7 @@ def search_line(problem: Problem, options: Mapping[str, Any], path: Path, slope:
             trial: tuple[float, Array | None] = (problem.value(y), None) if numerical else problem.gradient(y)
             lower = np.isfinite(trial[0]) and trial[0] <= value - ARMIJO * moved
             if lower and trial[0] == value:  # the decrease is lost in rounding: then the gradient has to tell
-                lower = trial[1] is not None and norm(trial[1]) < norm(g)
+                lower = trial[1] is not None and norm(trial[1]) < 0.99 * norm(g)
             if lower and (trial[1] is None or np.isfinite(trial[1]).all()):
                 found = trial
                 break

@@ -149,7 +149,7 @@ def _arc(
             and np.isfinite(gradient).all()
             and promised > 0
             and new <= value - ARMIJO * promised
-            and (new < value or norm(gradient) < norm(g))
+            and (new < value or norm(gradient) < 0.9 * norm(g))
         ):
             if found is not None and not new < found[1]:
                 return found

@@ -88,7 +88,8 @@ def lbfgsb(problem: Problem, options: Mapping[str, Any], path: Path) -> Outcome:
         before, from_there, slope = f.value, f.at, f.slope
         f.callback(intermediate_result)
         # SciPy makes no step longer than 10¹⁰ gradients: along a straight line down it would go on for ever.
-        far = far + 1 if norm(f.at - from_there) > 1e9 * max(1.0, norm(slope)) else 0
+        straight = norm(f.slope - slope) <= 1e-9 * norm(slope)
+        far = far + 1 if straight and norm(f.at - from_there) > 1e9 * norm(slope) else 0
         if far == 3:
             raise Finished("diverged", f"The objective falls without end: it is {f.value:.3g} already.")
         change = before - f.value

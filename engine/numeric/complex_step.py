@@ -26,6 +26,9 @@ STEP = 1e-50
 """h, times |x| where that is less than 1: its square is nothing beside x, and products with derivatives of 10⁻²⁵⁰ are still
 normal numbers."""
 
+MOST_STEPS = 200_000
+"""Nodes of long programs that are computed with complex numbers, one after another."""
+
 SMALL = 1e-8
 """h by |x| where x is so small that there are no numbers so much smaller: the square is still less than rounding."""
 
@@ -46,8 +49,8 @@ def complex_derivatives(
 ) -> tuple[Array, Array] | None:
     """d/dt Σ seed·f along each line, [seeds, lines], and below which size of it nothing is known, [lines].
 
-    None where an op of the program does not take complex numbers. NaN along lines from infinity. With `shift`, at another
-    point nearby.
+    None where an op of the program does not take complex numbers, or it is so long that this would take too long. NaN along
+    lines from infinity. With `shift`, at another point nearby.
     """
     span = function.span(lines.which)
     start, count = function.start[span] + shift, lines.count
@@ -59,7 +62,9 @@ def complex_derivatives(
     unknown = ~np.isfinite(size) | (part < SMALLEST)
     found = np.empty((len(seeds), count))
     live = (seeds != 0).any(axis=0)
-    batch = max(1, min(count, function.together(4 * count, lines.which) // 4))
+    if function.long and count * function.cost.nodes > MOST_STEPS:
+        return None
+    batch = 1 if function.long else max(1, min(count, function.together(4 * count, lines.which) // 4))
     try:
         for first in range(0, count, batch):
             function.meter.look()
@@ -84,8 +89,10 @@ def complex_derivatives(
 
 def _at(function: Function, points: Array, which: Sequence[int]) -> Array:
     """f at complex points, together. Raises `Unavailable`."""
-    graph = function.mapped(len(points), which)
-    arguments = function.arguments_at(points, which)
+    if function.long:
+        graph, arguments = function.alone(points[0], which)
+    else:
+        graph, arguments = function.mapped(len(points), which), function.arguments_at(points, which)
     with np.errstate(all="ignore"):
         try:
             (value,) = Evaluation(function.runner.builder(function.meter)).run(graph, arguments)

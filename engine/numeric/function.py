@@ -26,7 +26,7 @@ from engine.graph import Graph, single
 from engine.numeric.quick import Quick
 from engine.ops.control.subgraph import unbounded
 from engine.specialize import Typed
-from engine.tape import expanded_of
+from engine.tape import expanded_of, tape_of
 from engine.transforms.pull import vjp_graph
 from engine.transforms.push import jvp_graph
 from engine.transforms.simplify import simplify
@@ -34,6 +34,9 @@ from engine.transforms.vmap import map_graph
 
 MOST_MEMBERS = 4096
 """Points that are computed together at most."""
+
+LONG_PROGRAM = 2000
+"""A small graph of more nodes is computed on the tape machine point by point."""
 
 CHUNK_FLOPS = 1e9
 """Floating-point operations of the points that are computed together, at most: then somebody looks at the clock."""
@@ -204,7 +207,9 @@ class Function:
         if graph is None:
             graph = simplify(self._derived(kind), self.dtype, self.meter.check)
             check(cost_of(graph), self.limits, "One evaluation of this")
-            make_ready(graph, guarded=self.runner.guarded)
+            # What the tape machine computes needs no plan (one is made where the tape cannot be trusted).
+            if len(graph.nodes) <= LONG_PROGRAM or self.runner.guarded or tape_of(graph) is None:
+                make_ready(graph, guarded=self.runner.guarded)
             self._made[kind] = graph
         return graph
 
@@ -254,6 +259,8 @@ class Function:
             fits = self.dtype == "float64" and not self.runner.guarded and self.size
             expanded = expanded_of(graph) if fits else None
             self._quick = Quick(expanded, self.fixed, self._variables)
+            if fits and expanded is None and len(graph.nodes) > LONG_PROGRAM:
+                self._quick = Quick.of_scalars(graph, self.fixed, self._variables)
         return self._quick if self._quick.tape is not None else None
 
     # -- one point
@@ -359,9 +366,26 @@ class Function:
         what does not depend on the ones that move is computed once for all rows.
         """
         points = np.asarray(points, np.float64)
+        if self.long:
+            return self._one_by_one(points, which)
         self.counts.value += len(points)
         results = self._many("value", points, None, None if which is None else tuple(which))
         return np.asarray(results[0]).reshape((len(points), *self.aval.shape))
+
+    @cached_property
+    def long(self) -> bool:
+        """Whether the program is so long that to write it out for many points takes longer than to compute it for each."""
+        return len(self._made_of("value").nodes) > LONG_PROGRAM and self.quick() is not None
+
+    def _one_by_one(self, points: Array, which: Sequence[int] | None) -> Array:
+        found = np.empty((len(points), *self.aval.shape))
+        place = slice(None) if which is None else self.span(which)
+        point = self.start.copy()
+        for k, row in enumerate(points):
+            self.meter.check()
+            point[place] = row
+            found[k] = self.value(point)
+        return found
 
     @cached_property
     def unbounded(self) -> bool:
@@ -390,6 +414,15 @@ class Function:
         for k in which:
             axes[self._variables[k]] = 0
         return self._mapped("value", ("points", *which), size, axes)
+
+    def alone(self, point: Array, which: Sequence[int]) -> tuple[Graph, list[Any]]:
+        """The graph that computes f at one point, and its arguments there, in the dtype of the point."""
+        pieces, begin = [], 0
+        for k in which:
+            end = begin + self.avals[k].size
+            pieces.append(point[begin:end].reshape(self.avals[k].shape)[()])
+            begin = end
+        return self._made_of("value"), self._arguments(pieces, which)
 
     def arguments_at(self, points: Array, which: Sequence[int]) -> list[Any]:
         """Arguments of `mapped`, in the dtype of the points."""

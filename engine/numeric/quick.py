@@ -9,7 +9,8 @@ import numpy as np
 
 from engine.aval import Array
 from engine.derive.on_tape import trusted
-from engine.tape import Expanded, Tape
+from engine.graph import Graph
+from engine.tape import Expanded, Tape, tape_of
 
 
 class Quick:
@@ -31,6 +32,18 @@ class Quick:
             [np.arange(expanded.inputs[k].start, expanded.inputs[k].stop) for k in variables]
         )
         self.of = expanded.outputs[0].reshape(-1)
+
+    @classmethod
+    def of_scalars(cls, graph: Graph, fixed: Sequence[Array], variables: Sequence[int]) -> Quick:
+        """Of a graph of scalars, however long it is."""
+        quick = cls(None, fixed, variables)
+        if len(graph.outputs) == 1 and graph.inputs == tuple(range(len(graph.inputs))):
+            quick.tape = tape_of(graph)
+        if quick.tape is not None:
+            quick.x = np.array([float(a) for a in fixed])
+            quick.at = np.asarray(variables, np.intp)
+            quick.of = np.asarray(graph.outputs, np.intp)
+        return quick
 
     def _laid(self, point: Array) -> Array:
         x = self.x.copy()
