@@ -90,7 +90,17 @@ def _in_front(alg: Algebra, mask: Expr, p: Expr, q: Expr) -> Expr:
         return alg.scaled(a, alg.call("where", (mask, u, q), shape_of((mask, u))))
     if p is alg.zero and b != 1 and not q.is_number:
         return alg.scaled(b, alg.call("where", (mask, p, v), shape_of((mask, v))))
+    p, q = _number_inside(alg, p), _number_inside(alg, q)
     return alg.call("where", (mask, p, q), shape_of((mask, p, q)))
+
+
+def _number_inside(alg: Algebra, e: Expr) -> Expr:
+    """c·where(m, u, 0) as where(m, c·u, 0), for one that stands in another."""
+    c, inner = alg.split(e)
+    if c == 1 or not _half(alg, inner):
+        return e
+    mask, p, q = parts_of(inner)
+    return alg.call("where", (mask, alg.scaled(c, p), alg.scaled(c, q)), inner.shape)
 
 
 def _parts(mask: Expr, op: str) -> Sequence[tuple[Expr, Expr]]:
