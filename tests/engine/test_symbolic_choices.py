@@ -63,3 +63,10 @@ def test_the_value_of_a_choice_with_no_number_stays() -> None:
     found = texts("where(x < 0, nan, sqrt(x))", order=0)
     assert "nan" in next(iter(found.values()))
     assert texts("where(x < 0, nan, x**2)")["x"] == "2*x"
+
+
+def test_choices_in_choices_are_one_list_of_cases() -> None:
+    one = written("gelu(x)", formats=("latex", "mathml"))["derivatives"]["x"]
+    assert one["latex"].count("begin{cases}") == 1
+    assert one["latex"].count("else") == 1
+    assert one["mathml"].count("<mtr>") == 3
