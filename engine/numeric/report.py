@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.aval import Array
 from engine.numeric.differences import Sweep
+from engine.numeric.likeness import likeness
 from engine.numeric.verdict import Seen, Tolerance
 
 NEIGHBOURS = 4.0
@@ -222,6 +223,10 @@ class Report:
         if self.expected is not None and self.differs[worst]:
             if looked:
                 text += self._side(row)
+            if not self.bad.any() and (
+                said := likeness(self.expected, self.flat, self.differs, self.gradient.shape)
+            ):
+                text += f" {said}"
         elif looked and self.second[row]:
             text += (
                 " The derivative is wrong along another seed than that of all ones, where the errors cancel."

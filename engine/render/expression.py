@@ -20,6 +20,7 @@ from engine.render.boxes import (
     Func,
     Ident,
     Num,
+    Prose,
     Root,
     Row,
     Script,
@@ -82,7 +83,9 @@ class _Filling:
             case Fence(left, body, right):
                 return Fence(left, self.box(body, nest + 1), right)
             case Table(kind, rows):
-                return Table(kind, tuple(tuple(self.box(c, nest + 1) for c in row) for row in rows))
+                return _unnested(
+                    Table(kind, tuple(tuple(self.box(c, nest + 1) for c in row) for row in rows))
+                )
             case Root(body, index):
                 return Root(self.box(body, nest + 1), index)
             case Accent(latex, body):
@@ -113,6 +116,17 @@ class _Filling:
                 return Script(inner.base, inner.sub, new_sup)
             inner = Fence("(", inner, ")")
         return Script(inner, new_sub, new_sup)
+
+
+def _unnested(table: Table) -> Table:
+    """Cases whose last one is cases again, as one list of them."""
+    if table.kind != "cases":
+        return table
+    *rows, last = table.rows
+    match last:
+        case (Table(kind="cases", rows=more), Prose("else")) if more[-1][1:] == (Prose("else"),):
+            return Table("cases", (*rows, *more))
+    return table
 
 
 def fill(pattern: Pattern, op: str, given: Mapping[str, Expr]) -> Expr:

@@ -211,7 +211,7 @@ class Algebra:
 
     def product(self, parts: Sequence[tuple[float, Expr]]) -> Expr:
         """Π eᵢ^pᵢ, equal bases together; numbers in front of factors come to the front of the whole."""
-        number = 1.0
+        number, numbers = 1.0, 0
         powers: dict[Expr, float] = {}
         todo = [(p, e) for p, e in reversed(parts)]
         while todo:
@@ -224,10 +224,12 @@ class Algebra:
                     powers[e] = powers.get(e, 0.0) + p
                 else:
                     number *= value
+                    numbers += 1
                 continue
             c, inner = self.primitive(e)
             if c != 1 and (value := _power(c, p)) is not None:
                 number *= value
+                numbers += 1
                 e = inner
             if e.kind == "product" and len(e.terms) <= self._most(e):
                 if p == int(p):
@@ -250,8 +252,10 @@ class Algebra:
             powers[e] = powers.get(e, 0.0) + p
         if number == 0:
             return self.zero
+        if numbers > 1:
+            number = _whole(number)
         kept = [(b, p) for b, p in powers.items() if p != 0]
-        kept = self._signs(kept) if len(kept) > 1 else kept
+        kept = self._powers(self._signs(kept)) if len(kept) > 1 else kept
         if not kept:
             return self.number(number)
         if len(kept) == 1 and kept[0][1] == 1:
@@ -278,6 +282,30 @@ class Algebra:
                 if not any(f is inner for f, _ in rest) and inner.kind not in ("sum", "product"):
                     return [*rest, (inner, 1.0)]
         return kept
+
+    def _powers(self, kept: list[tuple[Expr, float]]) -> list[tuple[Expr, float]]:
+        """a^b·a^c is a^(b + c), where c may be a number."""
+        variable: dict[Expr, list[tuple[Expr, float]]] = {}
+        for b, p in kept:
+            if b.op == "pow" and b.kind == "call" and not b.data and b.operands[0] is not None:
+                variable.setdefault(b.operands[0], []).append((b, p))
+        found = dict(kept)
+        for base, powers in variable.items():
+            if base not in found and len(powers) < 2:
+                continue
+            exponent = self.sum([(p, b.operands[1] or self.one) for b, p in powers], found.pop(base, 0.0))
+            for b, _ in powers:
+                del found[b]
+            made, p = base, exponent.number
+            if not exponent.is_number:
+                shape = (
+                    base.shape
+                    if base.shape == exponent.shape
+                    else broadcast_shapes([base.shape, exponent.shape])
+                )
+                made, p = self.call("pow", (base, exponent), shape), 1.0
+            found[made] = found.get(made, 0.0) + p
+        return [(b, p) for b, p in found.items() if p != 0]
 
     def multiply(self, x: Expr, y: Expr) -> Expr:
         """x·y."""
@@ -384,7 +412,13 @@ def _power(c: float, p: float) -> float | None:
         value = c**p
     except OverflowError:
         return None
-    return value if math.isfinite(value) and value != 0 else None
+    return _whole(value) if math.isfinite(value) and value != 0 else None
+
+
+def _whole(value: float) -> float:
+    """A product of rounded roots as what it stands for: (1/√2)² is 0.5, not 0.4999999999999999."""
+    near = round(4 * value) / 4 if abs(value) < 1e6 else 0.0
+    return near if near and abs(value - near) <= 4.5e-16 * abs(near) else value
 
 
 def positive(e: Expr) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.symbolic.choices import choice, is_choice, sum_of_choices, times_choice
 from engine.symbolic.expressions import Algebra, Expr, order_of_factor
 from engine.symbolic.functions import elementwise
 from engine.symbolic.write import in_order
@@ -45,19 +46,29 @@ def _one(alg: Algebra, e: Expr, new: Mapping[Expr, Expr]) -> Expr:
             made = e
             if any(t is not u for (_, t), (_, u) in zip(e.terms, parts, strict=True)):
                 made = alg.sum(parts, e.number)
+            made = sum_of_choices(alg, made)
             return _grouped(alg, _factored(alg, _pythagoras(alg, made)))
         case "product":
-            if all(new[b] is b for _, b in e.terms):
-                return _product(alg, e)
-            return _product(alg, alg.product([(p, new[b]) for p, b in e.terms]))
+            if any(new[b] is not b for _, b in e.terms):
+                e = alg.product([(p, new[b]) for p, b in e.terms])
+            return _product(alg, _with_choices(alg, e))
         case "call":
             if all(p is None or new[p] is p for p in e.operands):
                 return e
             operands = [None if p is None else new[p] for p in e.operands]
+            if is_choice(e):
+                made = choice(alg, *(p for p in operands if p is not None))
+                return made if made.shape == e.shape else e
             if e.op in AGAIN and e.index is None and not e.data and operands[0] is not None:
                 return elementwise(alg, e.op, [p for p in operands if p is not None])
             return alg.call(e.op, operands, e.shape, e.dtype, e.data, e.index)
     return e
+
+
+def _with_choices(alg: Algebra, e: Expr) -> Expr:
+    c, inner = alg.split(e)
+    made = times_choice(alg, inner)
+    return e if made is inner else alg.scaled(c, made)
 
 
 def _factors(e: Expr) -> dict[Expr, float]:
@@ -77,7 +88,7 @@ def _factored(alg: Algebra, e: Expr) -> Expr:
     for common in (_common(parts, False), _common(parts, True)):
         if not common or all(b.kind == "input" and p > 0 for b, p in common.items()):
             continue
-        rest = alg.sum([(c, alg.product(_divided(f, common))) for c, f in parts])
+        rest = sum_of_choices(alg, alg.sum([(c, alg.product(_divided(f, common))) for c, f in parts]))
         outside = sorted(common.items(), key=lambda k: order_of_factor(k[0]))
         made = _product(alg, alg.product([*((p, b) for b, p in outside), (1.0, rest)]))
         if alg.size(made) < alg.size(best) and made.shape == e.shape:
@@ -140,6 +151,9 @@ def _product(alg: Algebra, e: Expr) -> Expr:
     c, inner = alg.split(e)
     if inner.kind != "product":
         return e
+    cleared = _cleared(alg, e)
+    if cleared is not e:
+        return cleared
     powers = {b: p for p, b in inner.terms}
     for p, s in inner.terms:
         if p != 1 or s.kind != "sum" or not 1 < len(s.terms) + (s.number != 0) <= 8:
@@ -151,6 +165,31 @@ def _product(alg: Algebra, e: Expr) -> Expr:
         if s.number:
             parts.append((c * s.number, alg.product(rest)))
         made = alg.sum(parts)
+        if alg.size(made) < alg.size(e) and made.shape == e.shape:
+            return made
+    return e
+
+
+def _cleared(alg: Algebra, e: Expr) -> Expr:
+    """x²·(1 + y²/x²) as x² + y², if that is shorter: letters below fractions in sums that stand below or are squared."""
+    c, inner = alg.split(e)
+    for p, s in inner.terms:
+        if s.kind != "sum" or p != int(p) or not 1 < len(s.terms) + (s.number != 0) <= 8:
+            continue
+        below: dict[Expr, float] = {}
+        for _, t in s.terms:
+            for b, q in _factors(t).items():
+                if q < 0 and b.kind == "input" and b.shape == ():
+                    below[b] = max(below.get(b, 0.0), -q)
+        if not below:
+            continue
+        lifted = [(q, b) for b, q in below.items()]
+        parts = [(a, alg.product([(1.0, t), *lifted])) for a, t in s.terms]
+        if s.number:
+            parts.append((s.number, alg.product(lifted)))
+        others = [(q, b) for q, b in inner.terms if b is not s]
+        made = alg.product([*others, (p, alg.sum(parts)), *((-q * p, b) for q, b in lifted)])
+        made = alg.scaled(c, made)
         if alg.size(made) < alg.size(e) and made.shape == e.shape:
             return made
     return e

@@ -21,6 +21,7 @@ from engine.op import InputRef
 from engine.program import INPUT as STEP_INPUT
 from engine.program import ITEM as STEP_ITEM
 from engine.program import Literal, Program
+from engine.symbolic.choices import choice
 from engine.symbolic.expressions import Algebra, Expr
 from engine.symbolic.functions import elementwise, shape_of
 from engine.symbolic.orders import Derived
@@ -73,6 +74,12 @@ class Reader:
         """Expressions that are values of the user's nodes."""
         self.node: int = 0
         """The node that is being read."""
+        self.undefined = frozenset(
+            n.inputs[0]
+            for n in self.graph.nodes
+            if n.op.name == "where" and _no_number(self.graph, n.inputs[1])
+        )
+        """Conditions where something is NaN by its definition."""
 
     def outputs(self) -> list[Expr]:
         """The expressions of the graph's outputs, of their whole shapes. Raises `Unspelled`."""
@@ -269,6 +276,11 @@ class Reader:
         return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))
 
 
+def _no_number(graph: Graph, i: int) -> bool:
+    node = graph.nodes[i]
+    return node.op is CONSTANT and bool(np.isnan(np.asarray(node.params[0][1].value, float)).all())
+
+
 def _is_array(e: Expr | None) -> bool:
     return e is not None and (e.kind == "array" or e.is_number)
 
@@ -306,21 +318,29 @@ def pow_by(reader: Reader, node: Node) -> Expr:
 
 
 def where(reader: Reader, node: Node) -> Expr | None:
-    """A choice between equals is none; numbers in front of both come out."""
-    alg = reader.alg
+    """A choice between equals is none; the number in front of it comes out. Conditions that something is infinite, or that the
+    original is no number there, are taken not to hold."""
     mask, p, q = (reader.of(j) for j in node.inputs)
     if p is q:
         return p
     if not single(node.aval).floating:
         return None
-    (a, u), (b, v) = alg.split(p), alg.split(q)
-    if p.is_number and q.is_number:
-        return None
-    if q is alg.zero and a != 1:
-        return alg.scaled(a, alg.call("where", (mask, u, q), shape_of((mask, u))))
-    if p is alg.zero and b != 1:
-        return alg.scaled(b, alg.call("where", (mask, p, v), shape_of((mask, v))))
-    return None
+    if _infinite(mask) or (node.inputs[0] in reader.undefined and not _nan(p)):
+        return q
+    return choice(reader.alg, mask, p, q)
+
+
+def _infinite(mask: Expr) -> bool:
+    """Whether a condition says that something is infinite."""
+    return (
+        mask.kind == "call"
+        and mask.op == "equal"
+        and any(e is not None and e.is_number and math.isinf(e.number) for e in mask.operands)
+    )
+
+
+def _nan(e: Expr) -> bool:
+    return e.is_number and math.isnan(e.number)
 
 
 def items(reader: Reader, node: Node) -> Expr | None:

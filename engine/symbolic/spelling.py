@@ -85,6 +85,14 @@ def systems(reader: Reader, node: Node) -> Expr:
     """A⁻¹B: of a column the solution for a vector."""
     i, j = node.inputs
     a = reader.whole(i)
+    c, b = reader.alg.split(reader.of(j))
+    if b.kind == "call" and b.op == "eye" and len(a.shape) == 2:
+        turned = a.kind == "call" and a.op == "permute_dims" and not a.data and a.operands[0] is not None
+        inner = a.operands[0] if turned else a
+        assert inner is not None
+        inverse = reader.alg.call("inv", (inner,), a.shape)
+        found = reader.alg.call("permute_dims", (inverse,), a.shape) if turned else inverse
+        return reader.alg.scaled(c, found)
     return _solved(reader, node, lambda b, shape: reader.alg.call("solve", (a, b), shape), j)
 
 

@@ -329,6 +329,7 @@ def _is_exp(b: Expr) -> bool:
 ROOTS = {
     math.sqrt(2.0 * math.pi),
     math.sqrt(math.pi),
+    math.sqrt(2.0),
     math.log(2.0),
     math.log(10.0),
 }

@@ -152,15 +152,15 @@ class Evaluations(BaseModel):
 class MinimizeAnswer(RunAnswer):
     """The best point that was found, and how."""
 
-    of: str
-    method: Method
-    optimum: Values
-    value: Any
+    of: str = Field(description="The objective; of an array the sum of squares is.")
+    method: Method = Field(description="The one that was taken.")
+    optimum: Values = Field(description="The best point that was seen, by id.")
+    value: Any = Field(description="The objective there.")
     gradient_norm: Any = Field(
         description="Euclidean length of the gradient; with bounds, of what of it does not lead out of them."
     )
-    status: Status
+    status: Status = Field(description="How it ended; with all of these the best point so far is the answer.")
     message: str = Field(description="Why it stopped.")
-    iterations: int
+    iterations: int = Field(description="Steps that were taken, or points that were tried.")
     evaluations: Evaluations
-    history: list[Iteration]
+    history: list[Iteration] = Field(description="The way there; of a long one not every iteration.")

@@ -287,6 +287,27 @@ def test_expected_gradients() -> None:
     assert "agrees with autodiff" in found["detail"]
 
 
+def test_how_an_expected_gradient_is_wrong() -> None:
+    a, b = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
+    one = b.T.copy()
+    one[1, 2] += 0.3
+    for wrong, said in [
+        (b, "is the transpose of the gradient"),
+        (-b.T, "has the opposite sign"),
+        (2 * b.T, "is 2 times the gradient"),
+        (b.T / 9, "is 0.111111 times the gradient"),
+        (np.zeros((3, 3)), "is 0 everywhere"),
+        (one, "1 of 9 entries differs"),
+    ]:
+        answer = checked("trace(A @ B)", {"A": a, "B": b}, expected={"A": wrong})
+        assert answer["disagrees"] == ["A"]
+        assert said in answer["inputs"]["A"]["detail"]
+    for value, said in [(-6.0, "opposite sign"), (12.0, "2 times"), (6.5, "agrees with autodiff.")]:
+        detail = checked("x**2", {"x": 3.0}, expected={"x": value})["inputs"]["x"]["detail"]
+        assert said in detail
+        assert value != 6.5 or detail.endswith(said)
+
+
 def test_expected_gradients_are_arbitrated() -> None:
     text = wrong_rule("x*x", "2.1*x*ct")
     found = checked(text, {"x": 1.0}, expected={"x": 2.0})["inputs"]["x"]
