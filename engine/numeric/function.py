@@ -204,7 +204,7 @@ class Function:
         if graph is None:
             graph = simplify(self._derived(kind), self.dtype, self.meter.check)
             check(cost_of(graph), self.limits, "One evaluation of this")
-            make_ready(graph, guarded=self.runner.guarded)
+            make_ready(graph, guarded=self.runner.guarded, step=self.meter.check)
             self._made[kind] = graph
         return graph
 
@@ -466,7 +466,7 @@ class Function:
             )
             graph = simplify(mapped, self.dtype, self.meter.check)
             check(cost_of(graph), self.limits, "This")
-            make_ready(graph, guarded=self.runner.guarded)
+            make_ready(graph, guarded=self.runner.guarded, step=self.meter.check)
             self._made[key] = graph
         return graph
 
