@@ -181,10 +181,10 @@ def attempt(graph: Graph, arguments: Sequence[Any], b: EagerBuilder, *, guarded:
     return None if kinked or not finite else results
 
 
-def make_ready(graph: Graph, *, guarded: bool) -> None:
-    """Compile a graph for the executor that will run it."""
+def make_ready(graph: Graph, *, guarded: bool, step: Callable[[], None] | None = None) -> None:
+    """Compile a graph for the executor that will run it. `step` is asked on the way, and may raise."""
     if guarded or expanded_of(graph) is None:
-        plan_of(graph, guarded=guarded)
+        plan_of(graph, guarded=guarded, step=step)
 
 
 def on_entries(graph: Graph, arguments: Sequence[Any]) -> tuple[list[Any], bool] | None:

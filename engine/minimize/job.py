@@ -165,6 +165,7 @@ class Minimize(Job):
             every=record if record is not True and record else 1,
             most=self.most,
             report=report,
+            until=deadline,
         )
         try:
             with np.errstate(all="ignore"):

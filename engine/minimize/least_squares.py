@@ -35,6 +35,9 @@ IDLE = 50
 """Iterations that together lower the sum of squares by no more than their roundings, after which it is as low as it will be."""
 
 
+SMALLEST, LARGEST = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
+
+
 class Factored(NamedTuple):
     """U Σ V' of the scaled Jacobian of the free variables: its singular values, V', and −U'r."""
 
@@ -71,7 +74,8 @@ def step_within(f: Factored, radius: float) -> Step:
     q = _least(f)
     damping = 0.0
     if norm(q) > 1.1 * radius:
-        low, high = 0.0, norm(sb) / radius
+        radius = max(radius, SMALLEST)
+        low, high = 0.0, min(norm(sb) / radius, LARGEST)
         damping = 1e-3 * high
         for _ in range(100):
             q = sb / (s * s + damping)
@@ -79,12 +83,13 @@ def step_within(f: Factored, radius: float) -> Step:
             over = length - radius
             if abs(over) <= 0.1 * radius:
                 break
-            slope = -float(np.sum(sb * sb / (s * s + damping) ** 3)) / length
+            bend = float(np.sum(sb * sb / (s * s + damping) ** 3)) * radius
             if over > 0:
                 low = max(low, damping)
             else:
                 high = min(high, damping)
-            damping -= over / slope * (length / radius)
+            # Of a radius next to nothing the damping is so large that the figures of Newton's step underflow to 0.
+            damping = damping + over * length * length / bend if bend > 0 else high
             if not low < damping < high:
                 damping = max(1e-3 * high, float(np.sqrt(low * high)))
     length = norm(q)

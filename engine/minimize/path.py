@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from engine.aval import Array
+from engine.errors import DeadlineExceeded
 from engine.minimize.outcome import Finished
 from engine.minimize.problem import Problem, norm
 
 MOST = 2000
 """Entries of the history that are kept; of longer ones, one of 2, 4, 8, … iterations, and always the first and last."""
 
+WRITING = 1e-7
+"""Seconds that it takes to write an entry of a point, at most about."""
+
 Report = Callable[[dict[str, Any]], None]
 
 
 class Path:
     """Takes note of each iteration. `at` makes a point into arrays by id; `every` k-th iteration is kept (with its point, if
-    `points`); `most` entries at most; `report` is told each that is looked at, as it comes."""
+    `points`); `most` entries at most; `report` is told each that is looked at, as it comes. `until` (`time.monotonic`) is when
+    all must be written: where points are so many that it would become later, the way ends (`DeadlineExceeded`)."""
 
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Path:
         every: int = 1,
         most: int = MOST,
         report: Report | None = None,
+        until: float | None = None,
     ) -> None:
         self.problem = problem
         self.at = at
@@ -43,6 +50,7 @@ class Path:
         self.every = every
         self.most = max(2, most)
         self.report = report
+        self.until = until
         self.sparse = False
         """Whether entries are few by themselves: those of a search, where it found something better."""
         self.iteration = -1
@@ -112,6 +120,10 @@ class Path:
         if len(self.entries) >= 2 * self.most:
             self.every *= 2
             self.entries = self.entries[::2]
+        if self.until is not None and self.points:
+            kept = min(len(self.entries), self.most)
+            if time.monotonic() + WRITING * kept * x.size > self.until:
+                raise DeadlineExceeded("What was recorded takes the rest of the time to be written.")
 
     def fields(self, entry: tuple[int, float, float | None, Array | None]) -> dict[str, Any]:
         """An entry as it is told."""

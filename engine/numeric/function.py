@@ -209,7 +209,7 @@ class Function:
             check(cost_of(graph), self.limits, "One evaluation of this")
             # What the tape machine computes needs no plan (one is made where the tape cannot be trusted).
             if len(graph.nodes) <= LONG_PROGRAM or self.runner.guarded or tape_of(graph) is None:
-                make_ready(graph, guarded=self.runner.guarded)
+                make_ready(graph, guarded=self.runner.guarded, step=self.meter.check)
             self._made[kind] = graph
         return graph
 
@@ -499,7 +499,7 @@ class Function:
             )
             graph = simplify(mapped, self.dtype, self.meter.check)
             check(cost_of(graph), self.limits, "This")
-            make_ready(graph, guarded=self.runner.guarded)
+            make_ready(graph, guarded=self.runner.guarded, step=self.meter.check)
             self._made[key] = graph
         return graph
 

@@ -80,7 +80,7 @@ def derivative(request: Request, options: Options, limits: Limits, meter: Meter)
     steps = typed.program.steps
     answer: dict[str, Any] = {"of": steps[of].id, "output_ids": typed.program.output_ids}
     warnings: list[dict[str, Any]] = []
-    code = [name for name in options.formats if name in LANGUAGES]
+    code = [name for name in dict.fromkeys(options.formats) if name in LANGUAGES]
     exact: Derived | None = None
     if code:
         exact = _derive(typed, of, wrt, order, options, limits, meter, GraphBuilder)

@@ -17,6 +17,7 @@ from engine.errors import EngineError, LimitExceeded, Mistakes
 from engine.execute.meter import Cancelled, Meter
 from engine.language import parse_text
 from engine.minimize import METHODS, Fields, prepare_minimize
+from engine.minimize.least_squares import factored, step_within
 from engine.minimize.path import MOST
 from engine.minimize.schedules import schedule
 from engine.values import Given
@@ -648,3 +649,14 @@ def test_mistakes() -> None:
     assert refused(ROSENBROCK, AT, "gd", max_iterations=10**8) == [
         ("limit-exceeded", "/options/max_iterations")
     ]
+
+
+@pytest.mark.parametrize("factor", [5e-324, 1e-200, 1e-110, 1e-30, 1e30, 1.7e308])
+def test_first_radius_of_any_size(factor: float) -> None:
+    """The figures of the step inside it neither underflow to a division by 0 nor leave the ball."""
+    rng = np.random.default_rng(3)
+    model = factored(rng.normal(size=(5, 2)), rng.normal(size=5), 2e-16)
+    with np.errstate(all="ignore"):
+        step = step_within(model, factor)
+    assert np.isfinite(step.p).all()
+    assert step.length <= 1.1 * max(factor, float(np.finfo(np.float64).tiny))

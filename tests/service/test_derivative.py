@@ -133,3 +133,19 @@ def test_code_of_a_long_program_needs_no_formula(client: Client) -> None:
 def test_markdown_is_not_offered(client: Client) -> None:
     response = client.post("/v1/derivative", json={"expression": "x**2"}, headers={"Accept": "text/markdown"})
     assert response.status_code == 406
+
+
+def test_a_language_named_twice_is_written_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.symbolic import answer
+
+    written: list[Any] = []
+    write = answer.LANGUAGES["c"]
+
+    def counted(*given: Any) -> Any:
+        written.append(given)
+        return write(*given)
+
+    monkeypatch.setitem(answer.LANGUAGES, "c", counted)
+    found = client.ask("derivative", {"expression": "x*x", "format": ["c"] * 1000})
+    assert list(found["code"]) == ["c"]
+    assert len(written) == 1

@@ -274,3 +274,19 @@ def test_mistakes(client: Client, name: str) -> None:
     assert text in problem["detail"]
     other = client.post("/v1/evaluate", json={"expression": "x", "inputs": {"x": 1}, "bounds": {}})
     assert "minimize" in other.json()["detail"]
+
+
+def test_recorded_points_leave_time_to_write_them(client: Client) -> None:
+    """Of large points so many are recorded that writing them would be later than the deadline; then it is over earlier."""
+    size = 100_000
+    asked = {
+        "expression": "sum((w - 1)**2)",
+        "inputs": {"w": [0.5] * size},
+        "method": "gd",
+        "record": True,
+        "options": {"max_iterations": 100_000, "learning_rate": 1e-9, "gtol": 0},
+    }
+    answer = client.ask("minimize", asked, **{"X-Request-Timeout": "2"})
+    assert answer["status"] == "deadline"
+    assert len(answer["history"]) > 2
+    assert all(len(step["point"]["w"]) == size for step in answer["history"])

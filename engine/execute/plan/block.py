@@ -69,18 +69,22 @@ class Block:
         apart: Set[int] = frozenset(),
         watched: bool = True,
         looked: Set[int] = frozenset(),
+        step: Callable[[], None] | None = None,
     ) -> None:
         targets = targets or {}
         kept = {*results, *targets}
-        fused = fuse(
-            alive(through_broadcasts(tasks, avals), kept), Values(avals, inner or {}, constants), kept, looked
-        )
+        tasks = alive(through_broadcasts(tasks, avals), kept)
+        fused = fuse(tasks, Values(avals, inner or {}, constants), kept, looked, step)
         self.looked = fused.looked
         """Values of `looked` of which a run tells whether they are finite; it does not of the others."""
         self.runs = [task.fn for task in fused.tasks if isinstance(task.fn, Run)]
         """The runs among its tasks."""
         apart = apart - fused.written
+        if step is not None:
+            step()
         lives = Lives(fused.tasks, avals, inputs, constants, results, targets, inner or {}, apart)
+        if step is not None:
+            step()
         slot: dict[int, int] = {}
         for i in (*inputs, *targets.values(), *constants):
             slot.setdefault(i, len(slot))

@@ -8,7 +8,7 @@ written to memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from math import prod
 from typing import Any, NamedTuple
@@ -93,8 +93,11 @@ def fuse(
     values: Values,
     kept: Set[int],
     looked: Set[int],
+    step: Callable[[], None] | None = None,
 ) -> Fused:
-    """Tasks in order with runs made one task each. `kept` are values needed after the last task, `looked` those to look at."""
+    """Tasks in order with runs made one task each; `step` is asked before each run.
+
+    `kept` are values needed after the last task, `looked` those to look at."""
     found = Fused([], set(), set())
     readers: dict[int, list[Task]] = {}
     for task in tasks:
@@ -102,6 +105,8 @@ def fuse(
             readers.setdefault(j, []).append(task)
     waiting = list(tasks)
     while waiting:
+        if step is not None:
+            step()
         run = _Open(values)
         later: list[Task] = []
         behind: set[int] = set()

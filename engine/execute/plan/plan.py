@@ -34,12 +34,17 @@ class Outcome(NamedTuple):
     finite: bool
 
 
+def _go_on() -> None:
+    """Nobody is in a hurry."""
+
+
 class Plan:
     """A graph that is already differentiated, mapped and simplified, ready to be run.
 
     `guarded` keeps strong zeros: it is needed where a derivative feeds an op that can hide a NaN. Without them a result
     is equal wherever it is finite; where it is not, the careful executor knows better. `kinks` asks for `Outcome.kinked`.
     `tile` is how many elements one call works on, and `least` how many operations make a loop over tiles worth while.
+    `step` is asked now and then while it is made, and may raise.
     """
 
     def __init__(
@@ -50,12 +55,16 @@ class Plan:
         kinks: bool = True,
         tile: int = TILE,
         least: float = LEAST,
+        step: Callable[[], None] | None = None,
     ) -> None:
+        look = step or _go_on
         self._guarded = guarded
         self.passed = _passed_on(graph)
         """Results that are arguments or views of arguments: position, that of the argument, and the views."""
         graph = graph.with_outputs([o for k, o in enumerate(graph.outputs) if k not in self.passed])
+        look()
         graph = assembled(graph if guarded else lean(graph))
+        look()
         nodes = graph.nodes
         avals: dict[int, Avals] = {i: node.aval for i, node in enumerate(nodes)}
         live = [i for i, _ in graph.schedule]
@@ -70,6 +79,7 @@ class Plan:
         self.loops: list[Tiles] = []
         tasks: list[Task] = []
         for stage in stages.order:
+            look()
             if isinstance(stage, Loop):
                 loop = Tiles(
                     stage,
@@ -89,7 +99,7 @@ class Plan:
                 made = tasks_of(stage, nodes[stage], avals, guarded=guarded, kinks=kinks)
                 tasks += [made[0]._replace(flops=flops[stage]), *made[1:]] if made else []
         self._scalars = [k for k, a in enumerate(graph.in_avals) if a.shape == ()]
-        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, looked=asked)
+        self._block = Block(tasks, avals, graph.inputs, constants, graph.outputs, looked=asked, step=look)
         looked |= self._block.looked
         self._unseen = [k for k, o in enumerate(graph.outputs) if o not in looked]
         self._unseen_arguments = [k for k in passed if graph.inputs[k] not in looked]
@@ -165,12 +175,12 @@ def _read_elsewhere(graph: Graph, stages: Stages) -> dict[Loop, set[int]]:
     return found
 
 
-def plan_of(graph: Graph, *, guarded: bool = False) -> Plan:
-    """The plan of the graph, made once for as long as the graph lives."""
+def plan_of(graph: Graph, *, guarded: bool = False, step: Callable[[], None] | None = None) -> Plan:
+    """The plan of the graph, made once for as long as the graph lives. `step` is asked while it is made."""
     key = "_plan_guarded" if guarded else "_plan"
     found: Plan | None = vars(graph).get(key)
     if found is None:
-        found = vars(graph)[key] = Plan(graph, guarded=guarded)
+        found = vars(graph)[key] = Plan(graph, guarded=guarded, step=step)
     return found
 
 
