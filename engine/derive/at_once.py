@@ -115,7 +115,7 @@ def at_once(
         most *= FEWER
     if cost.bytes > most_bytes + 3 * answers or cost.largest_step > most_flops or cost.flops > most:
         return None
-    make_ready(graph, guarded=False)
+    make_ready(graph, guarded=False, step=job.step)
     return AtOnce(found, graph, scattered)
 
 

@@ -145,7 +145,7 @@ class Runner:
         cost = cost_of(graph)
         check(cost, self.limits, what)
         if plan:
-            make_ready(graph, guarded=self.guarded)
+            make_ready(graph, guarded=self.guarded, step=self.meter.check)
         return graph, cost
 
     def run(self, graph: Graph, arguments: Sequence[Any], meter: Meter) -> list[Any]:

@@ -87,7 +87,7 @@ class Jacobian(Swept):
         values = typed.graph.with_outputs([*(typed.node(i) for i in self.program.outputs), *of])
         self.primal, _ = self.runner.prepare(values, self.axes, "This", plan=False)
         if not self.watching(values, range(len(typed.graph.nodes)), self.primal):
-            make_ready(self.primal, guarded=self.runner.guarded)
+            make_ready(self.primal, guarded=self.runner.guarded, step=self.step)
 
     def blocks(self, meter: Meter) -> tuple[dict[int, dict[int, Array]], bool]:
         """The Jacobian's blocks: of → wrt → array of of.shape + wrt.shape behind the batch axes; and whether they are known

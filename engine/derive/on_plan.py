@@ -24,7 +24,7 @@ class OnPlan:
     def __init__(self, job: FirstOrder, graph: Graph, labels: Sequence[tuple[str, int]]) -> None:
         typed = job.typed
         self.graph = graph
-        make_ready(graph, guarded=typed.differentiates)
+        make_ready(graph, guarded=typed.differentiates, step=job.step)
         self.labels = [(kind, job.id(i)) for kind, i in labels]
         self.reported = [job.id(i) for i in job.reported]
         self.outputs = [job.id(i) for i in job.program.outputs]

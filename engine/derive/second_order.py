@@ -112,7 +112,7 @@ class SecondOrder(Swept):
         if self.tape is None:
             nodes = [written.perturbed.value[i] for i in range(len(typed.graph.nodes))]
             if not self.watching(written.gradient, nodes, self.first):
-                make_ready(self.first, guarded=self.runner.guarded)
+                make_ready(self.first, guarded=self.runner.guarded, step=self.step)
             self._derive(written, cost)
             return
         # Entries of the tape are nodes of the graph, and inputs keep their order in it.

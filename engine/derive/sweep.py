@@ -112,7 +112,7 @@ class Swept(Job):
         self.at_once = at_once(self, linear, last, compression, symmetric, CHUNK_BYTES, STEP_FLOPS)
         if self.at_once is None:
             for graph in sweeps.values():
-                make_ready(graph, guarded=self.runner.guarded)
+                make_ready(graph, guarded=self.runner.guarded, step=self.step)
         if compression is not None and cells is not None:
             self.readout = Readout(
                 compression.rows,

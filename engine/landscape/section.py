@@ -100,7 +100,7 @@ class Section:
         self.cost = Cost(first.nodes, first.flops, first.bytes, first.largest_step)
         check(self.cost, limits, "This landscape")
         if first.nodes:
-            make_ready(self.fixed, guarded=runner.guarded)
+            make_ready(self.fixed, guarded=runner.guarded, step=runner.meter.check)
 
     # -- computed
 
@@ -145,7 +145,7 @@ class Chunks:
         )
         check(self.cost, section.limits, "This landscape")
         if self.graph is not None:
-            make_ready(self.graph, guarded=section.runner.guarded)
+            make_ready(self.graph, guarded=section.runner.guarded, step=section.runner.meter.check)
 
     def _made(self) -> tuple[Graph, Cost, list[int], int]:
         """The mapped graph of a part, its cost, and the parts: small ones, unless larger ones save half of the work."""

@@ -94,8 +94,8 @@ def summed(reader: Reader, e: Expr, shape: Shape, axes: tuple[int, ...]) -> Expr
     left = tuple(n for k, n in enumerate(inner.shape) if k - rank not in inside)
     made = alg.call("sum", (inner,), left, e.dtype, _axis(inside, rank))
     if inner.kind == "sum" and len(inner.terms) <= 4 and padded == shape:
-        each = [(a, summed(reader, t, shape, axes)) for a, t in inner.terms]
-        apart = alg.sum(each, inner.number * prod(shape[a] for a in axes))
+        each = [(a, summed(reader, t, inner.shape, inside)) for a, t in inner.terms]
+        apart = alg.sum(each, inner.number * prod(inner.shape[a] for a in inside))
         if alg.size(apart) < alg.size(made):
             return times(reader, scalars, c, apart)
     return times(reader, scalars, c * count, made)

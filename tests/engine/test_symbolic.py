@@ -428,3 +428,17 @@ def test_a_branch_that_is_not_taken_needs_no_derivative() -> None:
         expected = ask("grad", text, at)["gradients"]
         for name, found in texts(text).items():
             near(posted(found, at), expected[name])
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 1, 2), (3, 1, 1), (1, 1)])
+@pytest.mark.parametrize(
+    "text", ["sum(tanh(x + v))**2", "sum(x*v)**2", "tanh(sum(v) + sum(tanh(x*v), axis=0)[..., 0])"]
+)
+def test_sums_over_axes_of_one_entry(text: str, shape: tuple[int, ...]) -> None:
+    inputs = {"x": 0.5, "v": np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)}
+    if len(shape) == 1:
+        text = text.replace("[..., 0]", "")
+    text = f"sum({text})"
+    hessian = ask("hessian", text, inputs)["hessian"]
+    for name, one in written(text, inputs, wrt=["x"], order=2)["derivatives"].items():
+        near(posted(one["expression"], inputs), hessian[name][name], 1e-10, 1e-12)
