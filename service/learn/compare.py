@@ -5,10 +5,10 @@ from __future__ import annotations
 from engine.compare import Comparison
 from engine.derive import prepare_with
 from engine.derive.named import as_dicts
-from service.compare_table import compare_table
 from service.media import JSON, MARKDOWN
 from service.openapi import Operation
 from service.schemas.compare import CompareAnswer
+from service.tables.compare import compare_table
 from service.work import Work, refuse_in_axes
 
 OPERATION = Operation(

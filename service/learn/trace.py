@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.render.dot import to_dot
-from service.latex import trace_latex
-from service.markdown import trace_markdown
 from service.media import JSON, LATEX, MARKDOWN
 from service.openapi import Operation
 from service.schemas import TraceAnswer
+from service.tables.latex import trace_latex
+from service.tables.markdown import trace_markdown
 from service.work import Work, refuse_in_axes
 
 OPERATION = Operation(

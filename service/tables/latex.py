@@ -16,7 +16,7 @@ from engine.program import Program
 from engine.render.boxes import latex_of, latex_text
 from engine.render.expression import array
 from engine.render.latex import steps_latex
-from service.markdown import dual_text
+from service.tables.markdown import dual_text
 
 MOST = 16
 """Longest array that is shown with its entries."""

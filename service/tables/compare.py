@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.markdown import code, number_text, table, value_text
+from service.tables.markdown import code, number_text, table, value_text
 
 NAMES = {
     "reverse": "reverse mode",

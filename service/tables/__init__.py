@@ -1,0 +1,1 @@
+"""Answers as tables to read: Markdown and LaTeX."""
