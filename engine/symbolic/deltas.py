@@ -63,8 +63,17 @@ def place(reader: Reader, node: Node) -> Expr:
             targets = np.broadcast_to(np.where(targets >= 0, members + targets, -1), own)
         found = _delta(reader, inner, targets, shape)
         if found is None:
-            whole = aligned(reader, inner, targets.shape)
-            found = _scattered(reader, whole, targets, shape)
+            m = targets.size
+            if prod(shape) == m * m and np.array_equal(targets.reshape(-1), np.arange(m) * (m + 1)):
+                # A diagonal matrix in another shape.
+                entries = (
+                    inner
+                    if inner is alg.one
+                    else reshaped(reader, aligned(reader, inner, targets.shape), (m,))
+                )
+                found = reshaped(reader, _diagonal(reader, entries, (m, m)), shape)
+            else:
+                found = _scattered(reader, aligned(reader, inner, targets.shape), targets, shape)
         parts.append((1.0, times(reader, scalars, c, found)))
     return alg.sum(parts)
 
