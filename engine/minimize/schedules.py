@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 Schedule = Callable[[int], float]
@@ -41,6 +42,19 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 """What each must be."""
 
 
+FACTORS: dict[str, Callable[[Mapping[str, float], float], float]] = {
+    "constant": lambda p, t: 1.0,
+    "exponential": lambda p, t: _power(p["rate"], t),
+    "step": lambda p, t: _power(p["factor"], t // p["every"]),
+    "inverse-time": lambda p, t: 1.0 / (1.0 + p["rate"] * t),
+    "linear": lambda p, t: 1.0 + (p["final"] - 1.0) * min(t / max(1.0, p["steps"]), 1.0),
+    "cosine": lambda p, t: (
+        p["final"] + (1.0 - p["final"]) * (1.0 + math.cos(math.pi * min(t / max(1.0, p["steps"]), 1.0))) / 2
+    ),
+}
+"""The factor by update t, of a kind with its numbers."""
+
+
 def schedule(given: Mapping[str, Any], max_iterations: int) -> Schedule:
     """The factor by update, of a schedule that `options.read_options` has looked at."""
     kind = given["kind"]
@@ -51,25 +65,7 @@ def schedule(given: Mapping[str, Any], max_iterations: int) -> Schedule:
     warmup = p.pop("warmup", 0.0)
     if kind == "constant" and not warmup:
         return lambda t: 1.0
-    factor: Schedule
-    match kind:
-        case "exponential":
-            rate = p["rate"]
-            factor = lambda t: _power(rate, t)  # noqa: E731
-        case "step":
-            by, every = p["factor"], p["every"]
-            factor = lambda t: _power(by, t // every)  # noqa: E731
-        case "inverse-time":
-            rate = p["rate"]
-            factor = lambda t: 1.0 / (1.0 + rate * t)  # noqa: E731
-        case "linear":
-            final, steps = p["final"], max(1.0, p["steps"])
-            factor = lambda t: 1.0 + (final - 1.0) * min(t / steps, 1.0)  # noqa: E731
-        case "cosine":
-            final, steps = p["final"], max(1.0, p["steps"])
-            factor = lambda t: final + (1.0 - final) * (1.0 + math.cos(math.pi * min(t / steps, 1.0))) / 2  # noqa: E731
-        case _:
-            factor = lambda t: 1.0  # noqa: E731
+    factor = partial(FACTORS[kind], p)
     if not warmup:
         return factor
     return lambda t: factor(t) * min(1.0, (t + 1) / warmup)
