@@ -136,3 +136,19 @@ RULES: dict[str, Callable[..., Expr]] = {
     "sech_squared": lambda alg, x: alg.power(_function(alg, "cosh", x), -2.0),
 }
 """Ops that are arithmetic, or have a form of their own. 1 − tanh² is 1/cosh², which is exact in the tails."""
+
+
+def stretched(alg: Algebra, e: Expr, shape: Shape) -> Expr:
+    """An expression that broadcasts to `shape`, of that shape."""
+    if e.shape == shape:
+        return e
+    c, inner = alg.split(e)
+    if inner is alg.one:
+        if not 0 <= len(shape) <= 32:
+            return e
+        if c in (0.0, 1.0):
+            return alg.call("ones" if c else "zeros", (), shape, alg.dtype, (("shape", shape),))
+        return alg.call("full", (e,), shape, alg.dtype, (("shape", shape),))
+    if e.dtype == alg.dtype and c != 1:
+        return alg.scaled(c, stretched(alg, inner, shape))
+    return alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))

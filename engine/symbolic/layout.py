@@ -88,7 +88,10 @@ def reshaped(reader: Reader, e: Expr, shape: Shape) -> Expr:
         if len(removed) < len(e.shape):
             gone = [k - len(e.shape) for k, part in enumerate(removed) if part is None]
         parts = [(p, _lighter(reader, b, gone)) for p, b in e.terms]
-        return alg.product(parts) if e.kind == "product" else alg.sum(parts, e.number)
+        # What is left may be a number: terms that look alike now may cancel.
+        return reader.stretched(
+            alg.product(parts) if e.kind == "product" else alg.sum(parts, e.number), shape
+        )
     if removed is not None:
         if e.kind == "call" and e.op == "getitem" and e.operands[0] is not None:
             merged = _without_axes(e, removed)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from engine.op import registry
 from engine.symbolic.choices import choice, is_choice, sum_of_choices, times_choice
 from engine.symbolic.expressions import Algebra, Expr, order_of_factor
-from engine.symbolic.functions import elementwise
+from engine.symbolic.functions import elementwise, stretched
 from engine.symbolic.write import in_order
 
 AGAIN = frozenset({"log", "exp", "sin", "cos", "tanh", "abs"})
@@ -61,6 +62,13 @@ def _one(alg: Algebra, e: Expr, new: Mapping[Expr, Expr]) -> Expr:
                 return made if made.shape == e.shape else e
             if e.op in AGAIN and e.index is None and not e.data and operands[0] is not None:
                 return elementwise(alg, e.op, [p for p in operands if p is not None])
+            op = registry.get(e.op)
+            if op is None or not op.elementwise:
+                # What has become a number, or has lost an axis, broadcasts in arithmetic; here its shape is meant.
+                operands = [
+                    p if p is None or old is None else stretched(alg, p, old.shape)
+                    for p, old in zip(operands, e.operands, strict=True)
+                ]
             return alg.call(e.op, operands, e.shape, e.dtype, e.data, e.index)
     return e
 

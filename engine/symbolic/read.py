@@ -23,7 +23,7 @@ from engine.program import ITEM as STEP_ITEM
 from engine.program import Literal, Program
 from engine.symbolic.choices import choice
 from engine.symbolic.expressions import Algebra, Expr
-from engine.symbolic.functions import elementwise, shape_of
+from engine.symbolic.functions import elementwise, shape_of, stretched
 from engine.symbolic.orders import Derived
 
 Rule: TypeAlias = Callable[["Reader", Node], "Expr | None"]
@@ -262,18 +262,7 @@ class Reader:
 
     def stretched(self, e: Expr, shape: Shape) -> Expr:
         """An expression that broadcasts to `shape`, of that shape."""
-        if e.shape == shape:
-            return e
-        c, inner = self.alg.split(e)
-        if inner is self.alg.one:
-            if not 0 <= len(shape) <= 32:
-                return e
-            if c in (0.0, 1.0):
-                return self.alg.call("ones" if c else "zeros", (), shape, self.dtype, (("shape", shape),))
-            return self.alg.call("full", (e,), shape, self.dtype, (("shape", shape),))
-        if e.dtype == self.dtype and c != 1:
-            return self.alg.scaled(c, self.stretched(inner, shape))
-        return self.alg.call("broadcast_to", (e,), shape, e.dtype, (("shape", shape),))
+        return stretched(self.alg, e, shape)
 
 
 def _no_number(graph: Graph, i: int) -> bool:

@@ -430,6 +430,18 @@ def test_a_branch_that_is_not_taken_needs_no_derivative() -> None:
             near(posted(found, at), expected[name])
 
 
+@pytest.mark.parametrize(
+    "text", ["logsumexp(logsumexp(v, axis=-1))", "sum(tanh(logsumexp(v, axis=-1) - v[..., 0]))"]
+)
+@pytest.mark.parametrize("shape", [(2, 1, 2), (2, 2), (1, 3), (3, 1)])
+def test_what_cancels_keeps_its_shape(text: str, shape: tuple[int, ...]) -> None:
+    inputs = {"v": np.linspace(-1, 1, int(np.prod(shape))).reshape(shape)}
+    hessian = ask("hessian", text, inputs)["hessian"]["v"]["v"]
+    one = written(text, inputs, wrt=["v"], order=2)["derivatives"]["v"]
+    near(posted(one["expression"], inputs), hessian, 1e-10, 1e-12)
+    near(posted(one["graph"], inputs), hessian, 1e-10, 1e-12)
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 1), (2, 1, 2), (3, 1, 1), (1, 1)])
 @pytest.mark.parametrize(
     "text", ["sum(tanh(x + v))**2", "sum(x*v)**2", "tanh(sum(v) + sum(tanh(x*v), axis=0)[..., 0])"]
