@@ -190,6 +190,6 @@ def _scattered(reader: Reader, e: Expr, targets: Array, shape: Shape) -> Expr:
             entries = getitem(reader, entries, index, (len(there),))
     zeros = aligned(reader, alg.zero, (n,))
     if entries is alg.zero or entries.op == "zeros":
-        return aligned(reader, alg.zero, shape)
+        return alg.zero
     laid = alg.call("scatter_add", (zeros, alg.array(flat[there].astype(np.int64)), entries), (n,), e.dtype)
     return reshaped(reader, laid, shape)
