@@ -33,7 +33,7 @@ def compare_table(answer: Mapping[str, Any]) -> str:
     if reference["available"]:
         parts.append(
             f"Errors are against high-precision arithmetic, right to {reference['digits']} digits "
-            f"({reference['entries']} entries)."
+            f"({reference['entries']} {'entry' if reference['entries'] == 1 else 'entries'})."
         )
     else:
         parts.append(f"There is no high-precision reference: {_plain(reference['reason'])}.")
